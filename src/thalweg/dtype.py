@@ -24,7 +24,7 @@ class DType:
     Compares equal to the NumPy dtype and to the name of the same format.
     """
 
-    __slots__ = ("name", "numpy", "category", "rank", "itemsize")
+    __slots__ = ("category", "itemsize", "name", "numpy", "rank")
 
     def __init__(self, name: str, numpy_type: type, category: int, rank: int) -> None:
         self.name = name

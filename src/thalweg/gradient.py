@@ -1,0 +1,86 @@
+"""Backpropagation: the reverse sweep, one function from a graph to a graph.
+
+In: outputs of a program, a cotangent for each (dLoss/dOutput), and the target nodes. Out: the nodes of dLoss/dTarget.
+Because the result is a graph, eager, compiled and second derivatives are this same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thalweg.errors import StructureError
+from thalweg.graph import Node, describe, toposort
+from thalweg.ops import add
+
+
+def gradients(
+    outputs: Sequence[Node], cotangents: Sequence[Node | None], targets: Sequence[Node]
+) -> list[Node | None]:
+    """The cotangent of each target: the sum over all paths of the products of local derivatives.
+
+    None is a symbolic zero: a target that no output depends on. Only nodes on a path from a target are visited. A
+    target's cotangent is the whole of it, also where one target lies on the path of another.
+    """
+    order = toposort(outputs)
+    on_path = _reached_from(targets, order)
+    collected: dict[Node, Node | list[Node | None]] = {}
+    for node, cotangent in zip(outputs, cotangents, strict=True):
+        if cotangent is not None and node in on_path:
+            _accumulate(collected, node, cotangent)
+    for node in reversed(order):
+        if node not in on_path or node not in collected or not node.inputs:
+            continue
+        for each, cotangent in zip(node.inputs, _local_cotangents(node, collected[node]), strict=True):
+            if cotangent is not None and each in on_path:
+                _accumulate(collected, each, cotangent)
+            elif isinstance(cotangent, tuple):
+                raise StructureError("a projection can only read a primitive with several results")
+    return [collected.get(target) for target in targets]  # type: ignore[misc]
+
+
+def _reached_from(targets: Sequence[Node], order: Sequence[Node]) -> set[Node]:
+    """The nodes through which some target's cotangent must come: those that depend on one differentiably."""
+    reached = set(targets)
+    for node in order:
+        if node in reached or (node.op.chain_rule is None and not node.op.identities.get("projection")):
+            continue
+        if any(each in reached for each in node.inputs):
+            reached.add(node)
+    return reached
+
+
+def _local_cotangents(node: Node, cotangent: Node | list[Node | None]) -> Sequence[Node | tuple[int, Node] | None]:
+    """The chain rule of one node: its cotangent times its local derivative, for each input."""
+    record = node.op
+    if record.identities.get("projection"):
+        return ((node.attributes["index"], cotangent),)  # type: ignore[return-value]
+    if record.chain_rule is None:
+        return (None,) * len(node.inputs)
+    if record.identities.get("takes_gradients"):
+        return record.chain_rule(cotangent, node, *node.inputs, **node.attributes, gradients=gradients)
+    return record.chain_rule(cotangent, node, *node.inputs, **node.attributes)
+
+
+def _accumulate(
+    collected: dict[Node, Node | list[Node | None]], node: Node, cotangent: Node | tuple[int, Node]
+) -> None:
+    """Add to what has arrived at the node; a cotangent has the shape and dtype of what it belongs to."""
+    if isinstance(cotangent, tuple):
+        index, part = cotangent
+        _check(part, node, node.shape[index], node.dtype[index])
+        parts = collected.setdefault(node, [None] * len(node.shape))
+        assert isinstance(parts, list)
+        before = parts[index]
+        parts[index] = part if before is None else add(before, part)
+        return
+    _check(cotangent, node, node.shape, node.dtype)
+    before = collected.get(node)  # type: ignore[assignment]
+    collected[node] = cotangent if before is None else add(before, cotangent)
+
+
+def _check(cotangent: Node, node: Node, shape: object, dtype: object) -> None:
+    if cotangent.shape != shape or cotangent.dtype is not dtype:
+        raise StructureError(
+            f"the cotangent of {node.op.name} is {describe(cotangent.shape, cotangent.dtype)}, "
+            f"but its value is {describe(shape, dtype)}"
+        )

@@ -1,0 +1,58 @@
+"""Matrix multiplication, batched, with either operand transposed.
+
+In: `a` (*batch, M, K) and `b` (*batch, K, N), each with its last two axes swapped where its flag says so; batch axes
+equal (broadcasting is explicit). Out: (*batch, M, N). The chain rule is two products of the same record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import Node, Primitive, Probe, Shape, register
+from thalweg.ops.rules import NUMERIC, same_dtype
+
+
+def _matmul_shape(a: Shape, b: Shape, *, transpose_a: bool, transpose_b: bool) -> Shape:
+    if len(a) < 2 or len(a) != len(b) or a[:-2] != b[:-2]:
+        raise ShapeError(explain("matmul: batch axes differ", received=f"{a} and {b}", expected="equal batch axes"))
+    rows, inner_a = (a[-1], a[-2]) if transpose_a else (a[-2], a[-1])
+    inner_b, columns = (b[-1], b[-2]) if transpose_b else (b[-2], b[-1])
+    if inner_a != inner_b:
+        raise ShapeError(
+            explain("matmul: inner extents differ", received=f"{inner_a} against {inner_b}", expected="equal inner extents")
+        )
+    return (*a[:-2], rows, columns)
+
+
+def _matmul(a: np.ndarray, b: np.ndarray, *, transpose_a: bool, transpose_b: bool) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.matmul(a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b)
+
+
+def _matmul_rule(g: Node, y: Node, a: Node, b: Node, *, transpose_a: bool, transpose_b: bool) -> tuple[Node, Node]:
+    # Y = A B: dA = G B^T and dB = A^T G; for a transposed operand the transpose of that.
+    by_a = _product(b, g, transpose_b, True) if transpose_a else _product(g, b, False, not transpose_b)
+    by_b = _product(g, a, True, transpose_a) if transpose_b else _product(a, g, not transpose_a, False)
+    return by_a, by_b
+
+
+def _product(a: Node, b: Node, transpose_a: bool, transpose_b: bool) -> Node:
+    return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def _flags(transpose_a: bool, transpose_b: bool) -> dict[str, bool]:
+    return {"transpose_a": transpose_a, "transpose_b": transpose_b}
+
+
+matmul = register(
+    Primitive(
+        "matmul", "contract", _matmul_shape, same_dtype("matmul", NUMERIC), _matmul, _matmul_rule,
+        identities={"multilinear": True},
+        probes=(Probe(((3, 4), (4, 2)), attributes=_flags(False, False)),
+                Probe(((4, 3), (4, 2)), attributes=_flags(True, False)),
+                Probe(((3, 4), (2, 4)), attributes=_flags(False, True)),
+                Probe(((4, 3), (2, 4)), attributes=_flags(True, True)),
+                Probe(((2, 3, 4), (2, 4, 5)), attributes=_flags(False, False))),
+    )
+)

@@ -1,0 +1,305 @@
+"""Primitives that act on each entry by itself: arithmetic, comparison, logic, mathematics, choice, conversion.
+
+In: nodes of one shape (broadcasting is explicit, elsewhere) and one dtype. Out: a node of that shape.
+Each record states its chain rule with the answer `y` where that frees the inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from thalweg.dtype import BOOL, FLOATING, INTEGER, DType, as_dtype
+from thalweg.errors import ArgumentError, explain
+from thalweg.graph import Node, Primitive, Probe, is_zero, register, select
+from thalweg.ops.rules import ANY, NUMERIC, guarded, op, predicate_dtype, same_dtype, same_shape
+from thalweg.ops.special import erf as numpy_erf
+
+_PI = math.pi
+
+
+def elementwise(
+    name: str,
+    numpy: Callable[..., Any],
+    *,
+    chain_rule: Callable[..., tuple[Node | None, ...]] | None = None,
+    emit: Callable[..., Any] | None = None,
+    dtypes: tuple[int, ...] = NUMERIC,
+    dtype_rule: Callable[..., DType] | None = None,
+    probe: Probe | tuple[Probe, ...] = (),
+    **identities: Any,
+) -> Primitive:
+    """Register one elementwise record."""
+    probes = probe if isinstance(probe, tuple) else (probe,)
+    return register(
+        Primitive(name, "elementwise", same_shape, dtype_rule or same_dtype(name, dtypes), _quietly(numpy), chain_rule,
+                  emit, identities, probes)
+    )
+
+
+def _quietly(numpy: Callable[..., Any]) -> Callable[..., Any]:
+    """IEEE results without NumPy's warnings: log(0) is -inf, 0/0 is NaN, as in the compiled program."""
+
+    def meaning(*arrays: np.ndarray, **attributes: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return numpy(*arrays, **attributes)
+
+    return meaning
+
+
+def _unary(low: float = -2.0, high: float = 2.0, also: tuple[float, ...] = (), kinks: tuple[float, ...] = ()) -> Probe:
+    return Probe(((3, 4),), low, high, also=also, kinks=kinks)
+
+
+def _binary(low: float = -2.0, high: float = 2.0, also: tuple[float, ...] = (), kinks: tuple[float, ...] = ()) -> Probe:
+    return Probe(((3, 4), (3, 4)), low, high, also=also, kinks=kinks)
+
+
+INFINITY = float("inf")
+SPECIAL = (0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, float("nan"), 1e-40, 3e38, -3e38)
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+add = elementwise(
+    "add", np.add, dtypes=ANY, commutative=True, identity_element=0, linear=True,
+    chain_rule=lambda g, y, a, b: (g, g),
+    emit=lambda e, a, b: e.add(a, b),
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+subtract = elementwise(
+    "subtract", np.subtract, linear=True,
+    chain_rule=lambda g, y, a, b: (g, -g),
+    emit=lambda e, a, b: e.subtract(a, b),
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+multiply = elementwise(
+    "multiply", np.multiply, dtypes=ANY, commutative=True, identity_element=1,
+    chain_rule=lambda g, y, a, b: (g * b, g * a),
+    emit=lambda e, a, b: e.multiply(a, b),
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+divide = elementwise(
+    "divide", np.divide, dtypes=(FLOATING,),
+    chain_rule=lambda g, y, a, b: (guarded(g, g / b), guarded(g, -(g * y / b))),
+    emit=lambda e, a, b: e.divide(a, b),
+    probe=_binary(0.5, 2.0, also=SPECIAL),
+)  # fmt: skip
+
+negative = elementwise(
+    "negative", np.negative, linear=True, involution=True,
+    chain_rule=lambda g, y, x: (-g,),
+    emit=lambda e, x: e.negative(x),
+    probe=_unary(also=SPECIAL),
+)  # fmt: skip
+
+absolute = elementwise(
+    "absolute", np.abs, idempotent=True,
+    chain_rule=lambda g, y, x: (g * op("sign")(x),),
+    emit=lambda e, x: e.call("fabs", x),
+    probe=_unary(also=SPECIAL, kinks=(0.0,)),
+)  # fmt: skip
+
+sign = elementwise(
+    "sign", np.sign,
+    emit=lambda e, x: e.sign(x),
+    probe=_unary(also=SPECIAL, kinks=(0.0,)),
+)  # fmt: skip
+
+
+def _floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind in "iu":
+        _refuse_integer_zero("floor_divide", b)
+    return np.floor_divide(a, b)
+
+
+def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind in "iu":
+        _refuse_integer_zero("remainder", b)
+    return np.remainder(a, b)
+
+
+def _refuse_integer_zero(name: str, divisor: np.ndarray) -> None:
+    if divisor.size and not divisor.all():
+        where = tuple(int(axis[0]) for axis in np.nonzero(divisor == 0))
+        raise IntegerDivisionError(
+            explain(f"{name}: integer division by zero", received=f"divisor 0 at position {where}",
+                    expected="non-zero integers", remedy="mask the zeros, or divide floating-point tensors")
+        )
+
+
+class IntegerDivisionError(ArgumentError, ZeroDivisionError):
+    """An integer was divided by zero; floating-point division gives infinity or NaN instead."""
+
+
+floor_divide = elementwise(
+    "floor_divide", _floor_divide, emit=None,
+    probe=(Probe(((3, 4), (3, 4)), 0.5, 3.0),),
+)  # fmt: skip
+
+# d/da (a mod b) = 1, d/db (a mod b) = -floor(a / b), both away from the jumps
+remainder = elementwise(
+    "remainder", _remainder,
+    chain_rule=lambda g, y, a, b: (g, -(g * op("floor_divide")(a, b))),
+    probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}),
+)  # fmt: skip
+
+
+def _power_rule(g: Node, y: Node, x: Node, p: Node) -> tuple[Node, Node]:
+    # p x^(p-1) is 0 for p = 0 whatever x is; x^p log x tends to 0 for x -> 0 and p > 0.
+    by_base = select(is_zero(p), 0, g * p * power(x, p - 1.0))
+    by_exponent = select(is_zero(x), 0, g * y * log(x))
+    return guarded(g, by_base), guarded(g, by_exponent)
+
+
+power = elementwise(
+    "power", np.power, chain_rule=_power_rule,
+    emit=lambda e, x, p: e.call("pow", x, p),
+    probe=_binary(0.5, 2.0, also=(0.0, 1.0, INFINITY, float("nan"))),
+)  # fmt: skip
+
+
+def _pick_rule(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    # Ties share the cotangent, as in PyTorch: the symmetric subgradient.
+    half = select(op("equal")(a, b), g * 0.5, 0)
+    return select(op("not_equal")(b, y), g, half), select(op("not_equal")(a, y), g, half)
+
+
+maximum = elementwise(
+    "maximum", np.maximum, dtypes=ANY, commutative=True, idempotent=True, chain_rule=_pick_rule,
+    emit=lambda e, a, b: e.maximum(a, b),
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+minimum = elementwise(
+    "minimum", np.minimum, dtypes=ANY, commutative=True, idempotent=True, chain_rule=_pick_rule,
+    emit=lambda e, a, b: e.minimum(a, b),
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+# --- mathematics -----------------------------------------------------------------------------------------------------
+
+
+def _mathematics(name: str, numpy: Callable[..., Any], rule: Callable[..., Node], probe: Probe, **identities: Any) -> Primitive:
+    """A differentiable function of one floating-point number, known to the emitter by its own name."""
+    return elementwise(
+        name, numpy, dtypes=(FLOATING,), probe=probe, **identities,
+        chain_rule=lambda g, y, x: (rule(g, y, x),),
+        emit=lambda e, x: e.call(name, x),
+    )  # fmt: skip
+
+
+exp = _mathematics("exp", np.exp, lambda g, y, x: g * y, _unary(also=(*SPECIAL, 88.0, -88.0)))
+expm1 = _mathematics("expm1", np.expm1, lambda g, y, x: g * (y + 1.0), _unary(also=(*SPECIAL, 88.0, -88.0)))
+log = _mathematics("log", np.log, lambda g, y, x: guarded(g, g / x), _unary(0.3, 3.0, also=SPECIAL))
+log1p = _mathematics("log1p", np.log1p, lambda g, y, x: guarded(g, g / (x + 1.0)), _unary(-0.5, 3.0, also=SPECIAL))
+sqrt = _mathematics("sqrt", np.sqrt, lambda g, y, x: guarded(g, g / (y * 2.0)), _unary(0.3, 3.0, also=SPECIAL))
+sin = _mathematics("sin", np.sin, lambda g, y, x: g * cos(x), _unary(-6.0, 6.0, also=(0.0, INFINITY, 1e4)))
+cos = _mathematics("cos", np.cos, lambda g, y, x: -(g * sin(x)), _unary(-6.0, 6.0, also=(0.0, INFINITY, 1e4)))
+tanh = _mathematics("tanh", np.tanh, lambda g, y, x: g * (1.0 - y * y), _unary(-3.0, 3.0, also=(*SPECIAL, 40.0)))
+arctan = _mathematics("arctan", np.arctan, lambda g, y, x: g / (x * x + 1.0), _unary(-3.0, 3.0, also=SPECIAL))
+
+
+def _numpy_sigmoid(x: np.ndarray) -> np.ndarray:
+    # exp of a non-positive number only, so neither tail overflows
+    t = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + t), t / (1 + t)).astype(x.dtype, copy=False) + x * 0
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    finite = np.where(np.isinf(x), np.sign(x) * x.dtype.type(1e4), x)
+    return _numpy_sigmoid(finite)
+
+
+# s'(x) = s(x) (1 - s(x))
+sigmoid = _mathematics("sigmoid", _sigmoid, lambda g, y, x: g * y * (1.0 - y), _unary(-4.0, 4.0, also=(*SPECIAL, 90.0)))
+
+# erf'(x) = 2/sqrt(pi) exp(-x^2)
+erf = _mathematics(
+    "erf", numpy_erf, lambda g, y, x: g * exp(-(x * x)) * (2.0 / math.sqrt(_PI)), _unary(-3.0, 3.0, also=(*SPECIAL, 6.0))
+)
+
+
+def _step_function(name: str, numpy: Callable[..., Any]) -> Primitive:
+    """Constant between its jumps, so no chain rule: its derivative is 0 wherever it exists."""
+    return elementwise(
+        name, numpy, dtypes=(FLOATING,), idempotent=True, emit=lambda e, x: e.call(name, x),
+        probe=_unary(also=SPECIAL, kinks=(-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)),
+    )  # fmt: skip
+
+
+floor = _step_function("floor", np.floor)
+ceil = _step_function("ceil", np.ceil)
+round_ = _step_function("round", np.rint)
+trunc = _step_function("trunc", np.trunc)
+
+# --- comparison, logic, choice ---------------------------------------------------------------------------------------
+
+
+def _predicate(name: str, numpy: Callable[..., Any], **identities: Any) -> Primitive:
+    return elementwise(
+        name, numpy, dtype_rule=predicate_dtype(name), emit=lambda e, a, b: e.compare(name, a, b),
+        probe=_binary(also=SPECIAL), **identities,
+    )  # fmt: skip
+
+
+equal = _predicate("equal", np.equal, commutative=True)
+not_equal = _predicate("not_equal", np.not_equal, commutative=True)
+less = _predicate("less", np.less)
+less_equal = _predicate("less_equal", np.less_equal)
+
+
+def _bitwise(name: str, numpy: Callable[..., Any]) -> Primitive:
+    return elementwise(
+        name, numpy, dtypes=(BOOL, INTEGER), commutative=True, emit=lambda e, a, b: e.bitwise(name, a, b),
+        probe=Probe(((3, 4), (3, 4)), integers={0: 7, 1: 7}),
+    )  # fmt: skip
+
+
+bitwise_and = _bitwise("bitwise_and", np.bitwise_and)
+bitwise_or = _bitwise("bitwise_or", np.bitwise_or)
+bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor)
+bitwise_not = elementwise(
+    "bitwise_not", np.invert, dtypes=(BOOL, INTEGER), involution=True, emit=lambda e, x: e.invert(x),
+    probe=Probe(((3, 4),), integers={0: 7}),
+)  # fmt: skip
+
+
+def _where_dtype(condition: DType, yes: DType, no: DType) -> DType:
+    same_dtype("where (condition)", (BOOL,))(condition)
+    return same_dtype("where")(yes, no)
+
+
+# The branch that was not selected receives exactly 0, never 0 * NaN.
+where = elementwise(
+    "where", np.where, dtype_rule=_where_dtype,
+    chain_rule=lambda g, y, c, a, b: (None, select(c, g, 0), select(c, 0, g)),
+    emit=lambda e, c, a, b: e.select(c, a, b),
+    probe=Probe(((4,), (4,), (4,)), fixed={0: [True, False, False, True]}),
+)  # fmt: skip
+
+
+# --- conversion ------------------------------------------------------------------------------------------------------
+
+
+def _cast_rule(g: Node, y: Node, x: Node, *, dtype: str) -> tuple[Node | None]:
+    return (cast(g, dtype=x.dtype.name) if x.dtype.is_floating_point and y.dtype.is_floating_point else None,)
+
+
+cast = elementwise(
+    "cast", lambda x, *, dtype: x.astype(as_dtype(dtype).numpy),
+    dtype_rule=lambda source, *, dtype: as_dtype(dtype),
+    chain_rule=_cast_rule,
+    emit=lambda e, x, *, dtype: e.cast(x, dtype),
+    probe=Probe(((3, 4),), attributes={"dtype": "float64"}),
+)  # fmt: skip
+
+# The same value, through which no gradient flows.
+detach = elementwise(
+    "detach", lambda x: x, dtypes=ANY, emit=lambda e, x: x, idempotent=True, stops_gradient=True,
+)  # fmt: skip

@@ -1,0 +1,159 @@
+"""Primitives whose positions are data: gather, scatter-add, index assignment, one-hot; and counting positions.
+
+In: values and integer nodes of positions. Out: the picked, collected or overwritten values. Data are never trusted:
+a position out of range raises, with its place and its value, before anything is computed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg.dtype import INTEGER, DType, as_dtype
+from thalweg.errors import IndexRangeError, ShapeError, explain
+from thalweg.graph import Node, Primitive, Probe, Shape, register, zeros_like
+from thalweg.ops.rules import check_category
+
+
+def _check_indices(name: str, source: Shape, indices: tuple[Shape, ...]) -> None:
+    if not indices or len(indices) > len(source) or any(shape != indices[0] for shape in indices):
+        raise ShapeError(
+            explain(f"{name}: one index per leading axis, all of one shape", received=f"{source} indexed by {indices}")
+        )
+
+
+def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> None:
+    for axis, (index, extent) in enumerate(zip(indices, extents, strict=False)):
+        if index.size and (index.min() < 0 or index.max() >= extent):
+            position = tuple(int(each[0]) for each in np.nonzero((index < 0) | (index >= extent)))
+            raise IndexRangeError(
+                explain(f"{role} out of range", received=f"{int(index[position])} at position {position}",
+                        expected=f"0 <= {role} < {extent}" + (f" (axis {axis})" if len(indices) > 1 else ""))
+            )
+
+
+def _integer_indices(name: str, indices: tuple[DType, ...]) -> None:
+    for dtype in indices:
+        check_category(f"{name} (index)", dtype, (INTEGER,))
+
+
+def _gather_shape(source: Shape, *indices: Shape, role: str) -> Shape:
+    _check_indices("gather", source, indices)
+    return indices[0] + source[len(indices) :]
+
+
+def _gather_dtype(source: DType, *indices: DType, role: str) -> DType:
+    _integer_indices("gather", indices)
+    return source
+
+
+def _gather(x: np.ndarray, *indices: np.ndarray, role: str) -> np.ndarray:
+    _check_range(indices, x.shape, role)
+    return x[indices]
+
+
+def _gather_rule(g: Node, y: Node, x: Node, *indices: Node, role: str) -> tuple[Node | None, ...]:
+    return (scatter_add(g, *indices, shape=x.shape, role=role), *[None] * len(indices))
+
+
+gather = register(
+    Primitive(
+        "gather", "index", _gather_shape, _gather_dtype, _gather, _gather_rule, identities={"linear": True},
+        probes=(Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
+                Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"})),
+    )
+)
+
+
+def _scatter_shape(updates: Shape, *indices: Shape, shape: Shape, role: str) -> Shape:
+    _check_indices("scatter_add", shape, indices)
+    if updates != indices[0] + shape[len(indices) :]:
+        raise ShapeError(
+            explain("scatter_add: updates do not fit", received=updates, expected=indices[0] + shape[len(indices) :])
+        )
+    return shape
+
+
+def _scatter_dtype(updates: DType, *indices: DType, shape: Shape, role: str) -> DType:
+    _integer_indices("scatter_add", indices)
+    return updates
+
+
+def _scatter_add(updates: np.ndarray, *indices: np.ndarray, shape: Shape, role: str) -> np.ndarray:
+    _check_range(indices, shape, role)
+    result = np.zeros(shape, updates.dtype)
+    np.add.at(result, indices, updates)
+    return result
+
+
+scatter_add = register(
+    Primitive(
+        "scatter_add", "index", _scatter_shape, _scatter_dtype, _scatter_add,
+        lambda g, y, updates, *indices, shape, role: (gather(g, *indices, role=role), *[None] * len(indices)),
+        identities={"linear": True},
+        probes=(Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
+                Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"})),
+    )
+)
+
+
+def _put_shape(source: Shape, values: Shape, *indices: Shape, role: str) -> Shape:
+    return _scatter_shape(values, *indices, shape=source, role=role)
+
+
+def _put_dtype(source: DType, values: DType, *indices: DType, role: str) -> DType:
+    _integer_indices("index_put", indices)
+    return source
+
+
+def _index_put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, role: str) -> np.ndarray:
+    _check_range(indices, x.shape, role)
+    result = x.copy()
+    result[indices] = values
+    return result
+
+
+def _put_rule(g: Node, y: Node, x: Node, values: Node, *indices: Node, role: str) -> tuple[Node | None, ...]:
+    by_values = gather(g, *indices, role=role)
+    return (index_put(g, zeros_like(by_values), *indices, role=role), by_values, *[None] * len(indices))
+
+
+# Where one position is written twice, which value stays is not defined, as in PyTorch and NumPy.
+index_put = register(
+    Primitive(
+        "index_put", "index", _put_shape, _put_dtype, _index_put, _put_rule,
+        probes=(Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),),
+    )
+)
+
+
+def _one_hot(index: np.ndarray, *, size: int, dtype: str, role: str) -> np.ndarray:
+    _check_range((index,), (size,), role)
+    return (index[..., None] == np.arange(size)).astype(as_dtype(dtype).numpy)
+
+
+def _one_hot_dtype(index: DType, *, size: int, dtype: str, role: str) -> DType:
+    _integer_indices("one_hot", (index,))
+    return as_dtype(dtype)
+
+
+one_hot = register(
+    Primitive(
+        "one_hot", "index", lambda shape, *, size, dtype, role: (*shape, size), _one_hot_dtype, _one_hot,
+        probes=(Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),),
+    )
+)
+
+
+def _iota(*, shape: Shape, axis: int, dtype: str) -> np.ndarray:
+    along = np.arange(shape[axis], dtype=as_dtype(dtype).numpy)
+    return np.broadcast_to(along.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+
+
+# 0, 1, 2, ... along one axis
+iota = register(
+    Primitive(
+        "iota", "index", lambda *, shape, axis, dtype: shape, lambda *, shape, axis, dtype: as_dtype(dtype), _iota,
+        probes=(Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),),
+    )
+)
+

@@ -1,0 +1,185 @@
+"""Primitives that only move entries: reshape, permute, broadcast, slice, pad, flip, concatenate.
+
+In: a node and static attributes. Out: a node whose entries are entries of the input (or the padding value).
+All are linear, and the chain rule of each is its transpose, another record of this file or a sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from thalweg.dtype import DType
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import Node, Primitive, Probe, Shape, register, size_of
+from thalweg.ops.reduce import sum_
+from thalweg.ops.rules import check_axis, check_same
+
+Ints = tuple[int, ...]
+LINEAR = {"linear": True}
+
+
+def _keeps_dtype(*dtypes: DType, **_: Any) -> DType:
+    check_same("move", dtypes)
+    return dtypes[0]
+
+
+def _reshape_shape(source: Shape, *, shape: Shape) -> Shape:
+    if size_of(source) != size_of(shape):
+        raise ShapeError(
+            explain("reshape cannot change the number of entries", received=f"{source} to {shape}",
+                    expected=f"a shape with {size_of(source)} entries")
+        )
+    return shape
+
+
+reshape = register(
+    Primitive(
+        "reshape", "move", _reshape_shape, _keeps_dtype, lambda x, *, shape: x.reshape(shape),
+        lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
+        identities=LINEAR, probes=(Probe(((3, 4),), attributes={"shape": (2, 6)}),),
+    )
+)
+
+
+def _permute_shape(source: Shape, *, order: Ints) -> Shape:
+    if sorted(order) != list(range(len(source))):
+        raise ShapeError(
+            explain("permute needs every axis exactly once", received=order, expected=f"an order of {len(source)} axes")
+        )
+    return tuple(source[axis] for axis in order)
+
+
+def inverse_order(order: Ints) -> Ints:
+    return tuple(int(axis) for axis in np.argsort(order))
+
+
+permute = register(
+    Primitive(
+        "permute", "move", _permute_shape, _keeps_dtype, lambda x, *, order: x.transpose(order),
+        lambda g, y, x, *, order: (permute(g, order=inverse_order(order)),),
+        identities=LINEAR, probes=(Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}),),
+    )
+)
+
+
+def _broadcast_shape(source: Shape, *, shape: Shape) -> Shape:
+    if len(source) != len(shape) or any(a not in (1, b) for a, b in zip(source, shape, strict=True)):
+        raise ShapeError(explain("broadcast repeats axes of size 1 only", received=f"{source} to {shape}"))
+    return shape
+
+
+def _broadcast_rule(g: Node, y: Node, x: Node, *, shape: Shape) -> tuple[Node]:
+    """Un-broadcasting, for all of Thalweg: a repeated entry collects the cotangents of its copies."""
+    axes = tuple(axis for axis, (a, b) in enumerate(zip(x.shape, shape, strict=True)) if a != b)
+    return (sum_(g, axes=axes) if axes else g,)
+
+
+broadcast = register(
+    Primitive(
+        "broadcast", "move", _broadcast_shape, _keeps_dtype, lambda x, *, shape: np.broadcast_to(x, shape),
+        _broadcast_rule, identities=LINEAR, probes=(Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),),
+    )
+)
+
+
+def _slice_shape(source: Shape, *, start: Ints, stop: Ints, step: Ints) -> Shape:
+    for extent, low, high, stride in zip(source, start, stop, step, strict=True):
+        if not (0 <= low <= extent and 0 <= high <= extent and stride >= 1):
+            raise ShapeError(explain("slice out of range", received=f"{low}:{high}:{stride}", expected=f"within 0:{extent}"))
+    return tuple(max(0, -(-(high - low) // stride)) for low, high, stride in zip(start, stop, step, strict=True))
+
+
+def _slice(x: np.ndarray, *, start: Ints, stop: Ints, step: Ints) -> np.ndarray:
+    return x[tuple(slice(*each) for each in zip(start, stop, step, strict=True))]
+
+
+def _slice_rule(g: Node, y: Node, x: Node, *, start: Ints, stop: Ints, step: Ints) -> tuple[Node]:
+    used = tuple((extent - 1) * stride + 1 if extent else 0 for extent, stride in zip(y.shape, step, strict=True))
+    high = tuple(total - low - length for total, low, length in zip(x.shape, start, used, strict=True))
+    return (pad(g, low=start, high=high, interior=tuple(stride - 1 for stride in step), value=0),)
+
+
+slice_ = register(
+    Primitive(
+        "slice", "move", _slice_shape, _keeps_dtype, _slice, _slice_rule, identities=LINEAR,
+        probes=(Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
+                Probe(((5,),), attributes={"start": (4,), "stop": (2,), "step": (1,)})),
+    )
+)
+
+
+def _pad_shape(source: Shape, *, low: Ints, high: Ints, interior: Ints, value: float) -> Shape:
+    if min((*low, *high, *interior, 0)) < 0:
+        raise ShapeError(explain("pad takes widths of at least 0", received=f"low {low}, high {high}"))
+    return tuple(
+        before + after + extent + max(extent - 1, 0) * gap
+        for extent, before, after, gap in zip(source, low, high, interior, strict=True)
+    )
+
+
+def _pad_region(source: Shape, low: Ints, interior: Ints) -> tuple[Ints, Ints, Ints]:
+    """Where the input's entries lie in the result, as start, stop and step."""
+    length = tuple((extent - 1) * (gap + 1) + 1 if extent else 0 for extent, gap in zip(source, interior, strict=True))
+    stop = tuple(before + each for before, each in zip(low, length, strict=True))
+    return low, stop, tuple(gap + 1 for gap in interior)
+
+
+def _pad(x: np.ndarray, *, low: Ints, high: Ints, interior: Ints, value: float) -> np.ndarray:
+    result = np.full(_pad_shape(x.shape, low=low, high=high, interior=interior, value=value), value, x.dtype)
+    result[tuple(slice(*each) for each in zip(*_pad_region(x.shape, low, interior), strict=True))] = x
+    return result
+
+
+def _pad_rule(g: Node, y: Node, x: Node, *, low: Ints, high: Ints, interior: Ints, value: float) -> tuple[Node]:
+    start, stop, step = _pad_region(x.shape, low, interior)
+    return (slice_(g, start=start, stop=stop, step=step),)
+
+
+pad = register(
+    Primitive(
+        "pad", "move", _pad_shape, _keeps_dtype, _pad, _pad_rule,
+        probes=(Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
+                Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7})),
+    )
+)
+
+flip = register(
+    Primitive(
+        "flip", "move", lambda shape, *, axes: shape, _keeps_dtype, lambda x, *, axes: np.flip(x, axes),
+        lambda g, y, x, *, axes: (flip(g, axes=axes),),
+        identities=LINEAR | {"involution": True}, probes=(Probe(((3, 4),), attributes={"axes": (1,)}),),
+    )
+)
+
+
+def _concatenate_shape(*shapes: Shape, axis: int) -> Shape:
+    first = shapes[0]
+    check_axis("concatenate", axis, len(first))
+    for shape in shapes:
+        if len(shape) != len(first) or shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :]:
+            raise ShapeError(
+                explain("concatenate: shapes differ outside the joined axis", received=", ".join(map(str, shapes)),
+                        expected=f"equal extents except on axis {axis}")
+            )
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+def _concatenate_rule(g: Node, y: Node, *inputs: Node, axis: int) -> tuple[Node, ...]:
+    parts, offset = [], 0
+    for each in inputs:
+        start = tuple(offset if i == axis else 0 for i in range(g.ndim))
+        stop = tuple(offset + each.shape[axis] if i == axis else extent for i, extent in enumerate(g.shape))
+        parts.append(slice_(g, start=start, stop=stop, step=(1,) * g.ndim))
+        offset += each.shape[axis]
+    return tuple(parts)
+
+
+concatenate = register(
+    Primitive(
+        "concatenate", "move", _concatenate_shape, _keeps_dtype,
+        lambda *arrays, axis: np.concatenate(arrays, axis), _concatenate_rule,
+        identities=LINEAR, probes=(Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),),
+    )
+)

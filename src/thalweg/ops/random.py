@@ -1,0 +1,62 @@
+"""Counter-based random bits: Philox 4x32-10, the one source of randomness in a program.
+
+In: a key, int64 (2,), that holds the seed and the number of the draw. Out: 32 random bits an entry, as int64. Uniform
+and normal numbers are compositions of it, so a program's randomness depends on nothing but its key.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg.dtype import DType, int64
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import Primitive, Probe, Shape, register, size_of
+
+# Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011: multipliers and Weyl constants.
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+ROUNDS = 10
+
+Words = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def philox_4x32(counter: Words, key: tuple[np.uint64, np.uint64]) -> Words:
+    """Ten rounds of Philox on four 32-bit counter words (kept in uint64) under a key of two words."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    with np.errstate(over="ignore"):
+        for _ in range(ROUNDS):
+            first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+            c0, c1, c2, c3 = (second >> _HALF) ^ c1 ^ k0, second & _LOW, (first >> _HALF) ^ c3 ^ k1, first & _LOW
+            k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+    return c0, c1, c2, c3
+
+
+def _random_bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
+    """Entry i is word i mod 4 of the block whose counter is (i div 4, draw)."""
+    seed, draw = (np.uint64(int(each) & 0xFFFFFFFFFFFFFFFF) for each in key)
+    total = size_of(shape)
+    block = np.arange(-(-total // 4), dtype=np.uint64)
+    low, high = np.full_like(block, draw & _LOW), np.full_like(block, draw >> _HALF)
+    words = philox_4x32((block & _LOW, block >> _HALF, low, high), (seed & _LOW, seed >> _HALF))
+    return np.stack(words, axis=1).reshape(-1)[:total].reshape(shape).astype(np.int64)
+
+
+def _bits_shape(key: Shape, *, shape: Shape) -> Shape:
+    if key != (2,):
+        raise ShapeError(explain("random_bits needs a key of two integers", received=f"shape {key}", expected="(2,)"))
+    return shape
+
+
+def _bits_dtype(key: DType, *, shape: Shape) -> DType:
+    return int64
+
+
+random_bits = register(
+    Primitive(
+        "random_bits", "random", _bits_shape, _bits_dtype, _random_bits,
+        probes=(Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),),
+    )
+)

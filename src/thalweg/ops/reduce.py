@@ -1,0 +1,149 @@
+"""Primitives that combine the entries along axes: sum, maximum, minimum, and the running sum.
+
+In: a node and the static `axes`. Out: the same rank with those axes of size 1, so that the chain rule is one
+`broadcast` back. Products are compositions of `multiply`, exact in every derivative also where factors are 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from thalweg.dtype import int64
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import Node, Primitive, Probe, Shape, register, select
+from thalweg.ops.rules import ANY, NUMERIC, check_axis, op, same_dtype
+
+Axes = tuple[int, ...]
+
+
+def _kept(shape: Shape, *, axes: Axes) -> Shape:
+    return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+
+
+def _kept_not_empty(name: str) -> Callable[..., Shape]:
+    def rule(shape: Shape, *, axes: Axes) -> Shape:
+        if any(shape[axis] == 0 for axis in axes):
+            raise ShapeError(
+                explain(f"{name} over an axis of size 0 has no value", received=f"shape {shape}, axes {axes}",
+                        expected="at least one entry", remedy="check that the data are not empty")
+            )
+        return _kept(shape, axes=axes)
+
+    return rule
+
+
+def _sum(x: np.ndarray, *, axes: Axes) -> np.ndarray:
+    return np.sum(x, axis=axes, keepdims=True, dtype=x.dtype)
+
+
+def _sum_rule(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    return (op("broadcast")(g, shape=x.shape),)
+
+
+sum_ = register(
+    Primitive(
+        "sum", "reduce", _kept, same_dtype("sum", NUMERIC), _sum, _sum_rule,
+        emit=lambda e, a, b: e.add(a, b), identities={"identity_element": 0, "linear": True},
+        probes=(Probe(((3, 4),), attributes={"axes": (0,)}), Probe(((2, 3, 4),), attributes={"axes": (0, 2)})),
+    )
+)
+
+
+def _extreme_rule(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    # Entries that tie share the cotangent equally.
+    winners = op("equal")(x, op("broadcast")(y, shape=x.shape))
+    ones = op("cast")(winners, dtype=x.dtype.name)
+    share = op("broadcast")(g / sum_(ones, axes=axes), shape=x.shape)
+    return (select(winners, share, 0),)
+
+
+def _extreme(name: str, numpy: Callable[..., Any], combine: Callable[..., Any]) -> Primitive:
+    return register(
+        Primitive(
+            name, "reduce", _kept_not_empty(name), same_dtype(name, ANY),
+            lambda x, *, axes: numpy(x, axis=axes, keepdims=True), _extreme_rule, emit=combine,
+            probes=(Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
+                    Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True)),
+        )
+    )
+
+
+amax = _extreme("amax", np.max, lambda e, a, b: e.maximum(a, b))
+amin = _extreme("amin", np.min, lambda e, a, b: e.minimum(a, b))
+
+
+# --- along one axis --------------------------------------------------------------------------------------------------
+
+
+def _same_with_axis(shape: Shape, *, axis: int, **_: Any) -> Shape:
+    check_axis("cumsum", axis, len(shape))
+    return shape
+
+
+def _cumsum(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
+    if reverse:
+        return np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis)
+    return np.cumsum(x, axis, dtype=x.dtype)
+
+
+# The derivative of sum_{j<=i} x_j by x_j reaches every later i: the running sum from the other end.
+cumsum = register(
+    Primitive(
+        "cumsum", "reduce", _same_with_axis, same_dtype("cumsum", NUMERIC), _cumsum,
+        lambda g, y, x, *, axis, reverse: (cumsum(g, axis=axis, reverse=not reverse),),
+        identities={"linear": True},
+        probes=(Probe(((3, 4),), attributes={"axis": 1, "reverse": False}),
+                Probe(((3, 4),), attributes={"axis": 0, "reverse": True})),
+    )
+)
+
+
+def _one_axis_kept(name: str) -> Callable[..., Shape]:
+    kept = _kept_not_empty(name)
+
+    def rule(shape: Shape, *, axis: int) -> Shape:
+        check_axis(name, axis, len(shape))
+        return kept(shape, axes=(axis,))
+
+    return rule
+
+
+def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
+    """The position of the first extreme entry along one axis, as int64."""
+    return register(
+        Primitive(
+            name, "reduce", _one_axis_kept(name), lambda dtype, *, axis: int64,
+            lambda x, *, axis: np.expand_dims(numpy(x, axis=axis), axis),
+            probes=(Probe(((3, 4),), attributes={"axis": 1}, distinct=True),),
+        )
+    )
+
+
+argmax = _position_of("argmax", np.argmax)
+argmin = _position_of("argmin", np.argmin)
+
+
+def _order_shape(shape: Shape, *, axis: int, descending: bool) -> Shape:
+    check_axis("argsort", axis, len(shape))
+    return shape
+
+
+def _argsort(x: np.ndarray, *, axis: int, descending: bool) -> np.ndarray:
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    # Stable and descending: sort the reversed array, then read the order backwards.
+    order = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    return x.shape[axis] - 1 - order
+
+
+argsort = register(
+    Primitive(
+        "argsort", "index", _order_shape, lambda dtype, *, axis, descending: int64, _argsort,
+        probes=(Probe(((3, 4),), attributes={"axis": 1, "descending": False}, distinct=True),
+                Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True)),
+    )
+)
+
