@@ -21,43 +21,56 @@ def gradients(
     None is a symbolic zero: a target that no output depends on. Only nodes on a path from a target are visited. A
     target's cotangent is the whole of it, also where one target lies on the path of another.
     """
-    order = toposort(outputs)
-    on_path = _reached_from(targets, order)
+    order = toposort(outputs, is_leaf=stops_gradient)
+    on_path = reached_from(targets, order)
     collected: dict[Node, Node | list[Node | None]] = {}
     for node, cotangent in zip(outputs, cotangents, strict=True):
-        if cotangent is not None and node in on_path:
-            _accumulate(collected, node, cotangent)
+        if cotangent is not None:
+            _check(cotangent, node, node.shape, node.dtype)
+            if node in on_path:
+                _accumulate(collected, node, cotangent)
     for node in reversed(order):
-        if node not in on_path or node not in collected or not node.inputs:
+        if node not in on_path or node not in collected or not any(each in on_path for each in node.inputs):
             continue
-        for each, cotangent in zip(node.inputs, _local_cotangents(node, collected[node]), strict=True):
+        wanted = [each in on_path for each in node.inputs]
+        for each, cotangent in zip(node.inputs, local_cotangents(node, collected[node], wanted), strict=True):
             if cotangent is not None and each in on_path:
                 _accumulate(collected, each, cotangent)
-            elif isinstance(cotangent, tuple):
-                raise StructureError("a projection can only read a primitive with several results")
     return [collected.get(target) for target in targets]  # type: ignore[misc]
 
 
-def _reached_from(targets: Sequence[Node], order: Sequence[Node]) -> set[Node]:
+def stops_gradient(node: Node) -> bool:
+    """Whether no cotangent passes the node: its primitive is constant almost everywhere."""
+    return node.op.chain_rule is None and not node.op.identities.get("projection")
+
+
+def reached_from(targets: Sequence[Node], order: Sequence[Node]) -> set[Node]:
     """The nodes through which some target's cotangent must come: those that depend on one differentiably."""
     reached = set(targets)
     for node in order:
-        if node in reached or (node.op.chain_rule is None and not node.op.identities.get("projection")):
+        if node in reached or stops_gradient(node):
             continue
         if any(each in reached for each in node.inputs):
             reached.add(node)
     return reached
 
 
-def _local_cotangents(node: Node, cotangent: Node | list[Node | None]) -> Sequence[Node | tuple[int, Node] | None]:
-    """The chain rule of one node: its cotangent times its local derivative, for each input."""
+def local_cotangents(
+    node: Node, cotangent: Node | list[Node | None], wanted: Sequence[bool]
+) -> Sequence[Node | tuple[int, Node] | None]:
+    """The chain rule of one node: its cotangent times its local derivative, for each input.
+
+    A rule that takes the reverse sweep itself is also told which inputs' cotangents are `wanted`.
+    """
     record = node.op
     if record.identities.get("projection"):
         return ((node.attributes["index"], cotangent),)  # type: ignore[return-value]
     if record.chain_rule is None:
         return (None,) * len(node.inputs)
     if record.identities.get("takes_gradients"):
-        return record.chain_rule(cotangent, node, *node.inputs, **node.attributes, gradients=gradients)
+        return record.chain_rule(
+            cotangent, node, *node.inputs, **node.attributes, gradients=gradients, wanted=tuple(wanted)
+        )
     return record.chain_rule(cotangent, node, *node.inputs, **node.attributes)
 
 

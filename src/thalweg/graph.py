@@ -6,6 +6,7 @@ and functions that order, rewrite, key and print programs. What a node *is* neve
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,13 @@ class Scope(threading.local):
 
 
 scope = Scope()
+_serial = itertools.count()
+
+
+def next_serial() -> int:
+    """A number between those of the nodes made so far and those made later."""
+    return next(_serial)
+
 
 
 class Node:
@@ -100,10 +108,22 @@ class Node:
 
     These four, with `shape` and `dtype`, are what the node *is*. The other slots are notes of whoever runs it: `value`,
     the array it is known to have; `holder`, a weak reference to the tensor that shows it to the user; `notes`, bits of
-    the tensor layer; `origin`, the module path it was made under.
+    the tensor layer; `origin`, the module path it was made under; `serial`, its place in the order of construction.
     """
 
-    __slots__ = ("__weakref__", "attributes", "dtype", "holder", "inputs", "notes", "op", "origin", "shape", "value")
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "dtype",
+        "holder",
+        "inputs",
+        "notes",
+        "op",
+        "origin",
+        "serial",
+        "shape",
+        "value",
+    )
 
     def __init__(
         self, op: Primitive, inputs: tuple[Node, ...], attributes: Mapping[str, Any], shape: Any, dtype: Any
@@ -114,6 +134,7 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.origin = scope.path
+        self.serial = next(_serial)
         self.value: np.ndarray | tuple[np.ndarray, ...] | None = None
         self.holder: Any = None
         self.notes = 0
@@ -175,12 +196,22 @@ def size_of(shape: Shape) -> int:
 # --- leaves ----------------------------------------------------------------------------------------------------------
 
 input_leaf = register(
-    Primitive("input", "leaf", shape_rule=lambda *, shape, dtype: shape, dtype_rule=lambda *, shape, dtype: dtype,
-              numpy=lambda **_: None)
+    Primitive(
+        "input",
+        "leaf",
+        shape_rule=lambda *, shape, dtype: shape,
+        dtype_rule=lambda *, shape, dtype: dtype,
+        numpy=lambda **_: None,
+    )
 )
 constant_leaf = register(
-    Primitive("constant", "leaf", shape_rule=lambda *, value, dtype: (), dtype_rule=lambda *, value, dtype: dtype,
-              numpy=lambda *, value, dtype: np.array(value, dtype.numpy))
+    Primitive(
+        "constant",
+        "leaf",
+        shape_rule=lambda *, value, dtype: (),
+        dtype_rule=lambda *, value, dtype: dtype,
+        numpy=lambda *, value, dtype: np.array(value, dtype.numpy),
+    )
 )
 
 
@@ -321,8 +352,8 @@ def show(outputs: Sequence[Node], is_leaf: Callable[[Node], bool] | None = None)
         arguments = [names[each] for each in node.inputs if each in names]
         arguments += [f"{key}={value!r}" for key, value in node.attributes.items() if node.op is not input_leaf]
         where = f"    # {node.origin}" if node.origin else ""
-        lines.append(f"{names[node]} = {node.op.name}({', '.join(arguments)}) : {describe(node.shape, node.dtype)}{where}")
+        lines.append(
+            f"{names[node]} = {node.op.name}({', '.join(arguments)}) : {describe(node.shape, node.dtype)}{where}"
+        )
     lines.append("return " + ", ".join(names[node] for node in outputs))
     return "\n".join(lines)
-
-

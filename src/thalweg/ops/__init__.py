@@ -5,6 +5,7 @@ names. Everything else in Thalweg (layers, losses, optimizers) is a composition 
 """
 
 from thalweg.ops.contract import matmul
+from thalweg.ops.convolution import convolution
 from thalweg.ops.elementwise import (
     absolute,
     add,
@@ -15,6 +16,7 @@ from thalweg.ops.elementwise import (
     bitwise_xor,
     cast,
     ceil,
+    chain_product,
     cos,
     detach,
     divide,
@@ -39,6 +41,7 @@ from thalweg.ops.elementwise import (
     sigmoid,
     sign,
     sin,
+    softplus,
     sqrt,
     subtract,
     tanh,
@@ -53,10 +56,10 @@ from thalweg.ops.reduce import amax, amin, argmax, argmin, argsort, cumsum, sum_
 
 __all__ = [
     "Body", "absolute", "add", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "concatenate", "cos", "cumsum", "detach", "divide",
+    "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate", "convolution", "cos", "cumsum", "detach", "divide",
     "equal", "erf", "exp", "expm1", "flip", "floor", "floor_divide", "gather", "index_put",
     "inverse_order", "iota", "less", "less_equal", "log", "log1p", "matmul", "maximum", "minimum", "multiply",
     "negative", "not_equal", "one_hot", "output", "pad", "permute", "power", "random_bits", "remainder", "reshape",
-    "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_", "sqrt", "subtract", "sum_", "tanh", "trunc",
+    "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_", "softplus", "sqrt", "subtract", "sum_", "tanh", "trunc",
     "where",
 ]  # fmt: skip

@@ -10,24 +10,33 @@ import numpy as np
 
 from thalweg.errors import ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register
-from thalweg.ops.rules import NUMERIC, same_dtype
+from thalweg.ops.rules import NUMERIC, quietly, same_dtype
 
 
 def _matmul_shape(a: Shape, b: Shape, *, transpose_a: bool, transpose_b: bool) -> Shape:
-    if len(a) < 2 or len(a) != len(b) or a[:-2] != b[:-2]:
-        raise ShapeError(explain("matmul: batch axes differ", received=f"{a} and {b}", expected="equal batch axes"))
+    if min(len(a), len(b)) < 2:
+        raise ShapeError(
+            explain("matmul needs matrices", received=f"{a} and {b}", expected="at least two axes each",
+                    remedy="reshape a vector to (1, n) or (n, 1)")
+        )
+    if a[:-2] != b[:-2]:
+        raise ShapeError(
+            explain("matmul: batch axes differ", received=f"{a} and {b}", expected="equal leading axes",
+                    remedy="broadcast them first")
+        )
     rows, inner_a = (a[-1], a[-2]) if transpose_a else (a[-2], a[-1])
     inner_b, columns = (b[-1], b[-2]) if transpose_b else (b[-2], b[-1])
     if inner_a != inner_b:
         raise ShapeError(
-            explain("matmul: inner extents differ", received=f"{inner_a} against {inner_b}", expected="equal inner extents")
+            explain("matmul: inner extents differ", received=f"{inner_a} against {inner_b}, in {a} times {b}",
+                    expected="as many columns on the left as rows on the right", remedy="check the layer's sizes")
         )
     return (*a[:-2], rows, columns)
 
 
+@quietly
 def _matmul(a: np.ndarray, b: np.ndarray, *, transpose_a: bool, transpose_b: bool) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return np.matmul(a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b)
+    return np.matmul(a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b)
 
 
 def _matmul_rule(g: Node, y: Node, a: Node, b: Node, *, transpose_a: bool, transpose_b: bool) -> tuple[Node, Node]:
@@ -53,6 +62,10 @@ matmul = register(
                 Probe(((4, 3), (4, 2)), attributes=_flags(True, False)),
                 Probe(((3, 4), (2, 4)), attributes=_flags(False, True)),
                 Probe(((4, 3), (2, 4)), attributes=_flags(True, True)),
-                Probe(((2, 3, 4), (2, 4, 5)), attributes=_flags(False, False))),
+                Probe(((2, 3, 4), (2, 4, 5)), attributes=_flags(False, False)),
+                Probe(((2, 1, 3, 1), (2, 1, 3, 7)), attributes=_flags(True, False)),
+                Probe(((3, 0), (0, 2)), attributes=_flags(False, False)),
+                Probe(((0, 3, 4), (0, 5, 4)), attributes=_flags(False, True)),
+                Probe(((1, 1), (1, 1)), attributes=_flags(True, True))),
     )
 )

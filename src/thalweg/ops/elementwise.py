@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import BOOL, FLOATING, INTEGER, DType, as_dtype
+from thalweg.dtype import ALL_DTYPES, BOOL, FLOATING, INTEGER, DType, as_dtype
 from thalweg.errors import ArgumentError, explain
-from thalweg.graph import Node, Primitive, Probe, is_zero, register, select
-from thalweg.ops.rules import ANY, NUMERIC, guarded, op, predicate_dtype, same_dtype, same_shape
+from thalweg.graph import Node, Primitive, Probe, is_zero, like, register, select
+from thalweg.ops.rules import ANY, NUMERIC, chained, op, predicate_dtype, quietly, same_dtype, same_shape
 from thalweg.ops.special import erf as numpy_erf
-
-_PI = math.pi
 
 
 def elementwise(
@@ -35,19 +33,9 @@ def elementwise(
     """Register one elementwise record."""
     probes = probe if isinstance(probe, tuple) else (probe,)
     return register(
-        Primitive(name, "elementwise", same_shape, dtype_rule or same_dtype(name, dtypes), _quietly(numpy), chain_rule,
+        Primitive(name, "elementwise", same_shape, dtype_rule or same_dtype(name, dtypes), quietly(numpy), chain_rule,
                   emit, identities, probes)
     )
-
-
-def _quietly(numpy: Callable[..., Any]) -> Callable[..., Any]:
-    """IEEE results without NumPy's warnings: log(0) is -inf, 0/0 is NaN, as in the compiled program."""
-
-    def meaning(*arrays: np.ndarray, **attributes: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return numpy(*arrays, **attributes)
-
-    return meaning
 
 
 def _unary(low: float = -2.0, high: float = 2.0, also: tuple[float, ...] = (), kinks: tuple[float, ...] = ()) -> Probe:
@@ -79,14 +67,27 @@ subtract = elementwise(
 
 multiply = elementwise(
     "multiply", np.multiply, dtypes=ANY, commutative=True, identity_element=1,
-    chain_rule=lambda g, y, a, b: (g * b, g * a),
+    chain_rule=lambda g, y, a, b: (chained(g, b), chained(g, a)),
     emit=lambda e, a, b: e.multiply(a, b),
+    multilinear=True,
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
+# The product that the chain rule is made of: g * d, but 0 wherever the cotangent g is 0, whatever the derivative d is.
+# So the gradient through the unselected branch of `where` is exactly 0 also where that branch is infinite or NaN, and
+# because only the value is masked, not the dependence on g, second derivatives at a zero cotangent stay right.
+# In the emission g - g is 0 (and NaN for an infinite g, which differs from g as it must).
+chain_product = elementwise(
+    "chain_product", lambda g, d: np.where(g == 0, g, g * d), dtypes=(FLOATING,), identity_element=1,
+    chain_rule=lambda g, y, a, b: (chained(g, b), chained(g, a)),
+    emit=lambda e, g, d: e.select(e.compare("not_equal", g, e.subtract(g, g)), e.multiply(g, d), g),
+    multilinear=True,
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
 divide = elementwise(
     "divide", np.divide, dtypes=(FLOATING,),
-    chain_rule=lambda g, y, a, b: (guarded(g, g / b), guarded(g, -(g * y / b))),
+    chain_rule=lambda g, y, a, b: (chained(g, 1.0 / b), -chained(g, y / b)),
     emit=lambda e, a, b: e.divide(a, b),
     probe=_binary(0.5, 2.0, also=SPECIAL),
 )  # fmt: skip
@@ -100,7 +101,7 @@ negative = elementwise(
 
 absolute = elementwise(
     "absolute", np.abs, idempotent=True,
-    chain_rule=lambda g, y, x: (g * op("sign")(x),),
+    chain_rule=lambda g, y, x: (chained(g, op("sign")(x)),),
     emit=lambda e, x: e.call("fabs", x),
     probe=_unary(also=SPECIAL, kinks=(0.0,)),
 )  # fmt: skip
@@ -138,29 +139,39 @@ class IntegerDivisionError(ArgumentError, ZeroDivisionError):
 
 
 floor_divide = elementwise(
-    "floor_divide", _floor_divide, emit=None,
-    probe=(Probe(((3, 4), (3, 4)), 0.5, 3.0),),
+    "floor_divide", _floor_divide,
+    probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip
 
 # d/da (a mod b) = 1, d/db (a mod b) = -floor(a / b), both away from the jumps
 remainder = elementwise(
     "remainder", _remainder,
-    chain_rule=lambda g, y, a, b: (g, -(g * op("floor_divide")(a, b))),
-    probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}),
+    chain_rule=lambda g, y, a, b: (g, -chained(g, floor_divide(a, b))),
+    probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip
 
 
+def _power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "i" and p.size and p.min() < 0:
+        where = tuple(int(axis[0]) for axis in np.nonzero(p < 0))
+        raise ArgumentError(
+            explain("power: an integer to a negative power is not an integer", received=f"{p[where]} at position {where}",
+                    expected="exponents of at least 0", remedy="convert the base first, for example with .float()")
+        )
+    return np.power(x, p)
+
+
 def _power_rule(g: Node, y: Node, x: Node, p: Node) -> tuple[Node, Node]:
-    # p x^(p-1) is 0 for p = 0 whatever x is; x^p log x tends to 0 for x -> 0 and p > 0.
-    by_base = select(is_zero(p), 0, g * p * power(x, p - 1.0))
-    by_exponent = select(is_zero(x), 0, g * y * log(x))
-    return guarded(g, by_base), guarded(g, by_exponent)
+    # p x^(p-1) is 0 for p = 0 whatever x is; x^p log x tends to 0 for x -> 0 and p >= 0.
+    by_base = op("chain_product")(p, power(x, p - 1.0))
+    vanishes = bitwise_and(is_zero(x), less_equal(like(p, 0), p))
+    return chained(g, by_base), chained(g, select(vanishes, 0, y * log(x)))
 
 
 power = elementwise(
-    "power", np.power, chain_rule=_power_rule,
+    "power", _power, chain_rule=_power_rule,
     emit=lambda e, x, p: e.call("pow", x, p),
-    probe=_binary(0.5, 2.0, also=(0.0, 1.0, INFINITY, float("nan"))),
+    probe=_binary(0.5, 2.0, also=(0.0, 1.0, 2.0, -1.0, INFINITY, float("nan"))),
 )  # fmt: skip
 
 
@@ -185,43 +196,46 @@ minimum = elementwise(
 # --- mathematics -----------------------------------------------------------------------------------------------------
 
 
-def _mathematics(name: str, numpy: Callable[..., Any], rule: Callable[..., Node], probe: Probe, **identities: Any) -> Primitive:
-    """A differentiable function of one floating-point number, known to the emitter by its own name."""
+def _mathematics(
+    name: str, numpy: Callable[..., Any], derivative: Callable[[Node, Node], Node], probe: Probe
+) -> Primitive:
+    """A function of one floating-point number with its `derivative(y, x)`; the emitter knows it by its own name."""
     return elementwise(
-        name, numpy, dtypes=(FLOATING,), probe=probe, **identities,
-        chain_rule=lambda g, y, x: (rule(g, y, x),),
+        name, numpy, dtypes=(FLOATING,), probe=probe,
+        chain_rule=lambda g, y, x: (chained(g, derivative(y, x)),),
         emit=lambda e, x: e.call(name, x),
     )  # fmt: skip
 
 
-exp = _mathematics("exp", np.exp, lambda g, y, x: g * y, _unary(also=(*SPECIAL, 88.0, -88.0)))
-expm1 = _mathematics("expm1", np.expm1, lambda g, y, x: g * (y + 1.0), _unary(also=(*SPECIAL, 88.0, -88.0)))
-log = _mathematics("log", np.log, lambda g, y, x: guarded(g, g / x), _unary(0.3, 3.0, also=SPECIAL))
-log1p = _mathematics("log1p", np.log1p, lambda g, y, x: guarded(g, g / (x + 1.0)), _unary(-0.5, 3.0, also=SPECIAL))
-sqrt = _mathematics("sqrt", np.sqrt, lambda g, y, x: guarded(g, g / (y * 2.0)), _unary(0.3, 3.0, also=SPECIAL))
-sin = _mathematics("sin", np.sin, lambda g, y, x: g * cos(x), _unary(-6.0, 6.0, also=(0.0, INFINITY, 1e4)))
-cos = _mathematics("cos", np.cos, lambda g, y, x: -(g * sin(x)), _unary(-6.0, 6.0, also=(0.0, INFINITY, 1e4)))
-tanh = _mathematics("tanh", np.tanh, lambda g, y, x: g * (1.0 - y * y), _unary(-3.0, 3.0, also=(*SPECIAL, 40.0)))
-arctan = _mathematics("arctan", np.arctan, lambda g, y, x: g / (x * x + 1.0), _unary(-3.0, 3.0, also=SPECIAL))
-
-
-def _numpy_sigmoid(x: np.ndarray) -> np.ndarray:
-    # exp of a non-positive number only, so neither tail overflows
-    t = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + t), t / (1 + t)).astype(x.dtype, copy=False) + x * 0
+exp = _mathematics("exp", np.exp, lambda y, x: y, _unary(also=(*SPECIAL, 88.0, -88.0)))
+expm1 = _mathematics("expm1", np.expm1, lambda y, x: y + 1.0, _unary(also=(*SPECIAL, 88.0, -88.0)))
+log = _mathematics("log", np.log, lambda y, x: 1.0 / x, _unary(0.3, 3.0, also=SPECIAL))
+log1p = _mathematics("log1p", np.log1p, lambda y, x: 1.0 / (x + 1.0), _unary(-0.5, 3.0, also=SPECIAL))
+sqrt = _mathematics("sqrt", np.sqrt, lambda y, x: 0.5 / y, _unary(0.3, 3.0, also=SPECIAL))
+sin = _mathematics("sin", np.sin, lambda y, x: cos(x), _unary(-6.0, 6.0, also=(0.0, -0.0, INFINITY, 1e4)))
+cos = _mathematics("cos", np.cos, lambda y, x: -sin(x), _unary(-6.0, 6.0, also=(0.0, -0.0, INFINITY, 1e4)))
+tanh = _mathematics("tanh", np.tanh, lambda y, x: 1.0 - y * y, _unary(-3.0, 3.0, also=(*SPECIAL, 40.0)))
+arctan = _mathematics("arctan", np.arctan, lambda y, x: 1.0 / (x * x + 1.0), _unary(-3.0, 3.0, also=SPECIAL))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    finite = np.where(np.isinf(x), np.sign(x) * x.dtype.type(1e4), x)
-    return _numpy_sigmoid(finite)
+    # exp of a non-positive number only, so neither tail overflows
+    t = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + t), t / (1 + t))
 
 
 # s'(x) = s(x) (1 - s(x))
-sigmoid = _mathematics("sigmoid", _sigmoid, lambda g, y, x: g * y * (1.0 - y), _unary(-4.0, 4.0, also=(*SPECIAL, 90.0)))
+sigmoid = _mathematics("sigmoid", _sigmoid, lambda y, x: y * (1.0 - y), _unary(-4.0, 4.0, also=(*SPECIAL, 90.0)))
+
+# log(1 + e^x), whose derivative is the sigmoid: a record of its own because max(x, 0) + log1p(e^-|x|) has a kink at 0
+softplus = _mathematics(
+    "softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda y, x: sigmoid(x),
+    _unary(-4.0, 4.0, also=(*SPECIAL, 90.0)),
+)  # fmt: skip
 
 # erf'(x) = 2/sqrt(pi) exp(-x^2)
 erf = _mathematics(
-    "erf", numpy_erf, lambda g, y, x: g * exp(-(x * x)) * (2.0 / math.sqrt(_PI)), _unary(-3.0, 3.0, also=(*SPECIAL, 6.0))
+    "erf", numpy_erf, lambda y, x: exp(-(x * x)) * (2.0 / math.sqrt(math.pi)), _unary(-3.0, 3.0, also=(*SPECIAL, 6.0))
 )
 
 
@@ -280,7 +294,7 @@ where = elementwise(
     "where", np.where, dtype_rule=_where_dtype,
     chain_rule=lambda g, y, c, a, b: (None, select(c, g, 0), select(c, 0, g)),
     emit=lambda e, c, a, b: e.select(c, a, b),
-    probe=Probe(((4,), (4,), (4,)), fixed={0: [True, False, False, True]}),
+    probe=Probe(((4,), (4,), (4,)), fixed={0: [True, False, False, True]}, also=SPECIAL),
 )  # fmt: skip
 
 
@@ -296,10 +310,11 @@ cast = elementwise(
     dtype_rule=lambda source, *, dtype: as_dtype(dtype),
     chain_rule=_cast_rule,
     emit=lambda e, x, *, dtype: e.cast(x, dtype),
-    probe=Probe(((3, 4),), attributes={"dtype": "float64"}),
+    probe=tuple(Probe(((3, 4),), attributes={"dtype": each.name}) for each in ALL_DTYPES),
 )  # fmt: skip
 
 # The same value, through which no gradient flows.
 detach = elementwise(
     "detach", lambda x: x, dtypes=ANY, emit=lambda e, x: x, idempotent=True, stops_gradient=True,
+    probe=_unary(also=SPECIAL),
 )  # fmt: skip

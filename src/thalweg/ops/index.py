@@ -11,13 +11,14 @@ import numpy as np
 from thalweg.dtype import INTEGER, DType, as_dtype
 from thalweg.errors import IndexRangeError, ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register, zeros_like
-from thalweg.ops.rules import check_category
+from thalweg.ops.rules import NUMERIC, check_axis, check_category, check_same, quietly
 
 
 def _check_indices(name: str, source: Shape, indices: tuple[Shape, ...]) -> None:
     if not indices or len(indices) > len(source) or any(shape != indices[0] for shape in indices):
         raise ShapeError(
-            explain(f"{name}: one index per leading axis, all of one shape", received=f"{source} indexed by {indices}")
+            explain(f"{name}: the indices do not fit", received=f"shape {source} indexed by shapes {indices}",
+                    expected=f"1 to {len(source)} indices, one a leading axis, all of one shape")
         )
 
 
@@ -59,7 +60,9 @@ gather = register(
     Primitive(
         "gather", "index", _gather_shape, _gather_dtype, _gather, _gather_rule, identities={"linear": True},
         probes=(Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
-                Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"})),
+                Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"}),
+                Probe(((7,), ()), integers={1: 7}, attributes={"role": "index"}),
+                Probe(((3, 2), (0,)), integers={1: 3}, attributes={"role": "index"})),
     )
 )
 
@@ -91,7 +94,9 @@ scatter_add = register(
         lambda g, y, updates, *indices, shape, role: (gather(g, *indices, role=role), *[None] * len(indices)),
         identities={"linear": True},
         probes=(Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
-                Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"})),
+                Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"}),
+                Probe(((), ()), integers={1: 7}, attributes={"shape": (7,), "role": "index"}),
+                Probe(((0, 2), (0,)), integers={1: 3}, attributes={"shape": (3, 2), "role": "index"})),
     )
 )
 
@@ -101,6 +106,7 @@ def _put_shape(source: Shape, values: Shape, *indices: Shape, role: str) -> Shap
 
 
 def _put_dtype(source: DType, values: DType, *indices: DType, role: str) -> DType:
+    check_same("index_put", (source, values))
     _integer_indices("index_put", indices)
     return source
 
@@ -120,8 +126,12 @@ def _put_rule(g: Node, y: Node, x: Node, values: Node, *indices: Node, role: str
 # Where one position is written twice, which value stays is not defined, as in PyTorch and NumPy.
 index_put = register(
     Primitive(
-        "index_put", "index", _put_shape, _put_dtype, _index_put, _put_rule,
-        probes=(Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),),
+        "index_put", "index", _put_shape, _put_dtype, _index_put, _put_rule, identities={"linear": True},
+        probes=(Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),
+                Probe(((2, 3), (3,), (3,), (3,)), fixed={2: [0, 1, 1], 3: [2, 2, 0]}, integers={2: 2, 3: 3},
+                      attributes={"role": "index"}),
+                Probe(((7,), (), ()), integers={2: 7}, attributes={"role": "index"}),
+                Probe(((3, 2), (0, 2), (0,)), integers={2: 3}, attributes={"role": "index"})),
     )
 )
 
@@ -139,21 +149,35 @@ def _one_hot_dtype(index: DType, *, size: int, dtype: str, role: str) -> DType:
 one_hot = register(
     Primitive(
         "one_hot", "index", lambda shape, *, size, dtype, role: (*shape, size), _one_hot_dtype, _one_hot,
-        probes=(Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),),
+        probes=(Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),
+                Probe(((),), integers={0: 7}, attributes={"size": 7, "dtype": "int64", "role": "index"}),
+                Probe(((0,),), integers={0: 1}, attributes={"size": 1, "dtype": "bool", "role": "index"})),
     )
 )
 
 
+def _iota_shape(*, shape: Shape, axis: int, dtype: str) -> Shape:
+    check_axis("iota", axis, len(shape))
+    return shape
+
+
+def _iota_dtype(*, shape: Shape, axis: int, dtype: str) -> DType:
+    check_category("iota", as_dtype(dtype), NUMERIC)
+    return as_dtype(dtype)
+
+
+@quietly
 def _iota(*, shape: Shape, axis: int, dtype: str) -> np.ndarray:
-    along = np.arange(shape[axis], dtype=as_dtype(dtype).numpy)
-    return np.broadcast_to(along.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+    along = np.arange(shape[axis]).astype(as_dtype(dtype).numpy)
+    return np.broadcast_to(along.reshape([shape[axis] if i == axis else 1 for i in range(len(shape))]), shape)
 
 
 # 0, 1, 2, ... along one axis
 iota = register(
     Primitive(
-        "iota", "index", lambda *, shape, axis, dtype: shape, lambda *, shape, axis, dtype: as_dtype(dtype), _iota,
-        probes=(Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),),
+        "iota", "index", _iota_shape, _iota_dtype, _iota,
+        probes=(Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),
+                Probe((), attributes={"shape": (7, 0), "axis": 0, "dtype": "float32"}),
+                Probe((), attributes={"shape": (3, 1), "axis": 0, "dtype": "uint8"})),
     )
 )
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from thalweg.dtype import DType, int64
-from thalweg.errors import ShapeError, explain
+from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Primitive, Probe, Shape, register, size_of
 
 # Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011: multipliers and Weyl constants.
@@ -51,12 +51,17 @@ def _bits_shape(key: Shape, *, shape: Shape) -> Shape:
 
 
 def _bits_dtype(key: DType, *, shape: Shape) -> DType:
+    if key is not int64:
+        raise DTypeError(explain("random_bits needs an int64 key", received=key.name, expected="int64"))
     return int64
 
 
 random_bits = register(
     Primitive(
         "random_bits", "random", _bits_shape, _bits_dtype, _random_bits,
-        probes=(Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),),
+        probes=(Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),
+                Probe(((2,),), integers={0: 1000}, attributes={"shape": ()}),
+                Probe(((2,),), integers={0: 1000}, attributes={"shape": (0, 7)}),
+                Probe(((2,),), fixed={0: [-1, 2**40]}, integers={0: 2}, attributes={"shape": (13,)})),
     )
 )

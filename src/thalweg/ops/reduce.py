@@ -14,17 +14,19 @@ import numpy as np
 from thalweg.dtype import int64
 from thalweg.errors import ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register, select
-from thalweg.ops.rules import ANY, NUMERIC, check_axis, op, same_dtype
+from thalweg.ops.rules import ANY, NUMERIC, check_axes, check_axis, op, quietly, same_dtype
 
 Axes = tuple[int, ...]
 
 
 def _kept(shape: Shape, *, axes: Axes) -> Shape:
+    check_axes("reduction", axes, len(shape))
     return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
 def _kept_not_empty(name: str) -> Callable[..., Shape]:
     def rule(shape: Shape, *, axes: Axes) -> Shape:
+        check_axes(name, axes, len(shape))
         if any(shape[axis] == 0 for axis in axes):
             raise ShapeError(
                 explain(f"{name} over an axis of size 0 has no value", received=f"shape {shape}, axes {axes}",
@@ -45,9 +47,11 @@ def _sum_rule(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 sum_ = register(
     Primitive(
-        "sum", "reduce", _kept, same_dtype("sum", NUMERIC), _sum, _sum_rule,
+        "sum", "reduce", _kept, same_dtype("sum", NUMERIC), quietly(_sum), _sum_rule,
         emit=lambda e, a, b: e.add(a, b), identities={"identity_element": 0, "linear": True},
-        probes=(Probe(((3, 4),), attributes={"axes": (0,)}), Probe(((2, 3, 4),), attributes={"axes": (0, 2)})),
+        probes=(Probe(((3, 4),), attributes={"axes": (0,)}), Probe(((2, 3, 4),), attributes={"axes": (0, 2)}),
+                Probe(((),), attributes={"axes": ()}), Probe(((3, 2),), attributes={"axes": ()}),
+                Probe(((0, 3),), attributes={"axes": (0,)}), Probe(((7, 1, 13),), attributes={"axes": (0, 1, 2)})),
     )
 )
 
@@ -64,9 +68,12 @@ def _extreme(name: str, numpy: Callable[..., Any], combine: Callable[..., Any]) 
     return register(
         Primitive(
             name, "reduce", _kept_not_empty(name), same_dtype(name, ANY),
-            lambda x, *, axes: numpy(x, axis=axes, keepdims=True), _extreme_rule, emit=combine,
+            quietly(lambda x, *, axes: numpy(x, axis=axes, keepdims=True)), _extreme_rule, emit=combine,
+            identities={"idempotent": True},
             probes=(Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
-                    Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True)),
+                    Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True),
+                    Probe(((),), attributes={"axes": ()}), Probe(((3, 0),), attributes={"axes": (0,)}),
+                    Probe(((7, 1),), attributes={"axes": (0, 1)}, distinct=True)),
         )
     )
 
@@ -92,11 +99,13 @@ def _cumsum(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
 # The derivative of sum_{j<=i} x_j by x_j reaches every later i: the running sum from the other end.
 cumsum = register(
     Primitive(
-        "cumsum", "reduce", _same_with_axis, same_dtype("cumsum", NUMERIC), _cumsum,
+        "cumsum", "reduce", _same_with_axis, same_dtype("cumsum", NUMERIC), quietly(_cumsum),
         lambda g, y, x, *, axis, reverse: (cumsum(g, axis=axis, reverse=not reverse),),
         identities={"linear": True},
         probes=(Probe(((3, 4),), attributes={"axis": 1, "reverse": False}),
-                Probe(((3, 4),), attributes={"axis": 0, "reverse": True})),
+                Probe(((3, 4),), attributes={"axis": 0, "reverse": True}),
+                Probe(((2, 0),), attributes={"axis": 1, "reverse": True}),
+                Probe(((1, 7, 2),), attributes={"axis": 1, "reverse": False})),
     )
 )
 
@@ -116,8 +125,9 @@ def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
     return register(
         Primitive(
             name, "reduce", _one_axis_kept(name), lambda dtype, *, axis: int64,
-            lambda x, *, axis: np.expand_dims(numpy(x, axis=axis), axis),
-            probes=(Probe(((3, 4),), attributes={"axis": 1}, distinct=True),),
+            lambda x, *, axis: np.expand_dims(numpy(x, axis=axis), axis).astype(np.int64, copy=False),
+            probes=(Probe(((3, 4),), attributes={"axis": 1}, distinct=True), Probe(((1,),), attributes={"axis": 0}),
+                    Probe(((7, 0),), attributes={"axis": 0})),
         )
     )
 
@@ -133,17 +143,18 @@ def _order_shape(shape: Shape, *, axis: int, descending: bool) -> Shape:
 
 def _argsort(x: np.ndarray, *, axis: int, descending: bool) -> np.ndarray:
     if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
+        return np.argsort(x, axis=axis, kind="stable").astype(np.int64, copy=False)
     # Stable and descending: sort the reversed array, then read the order backwards.
     order = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
-    return x.shape[axis] - 1 - order
+    return (x.shape[axis] - 1 - order).astype(np.int64, copy=False)
 
 
 argsort = register(
     Primitive(
         "argsort", "index", _order_shape, lambda dtype, *, axis, descending: int64, _argsort,
         probes=(Probe(((3, 4),), attributes={"axis": 1, "descending": False}, distinct=True),
-                Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True)),
+                Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True),
+                Probe(((2, 0),), attributes={"axis": 1, "descending": True}),
+                Probe(((7, 1),), attributes={"axis": 1, "descending": False})),
     )
 )
-

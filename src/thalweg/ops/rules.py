@@ -1,4 +1,4 @@
-"""Shape and dtype rules that many records share, and the guard for singular derivatives.
+"""What many records share: shape and dtype rules, IEEE results without warnings, the product of the chain rule.
 
 In: shapes, dtypes, nodes. Out: the inferred shape or dtype, or an error that says what did not fit. Implicit
 broadcasting and promotion happen above, in the tensor layer: here everything must agree already.
@@ -6,12 +6,16 @@ broadcasting and promotion happen above, in the tensor layer: here everything mu
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from thalweg.dtype import BOOL, FLOATING, INTEGER, DType, bool_
 from thalweg.errors import DTypeError, ShapeError, explain
-from thalweg.graph import PRIMITIVES, Node, Shape, is_zero, select
+from thalweg.graph import PRIMITIVES, Node, Shape, constant_leaf
 
 NUMERIC = (INTEGER, FLOATING)
 ANY = (BOOL, INTEGER, FLOATING)
@@ -19,7 +23,10 @@ ANY = (BOOL, INTEGER, FLOATING)
 
 def same_shape(*shapes: Shape, **_: Any) -> Shape:
     if any(shape != shapes[0] for shape in shapes):
-        raise ShapeError(explain("operands of one primitive differ in shape", received=shapes, expected="equal shapes"))
+        raise ShapeError(
+            explain("operands of one primitive differ in shape", received=" and ".join(map(str, shapes)),
+                    expected="equal shapes", remedy="broadcast them first")
+        )
     return shapes[0]
 
 
@@ -72,12 +79,48 @@ def check_category(name: str, dtype: DType, categories: tuple[int, ...]) -> None
 
 def check_axis(name: str, axis: int, ndim: int) -> None:
     if not 0 <= axis < ndim:
-        raise ShapeError(explain(f"{name}: axis out of range", received=axis, expected=f"0 <= axis < {ndim}"))
+        expected = f"0 <= axis < {ndim}" if ndim else "a tensor with at least one dimension"
+        raise ShapeError(explain(f"{name}: axis out of range", received=f"axis {axis}", expected=expected))
 
 
-def guarded(g: Node, product: Node) -> Node:
-    """The chain-rule product, except that a zero cotangent stays zero where the derivative is infinite or NaN."""
-    return select(is_zero(g), 0, product)
+def check_axes(name: str, axes: tuple[int, ...], ndim: int) -> None:
+    for axis in axes:
+        check_axis(name, axis, ndim)
+    if len(set(axes)) != len(axes):
+        raise ShapeError(explain(f"{name}: an axis is named twice", received=f"axes {axes}", expected="each axis once"))
+
+
+def check_rank(name: str, shape: Shape, **attributes: tuple[int, ...]) -> None:
+    """Each attribute has one entry an axis."""
+    for attribute, given in attributes.items():
+        if len(given) != len(shape):
+            raise ShapeError(
+                explain(f"{name}: {attribute} needs one entry an axis", received=f"{given} for shape {shape}",
+                        expected=f"{len(shape)} entries")
+            )
+
+
+def quietly(numpy: Callable[..., Any]) -> Callable[..., Any]:
+    """IEEE results without NumPy's warnings: log(0) is -inf, 0/0 is NaN, as in the compiled program."""
+
+    @functools.wraps(numpy)
+    def meaning(*arrays: Any, **attributes: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return numpy(*arrays, **attributes)
+
+    return meaning
+
+
+def chained(g: Node, derivative: Node) -> Node:
+    """The chain rule's product of a cotangent and a local derivative: 0 where `g` is 0, whatever the derivative is."""
+    return op("multiply" if _is_finite_number(derivative) else "chain_product")(g, derivative)
+
+
+def _is_finite_number(node: Node) -> bool:
+    """Whether the node is one finite constant in every place, so that 0 times it is 0 anyway."""
+    while node.op.kind == "move" and node.op.identities.get("linear") and len(node.inputs) == 1:
+        node = node.inputs[0]
+    return node.op is constant_leaf and math.isfinite(node.attributes["value"])
 
 
 def op(name: str) -> Any:

@@ -1,0 +1,245 @@
+"""Backpropagation on tensors: `loss.backward()`, `tw.grad`, and the checks that make its errors clear.
+
+In: a tensor and what to differentiate by. Out: gradients in `.grad`, or returned. The mathematics is
+`thalweg.gradient`; this file finds the targets, and refuses what PyTorch refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thalweg import ops
+from thalweg.errors import GradientError, ShapeError, explain
+from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
+from thalweg.graph import Node, full, make_input, toposort
+from thalweg.tensor.arithmetic import add
+from thalweg.tensor.core import Tensor, overwritten_at
+from thalweg.tensor.lazy import OVERWRITTEN, SPENT
+from thalweg.tensor.modes import modes, set_recording
+
+
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | Tensor | None = None,
+) -> None:
+    """Backpropagate: add dself/dleaf to `.grad` of every leaf that requires a gradient.
+
+    `gradient` is dLoss/dself, needed unless self has one entry. The graph may be used once, unless `retain_graph`;
+    with `create_graph` the gradients can be differentiated again. `inputs` limits the leaves that collect.
+
+    >>> import thalweg as tw
+    >>> w = tw.tensor(3.0, requires_grad=True)
+    >>> (w * w).backward()
+    >>> w.grad
+    tensor(6.)
+    """
+    root, order = _start(self)
+    wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    found = _targets(order, wanted)
+    if not found:
+        raise GradientError(
+            explain(
+                "nothing to differentiate by: no parameter requires a gradient",
+                received=self._summary(),
+                expected="a loss that depends on a tensor with requires_grad=True",
+                remedy="check requires_grad of the parameters, and that no detach() or no_grad() lies in between",
+            )
+        )
+    keep = create_graph if retain_graph is None else retain_graph
+    cotangents = _sweep([root], [_seed(self, gradient)], [node for _, node in found], order, keep)
+    for (tensor, _), cotangent in zip(found, cotangents, strict=True):
+        if cotangent is not None:
+            _collect(tensor, cotangent, create_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`, returned instead of collected in `.grad`.
+
+    >>> import thalweg as tw
+    >>> x = tw.tensor(2.0, requires_grad=True)
+    >>> (first,) = tw.grad(x**3, x, create_graph=True)
+    >>> (second,) = tw.grad(first, x)
+    >>> first.item(), second.item()
+    (12.0, 12.0)
+    """
+    results = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    seeds = seeds * len(results) if seeds == [None] else seeds
+    for each in targets:
+        if not each._requires_grad:
+            raise GradientError(
+                explain(
+                    "an input of grad() requires no gradient", received=each._summary(), expected="requires_grad=True"
+                )
+            )
+    starts = [_start(each) for each in results]
+    order = toposort([root for root, _ in starts], is_leaf=stops_gradient)
+    found = _targets(order, targets)
+    keep = create_graph if retain_graph is None else retain_graph
+    cotangents = _sweep(
+        [root for root, _ in starts],
+        [_seed(each, seed) for each, seed in zip(results, seeds, strict=True)],
+        [node for _, node in found],
+        order,
+        keep,
+    )
+    return tuple(_answer(target, found, cotangents, create_graph, allow_unused) for target in targets)
+
+
+def _answer(
+    target: Tensor,
+    found: Sequence[tuple[Tensor, Node]],
+    cotangents: Sequence[Node | None],
+    create_graph: bool,
+    allow_unused: bool,
+) -> Tensor | None:
+    mine = [c for (tensor, _), c in zip(found, cotangents, strict=True) if tensor is target and c is not None]
+    if not mine:
+        if allow_unused:
+            return None
+        raise GradientError(
+            explain(
+                "an input was not used in computing the outputs",
+                received=target._summary(),
+                expected="an input that the outputs depend on",
+                remedy="pass allow_unused=True to get None for it",
+            )
+        )
+    total = mine[0]
+    for each in mine[1:]:
+        total = add(total, each)
+    return _as_gradient(total, create_graph)
+
+
+def _start(tensor: Tensor) -> tuple[Node, list[Node]]:
+    if not tensor._requires_grad:
+        raise GradientError(
+            explain(
+                "backward on a tensor that requires no gradient",
+                received=tensor._summary(),
+                expected="a result that depends on a tensor with requires_grad=True",
+                remedy="set requires_grad=True on the parameters, and compute the loss outside no_grad()",
+            )
+        )
+    node = tensor.node
+    return node, toposort([node], is_leaf=stops_gradient)
+
+
+def _seed(tensor: Tensor, gradient: Tensor | None) -> Node:
+    if gradient is None:
+        if tensor.numel() != 1:
+            raise GradientError(
+                explain(
+                    "backward needs a scalar: the gradient of several numbers is a matrix",
+                    received=f"shape {tensor.shape}",
+                    expected="one entry",
+                    remedy="reduce the loss with .mean() or .sum(), or pass gradient= of the same shape",
+                )
+            )
+        return full(tensor.shape, 1.0, tensor.dtype)
+    if gradient.shape != tensor.shape:
+        raise ShapeError(
+            explain("gradient= must have the shape of the tensor", received=gradient.shape, expected=tensor.shape)
+        )
+    node = gradient.node
+    return node if node.dtype is tensor.dtype else ops.cast(node, dtype=tensor.dtype.name)
+
+
+def _targets(order: Sequence[Node], wanted: Sequence[Tensor] | None) -> list[tuple[Tensor, Node]]:
+    """The tensors that collect a gradient, each with the node by which the graph knows it."""
+    allowed = None if wanted is None else {id(each) for each in wanted}
+    own = {} if wanted is None else {each.node: each for each in wanted}
+    found = []
+    for node in order:
+        tensor = own.get(node) or (node.holder() if node.holder is not None else None)
+        if tensor is None or not tensor._requires_grad:
+            continue
+        is_leaf = tensor._leaf and (not node.inputs or node.op is ops.detach)
+        if id(tensor) in allowed if allowed is not None else is_leaf or tensor._retains:
+            found.append((tensor, node))
+    return found
+
+
+def _sweep(
+    roots: list[Node], seeds: list[Node], targets: list[Node], order: list[Node], retain_graph: bool
+) -> list[Node | None]:
+    on_path = reached_from(targets, order)
+    if any(node.notes for node in order):
+        _refuse_spent(order, on_path)
+        _refuse_overwritten(order, on_path)
+    result = gradients(roots, seeds, targets)
+    if not retain_graph:
+        for node in order:
+            if node.inputs and node in on_path and not node.op.identities.get("linear"):
+                node.notes |= SPENT
+    return result
+
+
+def _collect(tensor: Tensor, cotangent: Node, create_graph: bool) -> None:
+    new = _as_gradient(cotangent, create_graph)
+    before = tensor.grad
+    if before is None:
+        tensor.grad = new
+    elif create_graph:
+        tensor.grad = Tensor._result(add(before.node, new.node), True)
+    else:
+        with set_recording(False):
+            before._assign(add(before.node, new.node))
+
+
+def _as_gradient(node: Node, create_graph: bool) -> Tensor:
+    if create_graph:
+        return Tensor._result(node, modes.grad_enabled)
+    return Tensor._result(ops.detach(node), False)
+
+
+def _refuse_spent(order: Sequence[Node], on_path: set[Node]) -> None:
+    for node in order:
+        if node.notes & SPENT and node in on_path:
+            raise GradientError(
+                explain(
+                    "backward a second time through a graph that has been used",
+                    received=f"{node.op.name}" + (f" of layer {node.origin}" if node.origin else ""),
+                    expected="one backward for each forward pass",
+                    remedy="compute the loss again, or pass retain_graph=True to the first backward",
+                )
+            )
+
+
+def _refuse_overwritten(order: Sequence[Node], on_path: set[Node]) -> None:
+    """A value that a chain rule reads must not have been replaced by an in-place operation since."""
+    for node in order:
+        if not node.notes & OVERWRITTEN:
+            continue
+        since = overwritten_at[node]
+        for user in order:
+            if (user is node or node in user.inputs) and user.serial < since and user in on_path and _reads(user, node):
+                raise GradientError(
+                    explain(
+                        "a value needed for the gradient was overwritten in place",
+                        received=f"the operand or result of {user.op.name}"
+                        + (f" in layer {user.origin}" if user.origin else ""),
+                        expected="the value that the forward pass used",
+                        remedy="use the out-of-place form, write to a .clone(), or call backward before the update",
+                    )
+                )
+
+
+def _reads(user: Node, node: Node) -> bool:
+    """Whether the chain rule of `user` needs the value of `node`."""
+    if not user.inputs or user.op.multiple or user.op.identities.get("projection"):
+        return bool(user.op.multiple)
+    cotangent = make_input(user.shape, user.dtype)
+    needed = [each for each in local_cotangents(user, cotangent, [True] * len(user.inputs)) if isinstance(each, Node)]
+    return node in toposort(needed, is_leaf=lambda each: each.serial < cotangent.serial)

@@ -1,0 +1,544 @@
+"""`Tensor`: a handle on a node, with a lazy value, a gradient, views, and in-place writes made functional.
+
+In: nodes, arrays, other tensors. Out: what the user holds. A tensor is also the one kind of mutable cell: parameters,
+buffers, gradients and optimizer state are tensors whose node is replaced when they are written.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg import ops
+from thalweg.dtype import DType, as_dtype, dtype_of_array
+from thalweg.errors import ArgumentError, DTypeError, GradientError, ShapeError, explain
+from thalweg.graph import Node, Shape, make_input, next_serial, rebuild
+from thalweg.tensor import lazy
+from thalweg.tensor.arithmetic import convert
+from thalweg.tensor.indexing import write_through
+from thalweg.tensor.modes import modes, set_recording
+
+# Tensors whose newest value is still pending; `optimizer.step()` computes them all at once.
+# Keyed by identity, because == compares the numbers.
+_dirty: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+# The serial at which a node stopped being its tensor's current value; see `backward.refuse_overwritten`.
+overwritten_at: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
+# Writes to one tensor that may wait before they are computed, so that a running statistic stays a short program.
+_LONGEST_WAIT = 32
+
+
+class ConsumedGradient:
+    """Stands where a compiled step has used a gradient up without writing it out."""
+
+
+CONSUMED = ConsumedGradient()
+
+
+class Tensor:
+    """An n-dimensional array of numbers whose shape and dtype are known at once and whose values are lazy.
+
+    Made by `tw.tensor`, `tw.zeros` and the other creation functions, and by operations on tensors. Method names,
+    arguments and semantics are PyTorch's.
+
+    >>> import thalweg as tw
+    >>> x = tw.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.],
+            [6., 8.]])
+    """
+
+    __slots__ = ("_node", "_requires_grad", "_leaf", "_grad", "_base", "_root", "_trace", "_waiting", "_retains",
+                 "__weakref__")  # fmt: skip
+
+    def __init__(self, data: Any = None, requires_grad: bool = False) -> None:
+        """A leaf tensor with its own copy of `data` (an array, a number, nested lists or a tensor)."""
+        array = data.numpy() if isinstance(data, Tensor) else np.array(data if data is not None else [], copy=True)
+        if data is not None and not isinstance(data, (np.ndarray, np.generic, Tensor)) and array.dtype == np.float64:
+            array = array.astype(np.float32)
+        dtype = dtype_of_array(array)
+        self._setup(make_input(array.shape, dtype, array.astype(dtype.numpy, copy=False)), leaf=True)
+        if requires_grad:
+            self.requires_grad_()
+
+    def _setup(self, node: Node, leaf: bool = False, requires_grad: bool = False) -> None:
+        self._node = node
+        self._requires_grad = requires_grad
+        self._leaf = leaf
+        self._grad: Tensor | ConsumedGradient | None = None
+        self._base: Tensor | None = None
+        self._root: Node | None = None
+        self._trace = modes.trace
+        self._waiting = 0
+        self._retains = False
+        if node.holder is None or node.holder() is None:
+            node.holder = weakref.ref(self)
+
+    # --- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> Node:
+        """The node that stands for the current value: in a trace, the program's own name for it."""
+        if self._base is not None:
+            return self._view_node()
+        trace = modes.trace
+        if trace is not None and self._trace is not trace:
+            return trace.read(self)  # type: ignore[no-any-return]
+        return self._node
+
+    def _view_node(self) -> Node:
+        """A view is its steps applied to its base's current value."""
+        assert self._base is not None and self._root is not None
+        root = self._base.node
+        if root is self._root:
+            return self._node
+        node = replay(self._node, self._root, root)
+        if modes.trace is None or self._trace is modes.trace:
+            self._node, self._root = node, root
+            node.holder = weakref.ref(self)
+        return node
+
+    @property
+    def shape(self) -> Shape:
+        return self._node.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> DType:
+        return self._node.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return len(self._node.shape)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it: gradients are collected in leaves."""
+        return self._leaf or not self._requires_grad
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """The number of entries."""
+        return self._node.size
+
+    def dim(self) -> int:
+        return self.ndim
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def element_size(self) -> int:
+        """Bytes an entry."""
+        return self.dtype.itemsize
+
+    @property
+    def data(self) -> Tensor:
+        """The same values, detached; writing to it writes to this tensor."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        with set_recording(False):
+            self._assign(value.detach().node)
+
+    def detach(self) -> Tensor:
+        """The same values, through which no gradient flows. A view, as in PyTorch."""
+        return Tensor._view(self, ops.detach(self.node), requires_grad=False)
+
+    def clone(self) -> Tensor:
+        """A copy that gradients flow through."""
+        node = ops.reshape(self.node, shape=self.shape)
+        return Tensor._result(node, self._requires_grad and modes.grad_enabled)
+
+    def contiguous(self) -> Tensor:
+        return self
+
+    # --- values ----------------------------------------------------------------------------------------------------
+
+    def _array(self) -> np.ndarray:
+        """The value as an array that must not be written to; computes what is pending."""
+        if modes.trace is not None:
+            modes.trace.refuse_value(self)
+        node = self.node
+        if node.value is None:
+            lazy.compute([node])
+            value = node.value
+            settle(self)
+            return value  # type: ignore[no-any-return]
+        return node.value  # type: ignore[return-value]
+
+    def numpy(self) -> np.ndarray:
+        """A NumPy copy of the values. A tensor that requires a gradient must be detached first, as in PyTorch."""
+        if self._requires_grad and modes.grad_enabled:
+            raise GradientError(
+                explain("a tensor that requires a gradient has no NumPy array of its own", received=self._summary(),
+                        expected="a detached tensor", remedy="call .detach().numpy()")
+            )  # fmt: skip
+        return np.array(self._array(), copy=True)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._array(), dtype=dtype, copy=True)
+
+    def item(self) -> bool | int | float:
+        """The value of a tensor with one entry, as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(
+                explain("item() needs a tensor with one entry", received=f"shape {self.shape}", expected="one entry",
+                        remedy="index or reduce first, or use .tolist()")
+            )  # fmt: skip
+        return self._array().reshape(-1)[0].item()  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        return self._array().tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point:
+            raise DTypeError(explain("a floating-point tensor cannot be an index", received=self._summary()))
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError(explain("a 0-d tensor has no length", received=self._summary()))
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DTypeError(explain("a 0-d tensor cannot be iterated over", received=self._summary()))
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: object) -> bool:
+        return bool(np.any(self._array() == (value._array() if isinstance(value, Tensor) else value)))
+
+    __hash__ = object.__hash__
+
+    def _summary(self) -> str:
+        return f"{self.dtype.name} tensor of shape {self.shape}"
+
+    def __repr__(self) -> str:
+        if modes.trace is not None:
+            return f"<traced {self._summary()}>"
+        parts = [_format(self._array())]
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            parts.append(f"dtype={self.dtype!r}")
+        if self._requires_grad:
+            parts.append("requires_grad=True")
+        return f"tensor({', '.join(parts)})"
+
+    def __format__(self, specification: str) -> str:
+        return format(self.item(), specification) if self.numel() == 1 and specification else repr(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self!r}</pre>"
+
+    # --- making tensors from nodes ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _result(node: Node, requires_grad: bool = False) -> Tensor:
+        """A tensor that shows the result of an operation."""
+        tensor = Tensor.__new__(Tensor)
+        tensor._setup(node, requires_grad=requires_grad and node.dtype.is_floating_point)
+        return tensor
+
+    @staticmethod
+    def _view(base: Tensor, node: Node, requires_grad: bool) -> Tensor:
+        """A tensor that shows part of another; `node` is made of movements of the base's node."""
+        tensor = Tensor._result(node, requires_grad)
+        if base._base is None:
+            tensor._base, tensor._root = base, base.node
+        else:
+            tensor._base, tensor._root = base._base, base._root
+        return tensor
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def _assign(self, node: Node, requires_grad: bool = False, since: int | None = None) -> None:
+        """Make `node` the current value. `since` is the serial before the writing operation's own nodes."""
+        if self._leaf and self._requires_grad and modes.grad_enabled:
+            raise GradientError(
+                explain("a leaf tensor that requires a gradient was written in place", received=self._summary(),
+                        expected="a write inside no_grad", remedy="wrap it in `with tw.no_grad():`")
+            )  # fmt: skip
+        if node.shape != self.shape:
+            raise ShapeError(
+                explain("an in-place operation cannot change the shape", received=node.shape, expected=self.shape)
+            )
+        node = _keep_dtype(self, node)
+        since = next_serial() if since is None else since
+        if self._base is not None:
+            self._write_base(node, requires_grad, since)
+            return
+        overwritten_at[self.node] = since
+        self.node.notes |= lazy.OVERWRITTEN
+        if self._requires_grad and self._leaf and node.inputs:
+            node = ops.detach(node)  # the new value of a leaf is a leaf: no gradient flows beyond it
+        elif not self._leaf or requires_grad:
+            self._requires_grad = (self._requires_grad and modes.grad_enabled) or requires_grad
+            self._leaf = self._leaf and not requires_grad
+        self._replace(node)
+
+    def _replace(self, node: Node) -> None:
+        trace = modes.trace
+        if trace is not None and self._trace is not trace:
+            trace.write(self, node)
+            return
+        self._node = node
+        node.holder = weakref.ref(self)
+        if node.value is None and trace is None:
+            _dirty[id(self)] = self
+            self._waiting += 1
+            if self._waiting > _LONGEST_WAIT:
+                lazy.compute([node])
+                settle(self)
+
+    def _write_base(self, node: Node, requires_grad: bool, since: int) -> None:
+        base = self._base
+        assert base is not None
+        viewed = self.node
+        root = base.node
+        is_recorded = modes.grad_enabled and (requires_grad or self._requires_grad)
+        with set_recording(is_recorded):  # a detached view writes without recording, as in PyTorch
+            base._assign(write_through(root, viewed, node), requires_grad, since)
+        self._requires_grad = is_recorded
+
+    # --- gradients -------------------------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """dLoss/dself as collected by `backward`, or None."""
+        found = modes.trace.read_grad(self) if modes.trace is not None else self._grad
+        if isinstance(found, ConsumedGradient):
+            raise GradientError(
+                explain("this gradient was used up inside a compiled step and not written out", received=".grad",
+                        expected="a step compiled to keep it", remedy="use tw.compile(step, keep_gradients=True)")
+            )  # fmt: skip
+        return found
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
+            raise ShapeError(
+                explain("a gradient has the shape and dtype of its tensor", received=value._summary(),
+                        expected=self._summary())
+            )  # fmt: skip
+        if modes.trace is not None:
+            modes.trace.write_grad(self, value)
+        else:
+            self._grad = value
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients of this leaf (or stop asking)."""
+        if requires_grad and not self.dtype.is_floating_point:
+            raise DTypeError(
+                explain("only floating-point tensors can require a gradient", received=self.dtype.name,
+                        expected="float32 or float64", remedy="convert with .float() first")
+            )  # fmt: skip
+        if not self._leaf and self._requires_grad and not requires_grad:
+            raise GradientError(
+                explain("requires_grad can be switched off on leaf tensors only", received="the result of an operation",
+                        remedy="use .detach()")
+            )  # fmt: skip
+        if requires_grad != self._requires_grad:
+            bump_version()
+            if requires_grad:
+                self._leaf = True
+        self._requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Let `backward` set `.grad` on this result of an operation too."""
+        if not self._requires_grad:
+            raise GradientError(explain("retain_grad on a tensor that requires no gradient", received=self._summary()))
+        self._retains = not self._leaf
+
+
+# --- one number that compiled steps watch ----------------------------------------------------------------------------
+
+
+class Version:
+    """Raised by whatever can change the meaning of a compiled step: modes, `requires_grad`, rebinding."""
+
+    number = 0
+
+
+def bump_version() -> None:
+    Version.number += 1
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def replay(node: Node, old_root: Node, new_root: Node) -> Node:
+    """The movements that lead from the old root to `node`, applied to the new root."""
+    steps = []
+    while node is not old_root:
+        steps.append(node)
+        node = node.inputs[0]
+    for step in reversed(steps):
+        new_root = rebuild(step, (new_root,))
+    return new_root
+
+
+def settle(tensor: Tensor) -> None:
+    """Forget how a known value was made where no gradient will ask for it."""
+    node = tensor._node
+    if node.value is None or tensor._base is not None:
+        return
+    _dirty.pop(id(tensor), None)
+    tensor._waiting = 0
+    if node.inputs and (tensor._leaf or not tensor._requires_grad):
+        leaf = make_input(node.shape, node.dtype, node.value)
+        leaf.holder = weakref.ref(tensor)
+        tensor._node = leaf
+
+
+def flush() -> None:
+    """Compute every pending write, and all live results on the way, in one evaluation."""
+    tensors = [tensor for tensor in list(_dirty.values()) if tensor._trace is None]
+    lazy.compute([tensor._node for tensor in tensors])
+    for tensor in tensors:
+        settle(tensor)
+
+
+def _keep_dtype(tensor: Tensor, node: Node) -> Node:
+    """An in-place result keeps the tensor's dtype; a higher category cannot be stored, as in PyTorch."""
+    if node.dtype.category > tensor.dtype.category:
+        raise DTypeError(
+            explain("the result cannot be stored in place", received=node.dtype.name, expected=tensor.dtype.name,
+                    remedy="use the out-of-place form, or convert the tensor first")
+        )  # fmt: skip
+    return convert(node, tensor.dtype)
+
+
+def _format(array: np.ndarray) -> str:
+    with np.printoptions(precision=4, suppress=bool(array.size and _is_tame(array)), threshold=1000, edgeitems=3):
+        text = np.array2string(array, separator=", ", prefix="tensor(")
+    return text
+
+
+def _is_tame(array: np.ndarray) -> bool:
+    if array.dtype.kind != "f":
+        return True
+    finite = np.abs(array[np.isfinite(array) & (array != 0)])
+    return not finite.size or (finite.max() < 1e5 and finite.min() > 1e-4)
+
+
+# --- from functions of nodes to functions of tensors -----------------------------------------------------------------
+
+
+def lower(value: Any, flags: list[bool]) -> Any:
+    """A tensor's node, arrays as leaves, sequences entry by entry; a recorded operand leaves a mark in `flags`."""
+    if isinstance(value, Tensor):
+        node = value.node
+        if value._requires_grad:
+            if modes.grad_enabled:
+                flags.append(True)
+            else:
+                node = ops.detach(node)
+        return node
+    if isinstance(value, np.ndarray):
+        return array_leaf(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(each, (Tensor, np.ndarray)) for each in value):
+        return type(value)(lower(each, flags) for each in value)
+    return value
+
+
+def array_leaf(array: np.ndarray) -> Node:
+    dtype = dtype_of_array(array)
+    if modes.trace is not None:
+        return modes.trace.read_array(array)  # type: ignore[no-any-return]
+    return make_input(array.shape, dtype, np.array(array, dtype.numpy))
+
+
+def lift(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of nodes as a function of tensors; the result requires a gradient if an operand does."""
+
+    def on_tensors(*args: Any, **kwargs: Any) -> Any:
+        flags: list[bool] = []
+        result = function(*[lower(each, flags) for each in args], **{k: lower(v, flags) for k, v in kwargs.items()})
+        return _wrap(result, bool(flags))
+
+    on_tensors.__name__ = function.__name__.rstrip("_")
+    on_tensors.__qualname__ = on_tensors.__name__
+    on_tensors.__doc__ = function.__doc__
+    return on_tensors
+
+
+def _wrap(result: Any, requires_grad: bool) -> Any:
+    if isinstance(result, Node):
+        return Tensor._result(result, requires_grad)
+    return tuple(Tensor._result(each, requires_grad) for each in result)
+
+
+def lift_view(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose results show entries of its first operand: views, which in-place writes reach."""
+
+    def on_tensor(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        flags: list[bool] = []
+        node = self.node
+        rest = [lower(each, flags) for each in args]
+        result = function(node, *rest, **{k: lower(v, flags) for k, v in kwargs.items()})
+        return _wrap_view(self, result)
+
+    on_tensor.__name__ = function.__name__.rstrip("_")
+    on_tensor.__doc__ = function.__doc__
+    return on_tensor
+
+
+def _wrap_view(base: Tensor, result: Any) -> Any:
+    if isinstance(result, Node):
+        if base._requires_grad and not modes.grad_enabled:
+            # Made without recording: a view all the same, but one that no gradient flows through.
+            result = ops.detach(result)
+        return Tensor._view(base, result, base._requires_grad and modes.grad_enabled)
+    return tuple(_wrap_view(base, each) for each in result)
+
+
+def lift_in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose result replaces the value of its first operand."""
+
+    def on_tensor(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        flags: list[bool] = []
+        since = next_serial()
+        operands = [lower(each, flags) for each in (self, *args)]
+        node = function(*operands, **{k: lower(v, flags) for k, v in kwargs.items()})
+        self._assign(node, bool(flags), since)
+        return self
+
+    on_tensor.__name__ = function.__name__.rstrip("_") + "_"
+    on_tensor.__doc__ = f"In-place form of `{function.__name__.rstrip('_')}`."
+    return on_tensor
+
+
+def as_tensor(data: Any, dtype: object = None) -> Tensor:
+    """`data` itself if it is a tensor of that dtype, else a tensor of it."""
+    tensor = data if isinstance(data, Tensor) else Tensor(data)
+    if dtype is not None and tensor.dtype is not as_dtype(dtype):
+        return lift(convert)(tensor, as_dtype(dtype))  # type: ignore[no-any-return]
+    return tensor
+
+
+def refuse_unknown(where: str, allowed: Sequence[str], received: str) -> None:
+    """Raise for a name outside a closed list of choices."""
+    if received not in allowed:
+        raise ArgumentError(explain(f"{where}: unknown choice", received=repr(received), expected=", ".join(allowed)))

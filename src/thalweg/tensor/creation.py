@@ -1,0 +1,159 @@
+"""Making tensors: from data, filled, ranges, identity.
+
+In: Python data, NumPy arrays, shapes. Out: leaf tensors. `tensor` keeps an array's dtype; everything that is filled
+defaults to float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg.dtype import DType, as_dtype, bool_, dtype_of_array, float32, int64, scalar_dtype
+from thalweg.errors import ArgumentError, DataError, DTypeError, explain
+from thalweg.graph import full as full_node
+from thalweg.graph import make_input
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.modes import modes
+from thalweg.tensor.shaping import flat_ints
+
+
+def tensor(data: Any, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """A new leaf tensor with a copy of `data`: a number, nested lists, or an array, whose dtype is kept.
+
+    Python floats give float32, ints int64, bools bool.
+
+    >>> import thalweg as tw
+    >>> tw.tensor([[1, 2], [3, 4]]).dtype
+    thalweg.int64
+    """
+    if isinstance(data, Tensor):
+        data = data.detach()._array()
+    array = _array_of(data)
+    wanted = as_dtype(dtype) if dtype is not None else _natural_dtype(data, array)
+    return _leaf(np.array(array, dtype=wanted.numpy), wanted, requires_grad)
+
+
+def _array_of(data: Any) -> np.ndarray:
+    if isinstance(data, (list, tuple)) and any(isinstance(each, Tensor) for each in data):
+        data = [each.detach()._array() if isinstance(each, Tensor) else each for each in data]
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise DataError(
+            explain("these nested lists are not rectangular", received=str(error), expected="rows of equal length")
+        ) from None
+    if array.dtype.kind not in "bifu":
+        raise DTypeError(
+            explain(
+                "data of this type cannot become a tensor",
+                received=f"{type(data).__name__} ({array.dtype})",
+                expected="numbers, or (nested) lists or arrays of them",
+                remedy="encode text and categories as numbers first",
+            )
+        )
+    return array
+
+
+def _natural_dtype(data: Any, array: np.ndarray) -> DType:
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dtype_of_array(array)
+    return {"b": bool_, "f": float32}.get(array.dtype.kind, int64)
+
+
+def _leaf(array: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
+    result = Tensor.__new__(Tensor)
+    trace = modes.trace
+    node = make_input(array.shape, dtype, array) if trace is None else trace.read_array(array)
+    result._setup(node, leaf=True)
+    if requires_grad:
+        result.requires_grad_()
+    return result
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory: what is written to the array later is seen by later operations."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(explain("from_numpy takes a NumPy array", received=type(array).__name__))
+    dtype = dtype_of_array(array)
+    return _leaf(array if array.dtype == dtype.numpy else array.astype(dtype.numpy), dtype, False)
+
+
+def full(size: int | Sequence[int], fill_value: float, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """`fill_value` in every place.
+
+    >>> import thalweg as tw
+    >>> tw.full((2,), 7.0)
+    tensor([7., 7.])
+    """
+    return _filled(
+        flat_ints((size,)), fill_value, as_dtype(dtype) if dtype else scalar_dtype(fill_value), requires_grad
+    )
+
+
+def _filled(shape: tuple[int, ...], value: float, dtype: DType, requires_grad: bool) -> Tensor:
+    if any(extent < 0 for extent in shape):
+        raise ArgumentError(explain("an extent cannot be negative", received=shape, expected="sizes of at least 0"))
+    if modes.trace is not None:
+        result = Tensor._result(full_node(shape, value, dtype))
+        return result.requires_grad_() if requires_grad else result
+    return _leaf(np.full(shape, value, dtype.numpy), dtype, requires_grad)
+
+
+def zeros(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """Zeros, float32 unless `dtype` says otherwise."""
+    return _filled(flat_ints(size), 0, as_dtype(dtype) if dtype else float32, requires_grad)
+
+
+def ones(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """Ones, float32 unless `dtype` says otherwise."""
+    return _filled(flat_ints(size), 1, as_dtype(dtype) if dtype else float32, requires_grad)
+
+
+empty = zeros  # there is no uninitialised memory to show
+
+
+def zeros_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    return _filled(other.shape, 0, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+
+
+def ones_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    return _filled(other.shape, 1, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+
+
+def full_like(other: Tensor, fill_value: float, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    return _filled(other.shape, fill_value, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, dtype: object = None) -> Tensor:
+    """start, start + step, ... below end; int64 for integers.
+
+    >>> import thalweg as tw
+    >>> tw.arange(2, 8, 3)
+    tensor([2, 5])
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise ArgumentError(explain("arange never reaches its end", received=f"start {start}, end {end}, step {step}"))
+    is_whole = all(isinstance(each, int) for each in (start, end, step))
+    wanted = as_dtype(dtype) if dtype else (int64 if is_whole else float32)
+    return _leaf(np.arange(start, end, step).astype(wanted.numpy), wanted, False)
+
+
+def linspace(start: float, end: float, steps: int, dtype: object = None) -> Tensor:
+    """`steps` numbers from start to end, both included."""
+    wanted = as_dtype(dtype) if dtype else float32
+    return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, False)
+
+
+def eye(n: int, m: int | None = None, dtype: object = None) -> Tensor:
+    """Ones on the diagonal, zeros elsewhere."""
+    wanted = as_dtype(dtype) if dtype else float32
+    return _leaf(np.eye(n, m, dtype=wanted.numpy), wanted, False)
+
+
+def is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)

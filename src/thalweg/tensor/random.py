@@ -1,0 +1,182 @@
+"""Random tensors: a generator is a key in a cell, and every draw is a program of Philox bits.
+
+In: shapes, and a generator (the default one is seeded by `tw.manual_seed`). Out: uniform, normal, integer, Bernoulli
+tensors and permutations. Inside a compiled step the key is an input and its successor an output, so each call differs.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg import ops
+from thalweg.dtype import DType, as_dtype, float32, float64, int64
+from thalweg.errors import ArgumentError, explain
+from thalweg.graph import Node, make_input
+from thalweg.tensor.arithmetic import add, convert, floor_divide, less, multiply, remainder
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.modes import modes
+from thalweg.tensor.shaping import flat_ints, reshape, take_range
+
+
+class Generator:
+    """A source of random numbers: a seed, and the number of draws made so far.
+
+    Two generators with the same seed give the same numbers, on any number of threads.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._cell = Tensor(np.zeros(2, np.int64))
+        self.manual_seed(secrets.randbits(48) if seed is None else seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from `seed`."""
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise ArgumentError(explain("a seed must be an integer", received=repr(seed), expected="an int"))
+        self._set(_wrap64(int(seed)), 0)
+        return self
+
+    def _set(self, seed: int, draws: int) -> None:
+        array = np.array([seed, draws], np.int64)
+        if modes.trace is not None:
+            self._cell._assign(modes.trace.read_array(array))
+        else:
+            self._cell._replace(make_input((2,), int64, array))
+
+    def initial_seed(self) -> int:
+        return int(self._cell._array()[0])
+
+    def get_state(self) -> dict[str, int]:
+        """What `set_state` needs to continue from here: plain numbers, fit for JSON."""
+        seed, draws = self._cell._array().tolist()
+        return {"seed": seed, "draws": draws}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        self._set(state["seed"], state["draws"])
+
+    def next_key(self) -> Node:
+        """The key of one draw; the count in the cell goes up by one."""
+        key = self._cell.node
+        if modes.trace is None:
+            seed, draws = self._cell._array().tolist()
+            self._set(seed, draws + 1)
+        else:
+            self._cell._assign(ops.add(key, ops.iota(shape=(2,), axis=0, dtype="int64")))  # (seed, draws) + (0, 1)
+        return key
+
+
+def _wrap64(seed: int) -> int:
+    return ((seed + 2**63) % 2**64) - 2**63
+
+
+default_generator = Generator(0)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, which initialisation, dropout and `tw.rand*` use.
+
+    >>> import thalweg as tw
+    >>> _ = tw.manual_seed(1)
+    >>> a = tw.rand(3)
+    >>> _ = tw.manual_seed(1)
+    >>> bool((a == tw.rand(3)).all())
+    True
+    """
+    return default_generator.manual_seed(seed)
+
+
+def _bits(shape: tuple[int, ...], generator: Generator | None) -> Node:
+    return ops.random_bits((generator or default_generator).next_key(), shape=shape)
+
+
+def uniform_node(shape: tuple[int, ...], dtype: DType, generator: Generator | None = None) -> Node:
+    """Uniform in [0, 1): the top 24 bits of a word for float32, 53 bits of two words for float64."""
+    if dtype is float64:
+        words = _bits((2, *shape), generator)
+        high = multiply(convert(floor_divide(_half(words, 0), 32), float64), 2.0**-27)
+        low = multiply(convert(floor_divide(_half(words, 1), 64), float64), 2.0**-53)
+        return add(high, low)
+    bits = _bits(shape, generator)
+    return multiply(convert(floor_divide(bits, 256), float32), 2.0**-24)
+
+
+def normal_node(shape: tuple[int, ...], dtype: DType, generator: Generator | None = None) -> Node:
+    """Standard normal by Box and Muller (1958): sqrt(-2 ln u) cos(2 pi v), u in (0, 1]."""
+    both = uniform_node((2, *shape), dtype, generator)
+    u, v = _half(both, 0), _half(both, 1)
+    radius = ops.sqrt(multiply(ops.log(add(ops.negative(u), 1.0)), -2.0))
+    return ops.multiply(radius, ops.cos(multiply(v, 2 * math.pi)))
+
+
+def _half(node: Node, index: int) -> Node:
+    return reshape(take_range(node, 0, index, index + 1), node.shape[1:])
+
+
+def _random(node: Node, requires_grad: bool = False) -> Tensor:
+    result = Tensor._result(node)
+    return result.requires_grad_() if requires_grad else result
+
+
+def rand(
+    *size: int | Sequence[int], generator: Generator | None = None, dtype: object = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform random numbers in [0, 1)."""
+    return _random(uniform_node(flat_ints(size), as_dtype(dtype or float32), generator), requires_grad)
+
+
+def randn(
+    *size: int | Sequence[int], generator: Generator | None = None, dtype: object = None, requires_grad: bool = False
+) -> Tensor:
+    """Standard normal random numbers."""
+    return _random(normal_node(flat_ints(size), as_dtype(dtype or float32), generator), requires_grad)
+
+
+def randint(
+    low: int, high: int | Any = None, size: Sequence[int] | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Random integers, int64, low <= value < high; `randint(high, size)` starts at 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise ArgumentError(explain("randint has nothing to choose from", received=f"low {low}, high {high}"))
+    return _random(add(remainder(_bits(flat_ints((size,)), generator), high - low), low))
+
+
+def rand_like(other: Tensor, generator: Generator | None = None) -> Tensor:
+    return rand(other.shape, generator=generator, dtype=other.dtype)
+
+
+def randn_like(other: Tensor, generator: Generator | None = None) -> Tensor:
+    return randn(other.shape, generator=generator, dtype=other.dtype)
+
+
+def bernoulli_node(p: float, shape: tuple[int, ...], generator: Generator | None = None) -> Node:
+    """True with probability p."""
+    return less(uniform_node(shape, float32, generator), p)
+
+
+def bernoulli(probabilities: Tensor, generator: Generator | None = None) -> Tensor:
+    """1 with the given probabilities, else 0."""
+    with_node = probabilities.detach().node
+    drawn = less(uniform_node(probabilities.shape, float32, generator), with_node)
+    return _random(convert(drawn, probabilities.dtype))
+
+
+def randperm(n: int, generator: Generator | None = None) -> Tensor:
+    """The integers 0..n-1 in random order."""
+    order = ops.argsort(_bits((n,), generator), axis=0, descending=False)
+    return _random(order)
+
+
+def multinomial(probabilities: Tensor, num_samples: int, generator: Generator | None = None) -> Tensor:
+    """Positions drawn with the given (unnormalised) probabilities along the last axis, with replacement."""
+    weights = probabilities.detach()
+    total = weights.sum(-1, keepdim=True)
+    edges = weights.cumsum(-1) / total
+    drawn = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
+    passed = (drawn.unsqueeze(-1) >= edges.unsqueeze(-2)).long().sum(-1)
+    return passed.clamp(max=weights.shape[-1] - 1)

@@ -1,0 +1,280 @@
+"""Expressions that combine along axes: sums, means, variances, extremes, norms, softmax, sorting.
+
+In: nodes, `dim` as PyTorch writes it (None, an int, several), `keepdim`. Out: nodes of the reduce primitives, which
+keep their axes, reshaped when the user does not. Softmax and log-sum-exp subtract the maximum, so they never overflow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from thalweg import ops
+from thalweg.dtype import BOOL, INTEGER, as_dtype, bool_, int64
+from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
+from thalweg.graph import Node, Primitive, Shape, full, size_of
+from thalweg.tensor.arithmetic import (
+    absolute,
+    add,
+    convert,
+    divide,
+    equal,
+    exp,
+    floating,
+    isinf,
+    log,
+    multiply,
+    not_equal,
+    power,
+    sqrt,
+    square,
+    subtract,
+    truth,
+    where,
+)
+from thalweg.tensor.shaping import axes_of, axis_of, reshape, take_range
+
+Dims = int | Sequence[int] | None
+
+
+def _drop(kept: Node, axes: tuple[int, ...], keepdim: bool) -> Node:
+    if keepdim:
+        return kept
+    return reshape(kept, tuple(extent for axis, extent in enumerate(kept.shape) if axis not in axes))
+
+
+def _reduce(primitive: Primitive, x: Node, dim: Dims, keepdim: bool) -> Node:
+    axes = axes_of(dim, x.ndim)
+    return _drop(primitive(x, axes=axes), axes, keepdim) if axes else x
+
+
+def _countable(x: Node, dtype: object) -> Node:
+    """As PyTorch sums: bool and small integers in int64."""
+    if dtype is not None:
+        return convert(x, as_dtype(dtype))
+    return convert(x, int64) if x.dtype.category in (BOOL, INTEGER) else x
+
+
+def sum_(x: Node, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Node:
+    return _reduce(ops.sum_, _countable(x, dtype), dim, keepdim)
+
+
+def count_of(shape: Shape, dim: Dims) -> int:
+    return size_of(tuple(shape[axis] for axis in axes_of(dim, len(shape))))
+
+
+def mean(x: Node, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Node:
+    if dtype is not None:
+        x = convert(x, as_dtype(dtype))
+    _need_floating("mean", x)
+    return divide(sum_(x, dim, keepdim), float(count_of(x.shape, dim)))
+
+
+def _need_floating(name: str, x: Node) -> None:
+    if not x.dtype.is_floating_point:
+        raise DTypeError(
+            explain(
+                f"{name} is defined for floating-point tensors",
+                received=x.dtype.name,
+                expected="float32 or float64",
+                remedy="convert first with .float()",
+            )
+        )
+
+
+def var(
+    x: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
+) -> Node:
+    """The variance about the mean, divided by N - correction (1 by default, Bessel's)."""
+    _need_floating("var", x)
+    count = count_of(x.shape, dim)
+    less_by = correction if correction is not None else (1 if unbiased else 0)
+    deviation = subtract(x, mean(x, dim, keepdim=True))
+    total = sum_(square(deviation), dim, keepdim)
+    return divide(total, float(max(0, count - less_by)))
+
+
+def std(
+    x: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
+) -> Node:
+    return sqrt(var(x, dim, unbiased, keepdim, correction))
+
+
+def amax(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    return _reduce(ops.amax, x, dim, keepdim)
+
+
+def amin(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    return _reduce(ops.amin, x, dim, keepdim)
+
+
+def any_(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    return _logical(ops.amax, x, dim, keepdim, empty=False)
+
+
+def all_(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    return _logical(ops.amin, x, dim, keepdim, empty=True)
+
+
+def _logical(primitive: Primitive, x: Node, dim: Dims, keepdim: bool, empty: bool) -> Node:
+    axes = axes_of(dim, x.ndim)
+    if any(x.shape[axis] == 0 for axis in axes):
+        shape = tuple(1 if axis in axes else extent for axis, extent in enumerate(x.shape))
+        return _drop(full(shape, empty, bool_), axes, keepdim)
+    return _reduce(primitive, truth(x), dim, keepdim)
+
+
+def _arg(primitive: Primitive, x: Node, dim: int | None, keepdim: bool) -> Node:
+    if dim is None:
+        found = primitive(reshape(x, -1), axis=0)
+        return reshape(found, (1,) * x.ndim if keepdim else ())
+    if not x.ndim:
+        return reshape(primitive(reshape(x, 1), axis=0), ())
+    axis = axis_of(dim, x.ndim)
+    return _drop(primitive(x, axis=axis), (axis,), keepdim)
+
+
+def argmax(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    return _arg(ops.argmax, x, dim, keepdim)
+
+
+def argmin(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    return _arg(ops.argmin, x, dim, keepdim)
+
+
+def pick(x: Node, index: Node, axis: int) -> Node:
+    """Entries of `x` at `index` along one axis, the other axes alike (NumPy's take_along_axis)."""
+    positions = [
+        index if i == axis else ops.iota(shape=index.shape, axis=i, dtype=index.dtype.name) for i in range(x.ndim)
+    ]
+    return ops.gather(x, *positions, role="index")
+
+
+def _extreme_with_position(primitive: Primitive, x: Node, dim: int, keepdim: bool) -> list[Node]:
+    if not x.ndim:
+        return [x, full((), 0, int64)]
+    axis = axis_of(dim, x.ndim)
+    position = primitive(x, axis=axis)
+    return [_drop(pick(x, position, axis), (axis,), keepdim), _drop(position, (axis,), keepdim)]
+
+
+def max_with_position(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+    return _extreme_with_position(ops.argmax, x, dim, keepdim)
+
+
+def min_with_position(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+    return _extreme_with_position(ops.argmin, x, dim, keepdim)
+
+
+def prod(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    """The product, by halving: a tree of multiplications, whose derivatives are exact also where factors are 0."""
+    x = _countable(x, None)
+    if dim is None:
+        flat = prod(reshape(x, -1), 0)
+        return reshape(flat, (1,) * x.ndim) if keepdim else flat
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        return x
+    if x.shape[axis] == 0:
+        shape = tuple(1 if i == axis else extent for i, extent in enumerate(x.shape))
+        return _drop(full(shape, 1, x.dtype), (axis,), keepdim)
+    while x.shape[axis] > 1:
+        half, rest = divmod(x.shape[axis], 2)
+        pairs = multiply(take_range(x, axis, 0, half), take_range(x, axis, half, 2 * half))
+        x = ops.concatenate(pairs, take_range(x, axis, 2 * half, 2 * half + 1), axis=axis) if rest else pairs
+    return _drop(x, (axis,), keepdim)
+
+
+def cumsum(x: Node, dim: int) -> Node:
+    axis = axis_of(dim, x.ndim)
+    return ops.cumsum(_countable(x, None), axis=axis, reverse=False) if x.ndim else _countable(x, None)
+
+
+def logsumexp(x: Node, dim: Dims, keepdim: bool = False) -> Node:
+    """log of the sum of e^x along `dim`, without overflow."""
+    x = floating(x)
+    axes = axes_of(dim, x.ndim)
+    peak = _finite_peak(x, axes)
+    total = log(sum_(exp(subtract(x, peak)), axes, keepdim=True))
+    return _drop(add(total, peak), axes, keepdim)
+
+
+def _finite_peak(x: Node, axes: tuple[int, ...]) -> Node:
+    """The maximum, through which no gradient need flow, and 0 where it is infinite (so that inf - inf never arises)."""
+    peak = ops.detach(ops.amax(x, axes=axes))
+    return where(isinf(peak), 0, peak)
+
+
+def softmax(x: Node, dim: int) -> Node:
+    """e^x_i / sum_j e^x_j along `dim`."""
+    x = floating(x)
+    if not x.ndim:
+        return multiply(exp(subtract(x, ops.detach(x))), 1)
+    axis = axis_of(dim, x.ndim)
+    if x.size == 0:
+        return x
+    powers = exp(subtract(x, ops.detach(ops.amax(x, axes=(axis,)))))
+    return divide(powers, ops.sum_(powers, axes=(axis,)))
+
+
+def log_softmax(x: Node, dim: int) -> Node:
+    """x_i - log sum_j e^x_j along `dim`."""
+    x = floating(x)
+    if not x.ndim:
+        return subtract(x, x)
+    axis = axis_of(dim, x.ndim)
+    if x.size == 0:
+        return x
+    shifted = subtract(x, ops.detach(ops.amax(x, axes=(axis,))))
+    return subtract(shifted, log(ops.sum_(exp(shifted), axes=(axis,))))
+
+
+def norm(x: Node, p: float | str = 2.0, dim: Dims = None, keepdim: bool = False) -> Node:
+    """The p-norm (sum |x|^p)^(1/p); at the zero vector its gradient is taken as 0, as in PyTorch."""
+    _need_floating("norm", x)
+    p = 2.0 if p == "fro" else p
+    if isinstance(p, str):
+        raise ArgumentError(explain("unknown norm", received=p, expected="a number or 'fro'"))
+    if p == math.inf:
+        return amax(absolute(x), dim, keepdim)
+    if p == -math.inf:
+        return amin(absolute(x), dim, keepdim)
+    if p == 0:
+        return sum_(convert(not_equal(x, 0), x.dtype), dim, keepdim)
+    if p == 1:
+        return sum_(absolute(x), dim, keepdim)
+    total = sum_(square(x) if p == 2 else power(absolute(x), p), dim, keepdim)
+    # The root has no derivative at 0: take it of 1 there, and select 0.
+    is_zero = equal(total, 0)
+    return where(is_zero, 0, power(where(is_zero, 1, total), 1 / p))
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+def argsort(x: Node, dim: int = -1, descending: bool = False, stable: bool = True) -> Node:
+    """The positions that sort; equal entries keep their order."""
+    if not x.ndim:
+        return full((), 0, int64)
+    return ops.argsort(x, axis=axis_of(dim, x.ndim), descending=descending)
+
+
+def sort(x: Node, dim: int = -1, descending: bool = False, stable: bool = True) -> list[Node]:
+    order = argsort(x, dim, descending)
+    return [pick(x, order, axis_of(dim, x.ndim)) if x.ndim else x, order]
+
+
+def topk(x: Node, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> list[Node]:
+    """The k largest (or smallest) entries along `dim`, in order, and their positions."""
+    axis = axis_of(dim, x.ndim)
+    extent = x.shape[axis] if x.ndim else 1
+    if not 0 <= k <= extent:
+        raise ShapeError(explain("topk: k is out of range", received=f"k={k}", expected=f"0 <= k <= {extent}"))
+    order = take_range(argsort(x, axis, descending=largest), axis, 0, k)
+    return [pick(x, order, axis), order]
+
+
+def median(x: Node) -> Node:
+    """The lower of the two middle entries, as in PyTorch."""
+    values, _ = sort(reshape(x, -1), 0)
+    return reshape(take_range(values, 0, (x.size - 1) // 2, (x.size - 1) // 2 + 1), ())
