@@ -13,9 +13,7 @@ from thalweg.graph import Node, describe, toposort
 from thalweg.ops import add
 
 
-def gradients(
-    outputs: Sequence[Node], cotangents: Sequence[Node | None], targets: Sequence[Node]
-) -> list[Node | None]:
+def gradients(outputs: Sequence[Node], cotangents: Sequence[Node | None], targets: Sequence[Node]) -> list[Node | None]:
     """The cotangent of each target: the sum over all paths of the products of local derivatives.
 
     None is a symbolic zero: a target that no output depends on. Only nodes on a path from a target are visited. A
@@ -33,9 +31,9 @@ def gradients(
         if node not in on_path or node not in collected or not any(each in on_path for each in node.inputs):
             continue
         wanted = [each in on_path for each in node.inputs]
-        for each, cotangent in zip(node.inputs, local_cotangents(node, collected[node], wanted), strict=True):
-            if cotangent is not None and each in on_path:
-                _accumulate(collected, each, cotangent)
+        for each, arriving in zip(node.inputs, local_cotangents(node, collected[node], wanted), strict=True):
+            if arriving is not None and each in on_path:
+                _accumulate(collected, each, arriving)
     return [collected.get(target) for target in targets]  # type: ignore[misc]
 
 

@@ -55,11 +55,11 @@ from thalweg.ops.random import random_bits
 from thalweg.ops.reduce import amax, amin, argmax, argmin, argsort, cumsum, sum_
 
 __all__ = [
-    "Body", "absolute", "add", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate", "convolution", "cos", "cumsum", "detach", "divide",
-    "equal", "erf", "exp", "expm1", "flip", "floor", "floor_divide", "gather", "index_put",
-    "inverse_order", "iota", "less", "less_equal", "log", "log1p", "matmul", "maximum", "minimum", "multiply",
-    "negative", "not_equal", "one_hot", "output", "pad", "permute", "power", "random_bits", "remainder", "reshape",
-    "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_", "softplus", "sqrt", "subtract", "sum_", "tanh", "trunc",
-    "where",
+    "Body", "absolute", "add", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate",
+    "convolution", "cos", "cumsum", "detach", "divide", "equal", "erf", "exp", "expm1", "flip", "floor",
+    "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p", "matmul",
+    "maximum", "minimum", "multiply", "negative", "not_equal", "one_hot", "output", "pad", "permute", "power",
+    "random_bits", "remainder", "reshape", "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_",
+    "softplus", "sqrt", "subtract", "sum_", "tanh", "trunc", "where",
 ]  # fmt: skip

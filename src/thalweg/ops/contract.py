@@ -16,20 +16,32 @@ from thalweg.ops.rules import NUMERIC, quietly, same_dtype
 def _matmul_shape(a: Shape, b: Shape, *, transpose_a: bool, transpose_b: bool) -> Shape:
     if min(len(a), len(b)) < 2:
         raise ShapeError(
-            explain("matmul needs matrices", received=f"{a} and {b}", expected="at least two axes each",
-                    remedy="reshape a vector to (1, n) or (n, 1)")
+            explain(
+                "matmul needs matrices",
+                received=f"{a} and {b}",
+                expected="at least two axes each",
+                remedy="reshape a vector to (1, n) or (n, 1)",
+            )
         )
     if a[:-2] != b[:-2]:
         raise ShapeError(
-            explain("matmul: batch axes differ", received=f"{a} and {b}", expected="equal leading axes",
-                    remedy="broadcast them first")
+            explain(
+                "matmul: batch axes differ",
+                received=f"{a} and {b}",
+                expected="equal leading axes",
+                remedy="broadcast them first",
+            )
         )
     rows, inner_a = (a[-1], a[-2]) if transpose_a else (a[-2], a[-1])
     inner_b, columns = (b[-1], b[-2]) if transpose_b else (b[-2], b[-1])
     if inner_a != inner_b:
         raise ShapeError(
-            explain("matmul: inner extents differ", received=f"{inner_a} against {inner_b}, in {a} times {b}",
-                    expected="as many columns on the left as rows on the right", remedy="check the layer's sizes")
+            explain(
+                "matmul: inner extents differ",
+                received=f"{inner_a} against {inner_b}, in {a} times {b}",
+                expected="as many columns on the left as rows on the right",
+                remedy="check the layer's sizes",
+            )
         )
     return (*a[:-2], rows, columns)
 
@@ -56,16 +68,23 @@ def _flags(transpose_a: bool, transpose_b: bool) -> dict[str, bool]:
 
 matmul = register(
     Primitive(
-        "matmul", "contract", _matmul_shape, same_dtype("matmul", NUMERIC), _matmul, _matmul_rule,
+        "matmul",
+        "contract",
+        _matmul_shape,
+        same_dtype("matmul", NUMERIC),
+        _matmul,
+        _matmul_rule,
         identities={"multilinear": True},
-        probes=(Probe(((3, 4), (4, 2)), attributes=_flags(False, False)),
-                Probe(((4, 3), (4, 2)), attributes=_flags(True, False)),
-                Probe(((3, 4), (2, 4)), attributes=_flags(False, True)),
-                Probe(((4, 3), (2, 4)), attributes=_flags(True, True)),
-                Probe(((2, 3, 4), (2, 4, 5)), attributes=_flags(False, False)),
-                Probe(((2, 1, 3, 1), (2, 1, 3, 7)), attributes=_flags(True, False)),
-                Probe(((3, 0), (0, 2)), attributes=_flags(False, False)),
-                Probe(((0, 3, 4), (0, 5, 4)), attributes=_flags(False, True)),
-                Probe(((1, 1), (1, 1)), attributes=_flags(True, True))),
+        probes=(
+            Probe(((3, 4), (4, 2)), attributes=_flags(False, False)),
+            Probe(((4, 3), (4, 2)), attributes=_flags(True, False)),
+            Probe(((3, 4), (2, 4)), attributes=_flags(False, True)),
+            Probe(((4, 3), (2, 4)), attributes=_flags(True, True)),
+            Probe(((2, 3, 4), (2, 4, 5)), attributes=_flags(False, False)),
+            Probe(((2, 1, 3, 1), (2, 1, 3, 7)), attributes=_flags(True, False)),
+            Probe(((3, 0), (0, 2)), attributes=_flags(False, False)),
+            Probe(((0, 3, 4), (0, 5, 4)), attributes=_flags(False, True)),
+            Probe(((1, 1), (1, 1)), attributes=_flags(True, True)),
+        ),
     )
 )

@@ -33,8 +33,17 @@ def elementwise(
     """Register one elementwise record."""
     probes = probe if isinstance(probe, tuple) else (probe,)
     return register(
-        Primitive(name, "elementwise", same_shape, dtype_rule or same_dtype(name, dtypes), quietly(numpy), chain_rule,
-                  emit, identities, probes)
+        Primitive(
+            name,
+            "elementwise",
+            same_shape,
+            dtype_rule or same_dtype(name, dtypes),
+            quietly(numpy),
+            chain_rule,
+            emit,
+            identities,
+            probes,
+        )
     )
 
 
@@ -73,13 +82,19 @@ multiply = elementwise(
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
+
+def _chain_product_rule(c: Node, y: Node, g: Node, d: Node) -> tuple[Node, Node]:
+    # By d: c g, which is 0 where c is 0 and, for an infinite c, where g is 0 (each branch depends on both).
+    return chained(c, d), select(is_zero(g), chain_product(g, c), chained(c, g))
+
+
 # The product that the chain rule is made of: g * d, but 0 wherever the cotangent g is 0, whatever the derivative d is.
 # So the gradient through the unselected branch of `where` is exactly 0 also where that branch is infinite or NaN, and
 # because only the value is masked, not the dependence on g, second derivatives at a zero cotangent stay right.
 # In the emission g - g is 0 (and NaN for an infinite g, which differs from g as it must).
 chain_product = elementwise(
     "chain_product", lambda g, d: np.where(g == 0, g, g * d), dtypes=(FLOATING,), identity_element=1,
-    chain_rule=lambda g, y, a, b: (chained(g, b), chained(g, a)),
+    chain_rule=_chain_product_rule,
     emit=lambda e, g, d: e.select(e.compare("not_equal", g, e.subtract(g, g)), e.multiply(g, d), g),
     multilinear=True,
     probe=_binary(also=SPECIAL),
@@ -107,7 +122,7 @@ absolute = elementwise(
 )  # fmt: skip
 
 sign = elementwise(
-    "sign", np.sign,
+    "sign", np.sign, idempotent=True,
     emit=lambda e, x: e.sign(x),
     probe=_unary(also=SPECIAL, kinks=(0.0,)),
 )  # fmt: skip
@@ -129,8 +144,12 @@ def _refuse_integer_zero(name: str, divisor: np.ndarray) -> None:
     if divisor.size and not divisor.all():
         where = tuple(int(axis[0]) for axis in np.nonzero(divisor == 0))
         raise IntegerDivisionError(
-            explain(f"{name}: integer division by zero", received=f"divisor 0 at position {where}",
-                    expected="non-zero integers", remedy="mask the zeros, or divide floating-point tensors")
+            explain(
+                f"{name}: integer division by zero",
+                received=f"divisor 0 at position {where}",
+                expected="non-zero integers",
+                remedy="mask the zeros, or divide floating-point tensors",
+            )
         )
 
 
@@ -155,8 +174,12 @@ def _power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "i" and p.size and p.min() < 0:
         where = tuple(int(axis[0]) for axis in np.nonzero(p < 0))
         raise ArgumentError(
-            explain("power: an integer to a negative power is not an integer", received=f"{p[where]} at position {where}",
-                    expected="exponents of at least 0", remedy="convert the base first, for example with .float()")
+            explain(
+                "power: an integer to a negative power is not an integer",
+                received=f"{p[where]} at position {where}",
+                expected="exponents of at least 0",
+                remedy="convert the base first, for example with .float()",
+            )
         )
     return np.power(x, p)
 
@@ -213,7 +236,7 @@ log = _mathematics("log", np.log, lambda y, x: 1.0 / x, _unary(0.3, 3.0, also=SP
 log1p = _mathematics("log1p", np.log1p, lambda y, x: 1.0 / (x + 1.0), _unary(-0.5, 3.0, also=SPECIAL))
 sqrt = _mathematics("sqrt", np.sqrt, lambda y, x: 0.5 / y, _unary(0.3, 3.0, also=SPECIAL))
 sin = _mathematics("sin", np.sin, lambda y, x: cos(x), _unary(-6.0, 6.0, also=(0.0, -0.0, INFINITY, 1e4)))
-cos = _mathematics("cos", np.cos, lambda y, x: -sin(x), _unary(-6.0, 6.0, also=(0.0, -0.0, INFINITY, 1e4)))
+cos: Primitive = _mathematics("cos", np.cos, lambda y, x: -sin(x), _unary(-6.0, 6.0, also=(0.0, -0.0, INFINITY, 1e4)))
 tanh = _mathematics("tanh", np.tanh, lambda y, x: 1.0 - y * y, _unary(-3.0, 3.0, also=(*SPECIAL, 40.0)))
 arctan = _mathematics("arctan", np.arctan, lambda y, x: 1.0 / (x * x + 1.0), _unary(-3.0, 3.0, also=SPECIAL))
 

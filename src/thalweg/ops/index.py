@@ -17,8 +17,11 @@ from thalweg.ops.rules import NUMERIC, check_axis, check_category, check_same, q
 def _check_indices(name: str, source: Shape, indices: tuple[Shape, ...]) -> None:
     if not indices or len(indices) > len(source) or any(shape != indices[0] for shape in indices):
         raise ShapeError(
-            explain(f"{name}: the indices do not fit", received=f"shape {source} indexed by shapes {indices}",
-                    expected=f"1 to {len(source)} indices, one a leading axis, all of one shape")
+            explain(
+                f"{name}: the indices do not fit",
+                received=f"shape {source} indexed by shapes {indices}",
+                expected=f"1 to {len(source)} indices, one a leading axis, all of one shape",
+            )
         )
 
 
@@ -27,8 +30,11 @@ def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> 
         if index.size and (index.min() < 0 or index.max() >= extent):
             position = tuple(int(each[0]) for each in np.nonzero((index < 0) | (index >= extent)))
             raise IndexRangeError(
-                explain(f"{role} out of range", received=f"{int(index[position])} at position {position}",
-                        expected=f"0 <= {role} < {extent}" + (f" (axis {axis})" if len(indices) > 1 else ""))
+                explain(
+                    f"{role} out of range",
+                    received=f"{int(index[position])} at position {position}",
+                    expected=f"0 <= {role} < {extent}" + (f" (axis {axis})" if len(indices) > 1 else ""),
+                )
             )
 
 
@@ -58,11 +64,19 @@ def _gather_rule(g: Node, y: Node, x: Node, *indices: Node, role: str) -> tuple[
 
 gather = register(
     Primitive(
-        "gather", "index", _gather_shape, _gather_dtype, _gather, _gather_rule, identities={"linear": True},
-        probes=(Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
-                Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"}),
-                Probe(((7,), ()), integers={1: 7}, attributes={"role": "index"}),
-                Probe(((3, 2), (0,)), integers={1: 3}, attributes={"role": "index"})),
+        "gather",
+        "index",
+        _gather_shape,
+        _gather_dtype,
+        _gather,
+        _gather_rule,
+        identities={"linear": True},
+        probes=(
+            Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
+            Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"}),
+            Probe(((7,), ()), integers={1: 7}, attributes={"role": "index"}),
+            Probe(((3, 2), (0,)), integers={1: 3}, attributes={"role": "index"}),
+        ),
     )
 )
 
@@ -90,13 +104,19 @@ def _scatter_add(updates: np.ndarray, *indices: np.ndarray, shape: Shape, role: 
 
 scatter_add = register(
     Primitive(
-        "scatter_add", "index", _scatter_shape, _scatter_dtype, _scatter_add,
+        "scatter_add",
+        "index",
+        _scatter_shape,
+        _scatter_dtype,
+        _scatter_add,
         lambda g, y, updates, *indices, shape, role: (gather(g, *indices, role=role), *[None] * len(indices)),
         identities={"linear": True},
-        probes=(Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
-                Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"}),
-                Probe(((), ()), integers={1: 7}, attributes={"shape": (7,), "role": "index"}),
-                Probe(((0, 2), (0,)), integers={1: 3}, attributes={"shape": (3, 2), "role": "index"})),
+        probes=(
+            Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
+            Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"}),
+            Probe(((), ()), integers={1: 7}, attributes={"shape": (7,), "role": "index"}),
+            Probe(((0, 2), (0,)), integers={1: 3}, attributes={"shape": (3, 2), "role": "index"}),
+        ),
     )
 )
 
@@ -126,12 +146,24 @@ def _put_rule(g: Node, y: Node, x: Node, values: Node, *indices: Node, role: str
 # Where one position is written twice, which value stays is not defined, as in PyTorch and NumPy.
 index_put = register(
     Primitive(
-        "index_put", "index", _put_shape, _put_dtype, _index_put, _put_rule, identities={"linear": True},
-        probes=(Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),
-                Probe(((2, 3), (3,), (3,), (3,)), fixed={2: [0, 1, 1], 3: [2, 2, 0]}, integers={2: 2, 3: 3},
-                      attributes={"role": "index"}),
-                Probe(((7,), (), ()), integers={2: 7}, attributes={"role": "index"}),
-                Probe(((3, 2), (0, 2), (0,)), integers={2: 3}, attributes={"role": "index"})),
+        "index_put",
+        "index",
+        _put_shape,
+        _put_dtype,
+        _index_put,
+        _put_rule,
+        identities={"linear": True},
+        probes=(
+            Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),
+            Probe(
+                ((2, 3), (3,), (3,), (3,)),
+                fixed={2: [0, 1, 1], 3: [2, 2, 0]},
+                integers={2: 2, 3: 3},
+                attributes={"role": "index"},
+            ),
+            Probe(((7,), (), ()), integers={2: 7}, attributes={"role": "index"}),
+            Probe(((3, 2), (0, 2), (0,)), integers={2: 3}, attributes={"role": "index"}),
+        ),
     )
 )
 
@@ -148,10 +180,16 @@ def _one_hot_dtype(index: DType, *, size: int, dtype: str, role: str) -> DType:
 
 one_hot = register(
     Primitive(
-        "one_hot", "index", lambda shape, *, size, dtype, role: (*shape, size), _one_hot_dtype, _one_hot,
-        probes=(Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),
-                Probe(((),), integers={0: 7}, attributes={"size": 7, "dtype": "int64", "role": "index"}),
-                Probe(((0,),), integers={0: 1}, attributes={"size": 1, "dtype": "bool", "role": "index"})),
+        "one_hot",
+        "index",
+        lambda shape, *, size, dtype, role: (*shape, size),
+        _one_hot_dtype,
+        _one_hot,
+        probes=(
+            Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),
+            Probe(((),), integers={0: 7}, attributes={"size": 7, "dtype": "int64", "role": "index"}),
+            Probe(((0,),), integers={0: 1}, attributes={"size": 1, "dtype": "bool", "role": "index"}),
+        ),
     )
 )
 
@@ -175,9 +213,15 @@ def _iota(*, shape: Shape, axis: int, dtype: str) -> np.ndarray:
 # 0, 1, 2, ... along one axis
 iota = register(
     Primitive(
-        "iota", "index", _iota_shape, _iota_dtype, _iota,
-        probes=(Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),
-                Probe((), attributes={"shape": (7, 0), "axis": 0, "dtype": "float32"}),
-                Probe((), attributes={"shape": (3, 1), "axis": 0, "dtype": "uint8"})),
+        "iota",
+        "index",
+        _iota_shape,
+        _iota_dtype,
+        _iota,
+        probes=(
+            Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),
+            Probe((), attributes={"shape": (7, 0), "axis": 0, "dtype": "float32"}),
+            Probe((), attributes={"shape": (3, 1), "axis": 0, "dtype": "uint8"}),
+        ),
     )
 )

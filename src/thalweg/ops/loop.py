@@ -45,9 +45,12 @@ class Body:
         free = [node for node in self.order if node.op is input_leaf]
         if free or len(set(self.inputs)) != len(self.inputs):
             raise StructureError(
-                explain("the body of a scan is not closed", expected="each leaf exactly once among its inputs",
-                        received=f"{len(free)} leaves that are not inputs, {len(self.inputs)} inputs",
-                        remedy="pass what the body reads as a constant of the scan")
+                explain(
+                    "the body of a scan is not closed",
+                    expected="each leaf exactly once among its inputs",
+                    received=f"{len(free)} leaves that are not inputs, {len(self.inputs)} inputs",
+                    remedy="pass what the body reads as a constant of the scan",
+                )
             )
 
     @cached_property
@@ -86,13 +89,18 @@ def _scan_shape(*shapes: Shape, body: Body, carries: int, sequences: int, length
         leading = (length,) if carries <= position < carries + sequences else ()
         if given != leading + inside.shape:
             raise ShapeError(
-                explain(f"scan: input {position} does not fit its body", received=given, expected=leading + inside.shape)
+                explain(
+                    f"scan: input {position} does not fit its body", received=given, expected=leading + inside.shape
+                )
             )
     for position, (before, after) in enumerate(zip(body.inputs[:carries], body.outputs, strict=False)):
         if before.shape != after.shape:
             raise ShapeError(
-                explain(f"scan: carry {position} changes its shape", received=f"{before.shape} in, {after.shape} out",
-                        expected="the same shape after every step")
+                explain(
+                    f"scan: carry {position} changes its shape",
+                    received=f"{before.shape} in, {after.shape} out",
+                    expected="the same shape after every step",
+                )
             )
     return tuple(
         ((length + 1 if position < carries else length), *node.shape) for position, node in enumerate(body.outputs)
@@ -102,9 +110,12 @@ def _scan_shape(*shapes: Shape, body: Body, carries: int, sequences: int, length
 def _check_count(given: int, body: Body, carries: int, sequences: int) -> None:
     if given != len(body.inputs) or not carries <= len(body.outputs) or carries + sequences > given:
         raise ShapeError(
-            explain("scan: inputs, carries and body do not fit together", expected=f"{len(body.inputs)} inputs",
-                    received=f"{given} inputs, of which {carries} carries and {sequences} sequences; "
-                    f"{len(body.outputs)} outputs of the body")
+            explain(
+                "scan: inputs, carries and body do not fit together",
+                expected=f"{len(body.inputs)} inputs",
+                received=f"{given} inputs, of which {carries} carries and {sequences} sequences; "
+                f"{len(body.outputs)} outputs of the body",
+            )
         )
 
 
@@ -112,13 +123,19 @@ def _scan_dtype(*dtypes: DType, body: Body, carries: int, sequences: int, length
     for position, (given, inside) in enumerate(zip(dtypes, body.inputs, strict=True)):
         if given is not inside.dtype:
             raise DTypeError(
-                explain(f"scan: input {position} does not fit its body", received=given.name, expected=inside.dtype.name)
+                explain(
+                    f"scan: input {position} does not fit its body", received=given.name, expected=inside.dtype.name
+                )
             )
     for position, (before, after) in enumerate(zip(body.inputs[:carries], body.outputs, strict=False)):
         if before.dtype is not after.dtype:
             raise DTypeError(
-                explain(f"scan: carry {position} changes its dtype", received=f"{before.dtype} in, {after.dtype} out",
-                        expected="the same dtype after every step", remedy="convert it with .to(dtype) in the body")
+                explain(
+                    f"scan: carry {position} changes its dtype",
+                    received=f"{before.dtype} in, {after.dtype} out",
+                    expected="the same dtype after every step",
+                    remedy="convert it with .to(dtype) in the body",
+                )
             )
     return tuple(node.dtype for node in body.outputs)
 
@@ -237,8 +254,9 @@ def _scan_rule(
 
 # scan(*initial_carries, *sequences, *constants, body=, carries=, sequences=, length=): `carries` and `sequences` count.
 scan = register(
-    Primitive("scan", "loop", _scan_shape, _scan_dtype, _scan, _scan_rule, multiple=True,
-              identities={"takes_gradients": True})
+    Primitive(
+        "scan", "loop", _scan_shape, _scan_dtype, _scan, _scan_rule, multiple=True, identities={"takes_gradients": True}
+    )
 )
 
 
@@ -250,7 +268,12 @@ def _output_of(parts: tuple[Any, ...], index: int) -> Any:
 
 # One result of a primitive that has several; the reverse sweep collects its cotangents for the whole.
 output = register(
-    Primitive("output", "loop", lambda shapes, *, index: _output_of(shapes, index),
-              lambda dtypes, *, index: _output_of(dtypes, index),
-              lambda results, *, index: results[index], identities={"projection": True})
+    Primitive(
+        "output",
+        "loop",
+        lambda shapes, *, index: _output_of(shapes, index),
+        lambda dtypes, *, index: _output_of(dtypes, index),
+        lambda results, *, index: results[index],
+        identities={"projection": True},
+    )
 )

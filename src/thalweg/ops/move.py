@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import DType
+from thalweg.dtype import DType, bool_
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register, size_of
 from thalweg.ops.reduce import sum_
@@ -29,18 +29,30 @@ def _keeps_dtype(*dtypes: DType, **_: Any) -> DType:
 def _reshape_shape(source: Shape, *, shape: Shape) -> Shape:
     if size_of(source) != size_of(shape) or min(shape, default=0) < 0:
         raise ShapeError(
-            explain("reshape cannot change the number of entries", received=f"{source} to {shape}",
-                    expected=f"a shape with {size_of(source)} entries")
+            explain(
+                "reshape cannot change the number of entries",
+                received=f"{source} to {shape}",
+                expected=f"a shape with {size_of(source)} entries",
+            )
         )
     return shape
 
 
-reshape = register(
+reshape: Primitive = register(
     Primitive(
-        "reshape", "move", _reshape_shape, _keeps_dtype, lambda x, *, shape: x.reshape(shape),
+        "reshape",
+        "move",
+        _reshape_shape,
+        _keeps_dtype,
+        lambda x, *, shape: x.reshape(shape),
         lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
-        identities=LINEAR, probes=(Probe(((3, 4),), attributes={"shape": (2, 6)}), Probe(((),), attributes={"shape": (1, 1)}),
-                                  Probe(((0, 3),), attributes={"shape": (5, 0)}), Probe(((1,),), attributes={"shape": ()})),
+        identities=LINEAR,
+        probes=(
+            Probe(((3, 4),), attributes={"shape": (2, 6)}),
+            Probe(((),), attributes={"shape": (1, 1)}),
+            Probe(((0, 3),), attributes={"shape": (5, 0)}),
+            Probe(((1,),), attributes={"shape": ()}),
+        ),
     )
 )
 
@@ -57,12 +69,20 @@ def inverse_order(order: Ints) -> Ints:
     return tuple(int(axis) for axis in np.argsort(order))
 
 
-permute = register(
+permute: Primitive = register(
     Primitive(
-        "permute", "move", _permute_shape, _keeps_dtype, lambda x, *, order: x.transpose(order),
+        "permute",
+        "move",
+        _permute_shape,
+        _keeps_dtype,
+        lambda x, *, order: x.transpose(order),
         lambda g, y, x, *, order: (permute(g, order=inverse_order(order)),),
-        identities=LINEAR, probes=(Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}), Probe(((),), attributes={"order": ()}),
-                                  Probe(((3, 0),), attributes={"order": (1, 0)})),
+        identities=LINEAR,
+        probes=(
+            Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}),
+            Probe(((),), attributes={"order": ()}),
+            Probe(((3, 0),), attributes={"order": (1, 0)}),
+        ),
     )
 )
 
@@ -70,8 +90,11 @@ permute = register(
 def _broadcast_shape(source: Shape, *, shape: Shape) -> Shape:
     if len(source) != len(shape) or any(a not in (1, b) for a, b in zip(source, shape, strict=True)):
         raise ShapeError(
-            explain("broadcast repeats axes of size 1 only", received=f"{source} to {shape}",
-                    expected="equal rank, and extents that are 1 or equal")
+            explain(
+                "broadcast repeats axes of size 1 only",
+                received=f"{source} to {shape}",
+                expected="equal rank, and extents that are 1 or equal",
+            )
         )
     return shape
 
@@ -84,10 +107,18 @@ def _broadcast_rule(g: Node, y: Node, x: Node, *, shape: Shape) -> tuple[Node]:
 
 broadcast = register(
     Primitive(
-        "broadcast", "move", _broadcast_shape, _keeps_dtype, lambda x, *, shape: np.broadcast_to(x, shape),
-        _broadcast_rule, identities=LINEAR, probes=(Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),
-                                             Probe(((),), attributes={"shape": ()}),
-                                             Probe(((1, 5),), attributes={"shape": (0, 5)})),
+        "broadcast",
+        "move",
+        _broadcast_shape,
+        _keeps_dtype,
+        lambda x, *, shape: np.broadcast_to(x, shape),
+        _broadcast_rule,
+        identities=LINEAR,
+        probes=(
+            Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),
+            Probe(((),), attributes={"shape": ()}),
+            Probe(((1, 5),), attributes={"shape": (0, 5)}),
+        ),
     )
 )
 
@@ -96,7 +127,9 @@ def _slice_shape(source: Shape, *, start: Ints, stop: Ints, step: Ints) -> Shape
     check_rank("slice", source, start=start, stop=stop, step=step)
     for extent, low, high, stride in zip(source, start, stop, step, strict=True):
         if not (0 <= low <= extent and 0 <= high <= extent and stride >= 1):
-            raise ShapeError(explain("slice out of range", received=f"{low}:{high}:{stride}", expected=f"within 0:{extent}"))
+            raise ShapeError(
+                explain("slice out of range", received=f"{low}:{high}:{stride}", expected=f"within 0:{extent}")
+            )
     return tuple(max(0, -(-(high - low) // stride)) for low, high, stride in zip(start, stop, step, strict=True))
 
 
@@ -112,11 +145,19 @@ def _slice_rule(g: Node, y: Node, x: Node, *, start: Ints, stop: Ints, step: Int
 
 slice_ = register(
     Primitive(
-        "slice", "move", _slice_shape, _keeps_dtype, _slice, _slice_rule, identities=LINEAR,
-        probes=(Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
-                Probe(((5,),), attributes={"start": (4,), "stop": (2,), "step": (1,)}),
-                Probe(((),), attributes={"start": (), "stop": (), "step": ()}),
-                Probe(((7, 0),), attributes={"start": (6, 0), "stop": (7, 0), "step": (5, 3)})),
+        "slice",
+        "move",
+        _slice_shape,
+        _keeps_dtype,
+        _slice,
+        _slice_rule,
+        identities=LINEAR,
+        probes=(
+            Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
+            Probe(((5,),), attributes={"start": (4,), "stop": (2,), "step": (1,)}),
+            Probe(((),), attributes={"start": (), "stop": (), "step": ()}),
+            Probe(((7, 0),), attributes={"start": (6, 0), "stop": (7, 0), "step": (5, 3)}),
+        ),
     )
 )
 
@@ -125,8 +166,12 @@ def _pad_shape(source: Shape, *, low: Ints, high: Ints, interior: Ints, value: f
     check_rank("pad", source, low=low, high=high, interior=interior)
     if min((*low, *high, *interior, 0)) < 0:
         raise ShapeError(
-            explain("pad takes widths of at least 0", received=f"low {low}, high {high}, interior {interior}",
-                    expected="no negative width", remedy="cut entries off with slice")
+            explain(
+                "pad takes widths of at least 0",
+                received=f"low {low}, high {high}, interior {interior}",
+                expected="no negative width",
+                remedy="cut entries off with slice",
+            )
         )
     return tuple(
         before + after + extent + max(extent - 1, 0) * gap
@@ -135,12 +180,24 @@ def _pad_shape(source: Shape, *, low: Ints, high: Ints, interior: Ints, value: f
 
 
 def _pad_dtype(source: DType, *, low: Ints, high: Ints, interior: Ints, value: float) -> DType:
-    if not source.is_floating_point and not (math.isfinite(value) and source.numpy.type(value) == value):
+    if not source.is_floating_point and not _is_in_range(value, source):
         raise DTypeError(
-            explain("pad: the value does not exist in this dtype", received=f"{value} for {source.name}",
-                    expected=f"a value of {source.name}")
+            explain(
+                "pad: the value does not exist in this dtype",
+                received=f"{value} for {source.name}",
+                expected=f"a value of {source.name}",
+            )
         )
     return source
+
+
+def _is_in_range(value: float, dtype: DType) -> bool:
+    if not math.isfinite(value) or value != int(value):
+        return False
+    if dtype is bool_:
+        return 0 <= value <= 1
+    limits: Any = np.iinfo(dtype.name)
+    return bool(limits.min <= value <= limits.max)
 
 
 def _pad_region(source: Shape, low: Ints, interior: Ints) -> tuple[Ints, Ints, Ints]:
@@ -163,11 +220,18 @@ def _pad_rule(g: Node, y: Node, x: Node, *, low: Ints, high: Ints, interior: Int
 
 pad = register(
     Primitive(
-        "pad", "move", _pad_shape, _pad_dtype, _pad, _pad_rule,
-        probes=(Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
-                Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7}),
-                Probe(((),), attributes={"low": (), "high": (), "interior": (), "value": 0}),
-                Probe(((0, 1),), attributes={"low": (2, 0), "high": (1, 0), "interior": (3, 3), "value": 0})),
+        "pad",
+        "move",
+        _pad_shape,
+        _pad_dtype,
+        _pad,
+        _pad_rule,
+        probes=(
+            Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
+            Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7}),
+            Probe(((),), attributes={"low": (), "high": (), "interior": (), "value": 0}),
+            Probe(((0, 1),), attributes={"low": (2, 0), "high": (1, 0), "interior": (3, 3), "value": 0}),
+        ),
     )
 )
 
@@ -177,12 +241,20 @@ def _flip_shape(shape: Shape, *, axes: Ints) -> Shape:
     return shape
 
 
-flip = register(
+flip: Primitive = register(
     Primitive(
-        "flip", "move", _flip_shape, _keeps_dtype, lambda x, *, axes: np.flip(x, axes),
+        "flip",
+        "move",
+        _flip_shape,
+        _keeps_dtype,
+        lambda x, *, axes: np.flip(x, axes),
         lambda g, y, x, *, axes: (flip(g, axes=axes),),
-        identities=LINEAR | {"involution": True}, probes=(Probe(((3, 4),), attributes={"axes": (1,)}), Probe(((),), attributes={"axes": ()}),
-                Probe(((2, 0, 7),), attributes={"axes": (0, 2)})),
+        identities=LINEAR | {"involution": True},
+        probes=(
+            Probe(((3, 4),), attributes={"axes": (1,)}),
+            Probe(((),), attributes={"axes": ()}),
+            Probe(((2, 0, 7),), attributes={"axes": (0, 2)}),
+        ),
     )
 )
 
@@ -195,8 +267,11 @@ def _concatenate_shape(*shapes: Shape, axis: int) -> Shape:
     for shape in shapes:
         if len(shape) != len(first) or shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :]:
             raise ShapeError(
-                explain("concatenate: shapes differ outside the joined axis", received=", ".join(map(str, shapes)),
-                        expected=f"equal extents except on axis {axis}")
+                explain(
+                    "concatenate: shapes differ outside the joined axis",
+                    received=", ".join(map(str, shapes)),
+                    expected=f"equal extents except on axis {axis}",
+                )
             )
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
@@ -213,10 +288,17 @@ def _concatenate_rule(g: Node, y: Node, *inputs: Node, axis: int) -> tuple[Node,
 
 concatenate = register(
     Primitive(
-        "concatenate", "move", _concatenate_shape, _keeps_dtype,
-        lambda *arrays, axis: np.concatenate(arrays, axis), _concatenate_rule,
+        "concatenate",
+        "move",
+        _concatenate_shape,
+        _keeps_dtype,
+        lambda *arrays, axis: np.concatenate(arrays, axis),
+        _concatenate_rule,
         identities=LINEAR,
-        probes=(Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}), Probe(((0,), (3,)), attributes={"axis": 0}),
-                Probe(((1, 7),), attributes={"axis": 0})),
+        probes=(
+            Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),
+            Probe(((0,), (3,)), attributes={"axis": 0}),
+            Probe(((1, 7),), attributes={"axis": 0}),
+        ),
     )
 )

@@ -58,10 +58,16 @@ def _bits_dtype(key: DType, *, shape: Shape) -> DType:
 
 random_bits = register(
     Primitive(
-        "random_bits", "random", _bits_shape, _bits_dtype, _random_bits,
-        probes=(Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),
-                Probe(((2,),), integers={0: 1000}, attributes={"shape": ()}),
-                Probe(((2,),), integers={0: 1000}, attributes={"shape": (0, 7)}),
-                Probe(((2,),), fixed={0: [-1, 2**40]}, integers={0: 2}, attributes={"shape": (13,)})),
+        "random_bits",
+        "random",
+        _bits_shape,
+        _bits_dtype,
+        _random_bits,
+        probes=(
+            Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),
+            Probe(((2,),), integers={0: 1000}, attributes={"shape": ()}),
+            Probe(((2,),), integers={0: 1000}, attributes={"shape": (0, 7)}),
+            Probe(((2,),), fixed={0: [-1, 2**40]}, integers={0: 2}, attributes={"shape": (13,)}),
+        ),
     )
 )

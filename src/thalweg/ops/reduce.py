@@ -29,8 +29,12 @@ def _kept_not_empty(name: str) -> Callable[..., Shape]:
         check_axes(name, axes, len(shape))
         if any(shape[axis] == 0 for axis in axes):
             raise ShapeError(
-                explain(f"{name} over an axis of size 0 has no value", received=f"shape {shape}, axes {axes}",
-                        expected="at least one entry", remedy="check that the data are not empty")
+                explain(
+                    f"{name} over an axis of size 0 has no value",
+                    received=f"shape {shape}, axes {axes}",
+                    expected="at least one entry",
+                    remedy="check that the data are not empty",
+                )
             )
         return _kept(shape, axes=axes)
 
@@ -47,11 +51,22 @@ def _sum_rule(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 sum_ = register(
     Primitive(
-        "sum", "reduce", _kept, same_dtype("sum", NUMERIC), quietly(_sum), _sum_rule,
-        emit=lambda e, a, b: e.add(a, b), identities={"identity_element": 0, "linear": True},
-        probes=(Probe(((3, 4),), attributes={"axes": (0,)}), Probe(((2, 3, 4),), attributes={"axes": (0, 2)}),
-                Probe(((),), attributes={"axes": ()}), Probe(((3, 2),), attributes={"axes": ()}),
-                Probe(((0, 3),), attributes={"axes": (0,)}), Probe(((7, 1, 13),), attributes={"axes": (0, 1, 2)})),
+        "sum",
+        "reduce",
+        _kept,
+        same_dtype("sum", NUMERIC),
+        quietly(_sum),
+        _sum_rule,
+        emit=lambda e, a, b: e.add(a, b),
+        identities={"identity_element": 0, "linear": True},
+        probes=(
+            Probe(((3, 4),), attributes={"axes": (0,)}),
+            Probe(((2, 3, 4),), attributes={"axes": (0, 2)}),
+            Probe(((),), attributes={"axes": ()}),
+            Probe(((3, 2),), attributes={"axes": ()}),
+            Probe(((0, 3),), attributes={"axes": (0,)}),
+            Probe(((7, 1, 13),), attributes={"axes": (0, 1, 2)}),
+        ),
     )
 )
 
@@ -67,13 +82,21 @@ def _extreme_rule(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 def _extreme(name: str, numpy: Callable[..., Any], combine: Callable[..., Any]) -> Primitive:
     return register(
         Primitive(
-            name, "reduce", _kept_not_empty(name), same_dtype(name, ANY),
-            quietly(lambda x, *, axes: numpy(x, axis=axes, keepdims=True)), _extreme_rule, emit=combine,
+            name,
+            "reduce",
+            _kept_not_empty(name),
+            same_dtype(name, ANY),
+            quietly(lambda x, *, axes: numpy(x, axis=axes, keepdims=True)),
+            _extreme_rule,
+            emit=combine,
             identities={"idempotent": True},
-            probes=(Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
-                    Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True),
-                    Probe(((),), attributes={"axes": ()}), Probe(((3, 0),), attributes={"axes": (0,)}),
-                    Probe(((7, 1),), attributes={"axes": (0, 1)}, distinct=True)),
+            probes=(
+                Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
+                Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True),
+                Probe(((),), attributes={"axes": ()}),
+                Probe(((3, 0),), attributes={"axes": (0,)}),
+                Probe(((7, 1),), attributes={"axes": (0, 1)}, distinct=True),
+            ),
         )
     )
 
@@ -97,15 +120,21 @@ def _cumsum(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
 
 
 # The derivative of sum_{j<=i} x_j by x_j reaches every later i: the running sum from the other end.
-cumsum = register(
+cumsum: Primitive = register(
     Primitive(
-        "cumsum", "reduce", _same_with_axis, same_dtype("cumsum", NUMERIC), quietly(_cumsum),
+        "cumsum",
+        "reduce",
+        _same_with_axis,
+        same_dtype("cumsum", NUMERIC),
+        quietly(_cumsum),
         lambda g, y, x, *, axis, reverse: (cumsum(g, axis=axis, reverse=not reverse),),
         identities={"linear": True},
-        probes=(Probe(((3, 4),), attributes={"axis": 1, "reverse": False}),
-                Probe(((3, 4),), attributes={"axis": 0, "reverse": True}),
-                Probe(((2, 0),), attributes={"axis": 1, "reverse": True}),
-                Probe(((1, 7, 2),), attributes={"axis": 1, "reverse": False})),
+        probes=(
+            Probe(((3, 4),), attributes={"axis": 1, "reverse": False}),
+            Probe(((3, 4),), attributes={"axis": 0, "reverse": True}),
+            Probe(((2, 0),), attributes={"axis": 1, "reverse": True}),
+            Probe(((1, 7, 2),), attributes={"axis": 1, "reverse": False}),
+        ),
     )
 )
 
@@ -124,10 +153,16 @@ def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
     """The position of the first extreme entry along one axis, as int64."""
     return register(
         Primitive(
-            name, "reduce", _one_axis_kept(name), lambda dtype, *, axis: int64,
+            name,
+            "reduce",
+            _one_axis_kept(name),
+            lambda dtype, *, axis: int64,
             lambda x, *, axis: np.expand_dims(numpy(x, axis=axis), axis).astype(np.int64, copy=False),
-            probes=(Probe(((3, 4),), attributes={"axis": 1}, distinct=True), Probe(((1,),), attributes={"axis": 0}),
-                    Probe(((7, 0),), attributes={"axis": 0})),
+            probes=(
+                Probe(((3, 4),), attributes={"axis": 1}, distinct=True),
+                Probe(((1,),), attributes={"axis": 0}),
+                Probe(((7, 0),), attributes={"axis": 0}),
+            ),
         )
     )
 
@@ -151,10 +186,16 @@ def _argsort(x: np.ndarray, *, axis: int, descending: bool) -> np.ndarray:
 
 argsort = register(
     Primitive(
-        "argsort", "index", _order_shape, lambda dtype, *, axis, descending: int64, _argsort,
-        probes=(Probe(((3, 4),), attributes={"axis": 1, "descending": False}, distinct=True),
-                Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True),
-                Probe(((2, 0),), attributes={"axis": 1, "descending": True}),
-                Probe(((7, 1),), attributes={"axis": 1, "descending": False})),
+        "argsort",
+        "index",
+        _order_shape,
+        lambda dtype, *, axis, descending: int64,
+        _argsort,
+        probes=(
+            Probe(((3, 4),), attributes={"axis": 1, "descending": False}, distinct=True),
+            Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True),
+            Probe(((2, 0),), attributes={"axis": 1, "descending": True}),
+            Probe(((7, 1),), attributes={"axis": 1, "descending": False}),
+        ),
     )
 )

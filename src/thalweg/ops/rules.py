@@ -24,8 +24,12 @@ ANY = (BOOL, INTEGER, FLOATING)
 def same_shape(*shapes: Shape, **_: Any) -> Shape:
     if any(shape != shapes[0] for shape in shapes):
         raise ShapeError(
-            explain("operands of one primitive differ in shape", received=" and ".join(map(str, shapes)),
-                    expected="equal shapes", remedy="broadcast them first")
+            explain(
+                "operands of one primitive differ in shape",
+                received=" and ".join(map(str, shapes)),
+                expected="equal shapes",
+                remedy="broadcast them first",
+            )
         )
     return shapes[0]
 
@@ -95,8 +99,11 @@ def check_rank(name: str, shape: Shape, **attributes: tuple[int, ...]) -> None:
     for attribute, given in attributes.items():
         if len(given) != len(shape):
             raise ShapeError(
-                explain(f"{name}: {attribute} needs one entry an axis", received=f"{given} for shape {shape}",
-                        expected=f"{len(shape)} entries")
+                explain(
+                    f"{name}: {attribute} needs one entry an axis",
+                    received=f"{given} for shape {shape}",
+                    expected=f"{len(shape)} entries",
+                )
             )
 
 
