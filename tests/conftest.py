@@ -15,7 +15,7 @@ for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", 
     os.environ.setdefault(_variable, "1")
 
 # Switches that a person may set for a whole run; any other would change what the tests mean.
-KEPT_SWITCHES = frozenset({"THALWEG_SWEEP", "THALWEG_VALIDATE"})
+KEPT_SWITCHES = frozenset({"THALWEG_SHARED_DATA", "THALWEG_SWEEP", "THALWEG_VALIDATE"})
 for _variable in [name for name in os.environ if name.startswith("THALWEG_") and name not in KEPT_SWITCHES]:
     del os.environ[_variable]
 

@@ -102,7 +102,6 @@ def next_serial() -> int:
     return next(_serial)
 
 
-
 class Node:
     """One operation of a program: `op` applied to `inputs` with static `attributes`.
 
@@ -303,7 +302,9 @@ def attribute_key(node: Node) -> Hashable:
     """The attributes as a hashable value that tells 0.0 from -0.0 and equals itself for NaN."""
     if node.op is constant_leaf:
         return (repr(node.attributes["value"]), node.dtype.name)
-    return tuple(node.attributes.items())
+    return tuple(
+        (key, repr(value) if isinstance(value, (bool, int, float)) else value) for key, value in node.attributes.items()
+    )
 
 
 def structure_key(outputs: Sequence[Node], leaves: Sequence[Node] = (), order: list[Node] | None = None) -> Hashable:
@@ -340,7 +341,8 @@ def describe(shape: Any, dtype: Any) -> str:
 def show(outputs: Sequence[Node], is_leaf: Callable[[Node], bool] | None = None) -> str:
     """The program as numbered lines, one a node.
 
-    >>> x = make_input((3,), as_dtype("float32"))
+    >>> from thalweg.dtype import float32
+    >>> x = make_input((3,), float32)
     >>> print(show([x]))
     %0 = input() : float32[3]
     return %0

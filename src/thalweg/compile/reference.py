@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import NonFiniteError, ThalwegError, explain
-from thalweg.graph import Node, describe, evaluate_node, toposort
+from thalweg.errors import NonFiniteError, ThalwegError, TraceError, explain
+from thalweg.graph import Node, describe, evaluate_node, input_leaf, toposort
 
 
 def run_node(node: Node, arrays: Sequence[Any], check_finite: bool = False) -> Any:
     """One operation; a failure names the module path under which the operation was made."""
+    if node.op is input_leaf:
+        raise _no_value(node)
     try:
         result = evaluate_node(node, arrays)
     except ThalwegError as error:
@@ -26,6 +28,17 @@ def run_node(node: Node, arrays: Sequence[Any], check_finite: bool = False) -> A
     if check_finite:
         _refuse_non_finite(node, arrays, result)
     return result
+
+
+def _no_value(node: Node) -> TraceError:
+    return TraceError(
+        explain(
+            "a tensor made inside a compiled step was used outside of it",
+            received=f"a traced value, {describe(node.shape, node.dtype)}",
+            expected="tensors that the step returns",
+            remedy="return the tensor from the step instead of storing it in a list or an attribute",
+        )
+    )
 
 
 def evaluate(outputs: Sequence[Node], known: Mapping[Node, np.ndarray]) -> list[Any]:

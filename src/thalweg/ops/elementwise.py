@@ -158,13 +158,13 @@ class IntegerDivisionError(ArgumentError, ZeroDivisionError):
 
 
 floor_divide = elementwise(
-    "floor_divide", _floor_divide,
+    "floor_divide", _floor_divide, emit=lambda e, a, b: e.floor_divide(a, b),
     probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip
 
 # d/da (a mod b) = 1, d/db (a mod b) = -floor(a / b), both away from the jumps
 remainder = elementwise(
-    "remainder", _remainder,
+    "remainder", _remainder, emit=lambda e, a, b: e.remainder(a, b),
     chain_rule=lambda g, y, a, b: (g, -chained(g, floor_divide(a, b))),
     probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip

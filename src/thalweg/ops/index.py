@@ -6,6 +6,9 @@ a position out of range raises, with its place and its value, before anything is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from thalweg.dtype import INTEGER, DType, as_dtype
@@ -62,6 +65,12 @@ def _gather_rule(g: Node, y: Node, x: Node, *indices: Node, role: str) -> tuple[
     return (scatter_add(g, *indices, shape=x.shape, role=role), *[None] * len(indices))
 
 
+def _emit_gather(e: Any, index: Sequence[Any], x: Any, *indices: Any, role: str) -> Any:
+    depth = len(indices[0].shape)
+    picked = [each.checked(index[:depth], extent) for each, extent in zip(indices, x.shape, strict=False)]
+    return x.load([*picked, *index[depth:]]) if 0 not in x.shape else e.number(0, x.dtype)
+
+
 gather = register(
     Primitive(
         "gather",
@@ -70,6 +79,7 @@ gather = register(
         _gather_dtype,
         _gather,
         _gather_rule,
+        emit=_emit_gather,
         identities={"linear": True},
         probes=(
             Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
@@ -110,7 +120,8 @@ scatter_add = register(
         _scatter_dtype,
         _scatter_add,
         lambda g, y, updates, *indices, shape, role: (gather(g, *indices, role=role), *[None] * len(indices)),
-        identities={"linear": True},
+        emit=lambda e, updates, *indices, shape, role: (None, updates, indices),
+        identities={"linear": True, "form": "scatter"},
         probes=(
             Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
             Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"}),
@@ -152,7 +163,8 @@ index_put = register(
         _put_dtype,
         _index_put,
         _put_rule,
-        identities={"linear": True},
+        emit=lambda e, x, values, *indices, role: (x, values, indices),
+        identities={"linear": True, "form": "scatter"},
         probes=(
             Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),
             Probe(
@@ -178,6 +190,10 @@ def _one_hot_dtype(index: DType, *, size: int, dtype: str, role: str) -> DType:
     return as_dtype(dtype)
 
 
+def _emit_one_hot(e: Any, index: Sequence[Any], x: Any, *, size: int, dtype: str, role: str) -> Any:
+    return e.cast(e.compare("equal", x.checked(index[:-1], size), index[-1]), dtype)
+
+
 one_hot = register(
     Primitive(
         "one_hot",
@@ -185,6 +201,7 @@ one_hot = register(
         lambda shape, *, size, dtype, role: (*shape, size),
         _one_hot_dtype,
         _one_hot,
+        emit=_emit_one_hot,
         probes=(
             Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),
             Probe(((),), integers={0: 7}, attributes={"size": 7, "dtype": "int64", "role": "index"}),
@@ -218,6 +235,7 @@ iota = register(
         _iota_shape,
         _iota_dtype,
         _iota,
+        emit=lambda e, index, *, shape, axis, dtype: e.cast(index[axis], dtype),
         probes=(
             Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),
             Probe((), attributes={"shape": (7, 0), "axis": 0, "dtype": "float32"}),

@@ -7,6 +7,7 @@ All are linear, and the chain rule of each is its transpose, another record of t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from thalweg.ops.rules import check_axes, check_axis, check_rank, check_same
 
 Ints = tuple[int, ...]
 LINEAR = {"linear": True}
+
+# In the emissions of this file, `index` is the place in the result and `x.load` reads the input at a place of its own.
 
 
 def _keeps_dtype(*dtypes: DType, **_: Any) -> DType:
@@ -46,7 +49,8 @@ reshape: Primitive = register(
         _keeps_dtype,
         lambda x, *, shape: x.reshape(shape),
         lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
-        identities=LINEAR,
+        emit=lambda e, index, x, *, shape: x.load(e.delinear(e.linear(index, shape), x.shape)),
+        identities=LINEAR | {"keeps_order": True},
         probes=(
             Probe(((3, 4),), attributes={"shape": (2, 6)}),
             Probe(((),), attributes={"shape": (1, 1)}),
@@ -77,6 +81,7 @@ permute: Primitive = register(
         _keeps_dtype,
         lambda x, *, order: x.transpose(order),
         lambda g, y, x, *, order: (permute(g, order=inverse_order(order)),),
+        emit=lambda e, index, x, *, order: x.load([index[order.index(axis)] for axis in range(len(order))]),
         identities=LINEAR,
         probes=(
             Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}),
@@ -105,6 +110,10 @@ def _broadcast_rule(g: Node, y: Node, x: Node, *, shape: Shape) -> tuple[Node]:
     return (sum_(g, axes=axes) if axes else g,)
 
 
+def _emit_broadcast(e: Any, index: Sequence[Any], x: Any, *, shape: Shape) -> Any:
+    return x.load([e.integer(0) if extent == 1 else i for i, extent in zip(index, x.shape, strict=True)])
+
+
 broadcast = register(
     Primitive(
         "broadcast",
@@ -113,6 +122,7 @@ broadcast = register(
         _keeps_dtype,
         lambda x, *, shape: np.broadcast_to(x, shape),
         _broadcast_rule,
+        emit=_emit_broadcast,
         identities=LINEAR,
         probes=(
             Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),
@@ -143,6 +153,15 @@ def _slice_rule(g: Node, y: Node, x: Node, *, start: Ints, stop: Ints, step: Int
     return (pad(g, low=start, high=high, interior=tuple(stride - 1 for stride in step), value=0),)
 
 
+def _emit_slice(e: Any, index: Sequence[Any], x: Any, *, start: Ints, stop: Ints, step: Ints) -> Any:
+    return x.load(
+        [
+            e.add(e.multiply(i, e.integer(stride)), e.integer(low))
+            for i, low, stride in zip(index, start, step, strict=True)
+        ]
+    )
+
+
 slice_ = register(
     Primitive(
         "slice",
@@ -151,6 +170,7 @@ slice_ = register(
         _keeps_dtype,
         _slice,
         _slice_rule,
+        emit=_emit_slice,
         identities=LINEAR,
         probes=(
             Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
@@ -218,6 +238,22 @@ def _pad_rule(g: Node, y: Node, x: Node, *, low: Ints, high: Ints, interior: Int
     return (slice_(g, start=start, stop=stop, step=step),)
 
 
+def _emit_pad(e: Any, index: Sequence[Any], x: Any, *, low: Ints, high: Ints, interior: Ints, value: float) -> Any:
+    """The input's entry where there is one (read at a clamped place elsewhere), else the value."""
+    inside, places = e.boolean(True), []
+    for i, before, gap, extent in zip(index, low, interior, x.shape, strict=True):
+        shifted = e.subtract(i, e.integer(before))
+        place = e.quotient(shifted, gap + 1)
+        # below `low`, the unsigned quotient is huge, so one comparison serves both edges
+        is_here = e.compare("below", place, e.integer(extent))
+        if gap:
+            is_here = e.bitwise("bitwise_and", is_here, e.compare("equal", e.modulo(shifted, gap + 1), e.integer(0)))
+        places.append(e.select(is_here, place, e.integer(0)))
+        inside = e.bitwise("bitwise_and", inside, is_here)
+    filler = e.number(value, x.dtype)
+    return e.select(inside, x.load(places), filler) if 0 not in x.shape else filler
+
+
 pad = register(
     Primitive(
         "pad",
@@ -226,6 +262,7 @@ pad = register(
         _pad_dtype,
         _pad,
         _pad_rule,
+        emit=_emit_pad,
         probes=(
             Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
             Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7}),
@@ -241,6 +278,15 @@ def _flip_shape(shape: Shape, *, axes: Ints) -> Shape:
     return shape
 
 
+def _emit_flip(e: Any, index: Sequence[Any], x: Any, *, axes: Ints) -> Any:
+    return x.load(
+        [
+            e.subtract(e.integer(extent - 1), i) if axis in axes else i
+            for axis, (i, extent) in enumerate(zip(index, x.shape, strict=True))
+        ]
+    )
+
+
 flip: Primitive = register(
     Primitive(
         "flip",
@@ -249,6 +295,7 @@ flip: Primitive = register(
         _keeps_dtype,
         lambda x, *, axes: np.flip(x, axes),
         lambda g, y, x, *, axes: (flip(g, axes=axes),),
+        emit=_emit_flip,
         identities=LINEAR | {"involution": True},
         probes=(
             Probe(((3, 4),), attributes={"axes": (1,)}),
@@ -286,6 +333,22 @@ def _concatenate_rule(g: Node, y: Node, *inputs: Node, axis: int) -> tuple[Node,
     return tuple(parts)
 
 
+def _emit_concatenate(e: Any, index: Sequence[Any], *inputs: Any, axis: int) -> Any:
+    """The part that the index falls into; each part is read at a clamped place."""
+    result, offset = None, 0
+    for x in inputs:
+        extent = x.shape[axis]
+        if extent == 0:
+            continue
+        shifted = e.subtract(index[axis], e.integer(offset))
+        is_here = e.compare("below", shifted, e.integer(extent))
+        place = e.select(is_here, shifted, e.integer(0))
+        value = x.load([place if i == axis else each for i, each in enumerate(index)])
+        result = value if result is None else e.select(is_here, value, result)
+        offset += extent
+    return result
+
+
 concatenate = register(
     Primitive(
         "concatenate",
@@ -294,6 +357,7 @@ concatenate = register(
         _keeps_dtype,
         lambda *arrays, axis: np.concatenate(arrays, axis),
         _concatenate_rule,
+        emit=_emit_concatenate,
         identities=LINEAR,
         probes=(
             Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),

@@ -6,6 +6,9 @@ and normal numbers are compositions of it, so a program's randomness depends on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from thalweg.dtype import DType, int64
@@ -56,6 +59,34 @@ def _bits_dtype(key: DType, *, shape: Shape) -> DType:
     return int64
 
 
+def _emit_bits(e: Any, index: Sequence[Any], key: Any, *, shape: Shape) -> Any:
+    """The same rounds on one entry: words are 64-bit registers that hold 32 bits."""
+    place, mask = e.linear(index, shape), e.integer(int(_LOW))
+    block, seed, draw = e.shift_right(place, 2), key.load([e.integer(0)]), key.load([e.integer(1)])
+
+    def halves(x: Any) -> tuple[Any, Any]:
+        return e.bitwise("bitwise_and", x, mask), e.shift_right(x, 32)
+
+    c0, c1 = halves(block)
+    c2, c3 = halves(draw)
+    k0, k1 = halves(seed)
+    for _ in range(ROUNDS):
+        low0, high0 = halves(e.multiply(c0, e.integer(int(_MULTIPLIERS[0]))))
+        low1, high1 = halves(e.multiply(c2, e.integer(int(_MULTIPLIERS[1]))))
+        c0, c2 = (
+            e.bitwise("bitwise_xor", e.bitwise("bitwise_xor", h, c), k)
+            for h, c, k in ((high1, c1, k0), (high0, c3, k1))
+        )
+        c1, c3 = low1, low0
+        k0 = e.bitwise("bitwise_and", e.add(k0, e.integer(int(_WEYL[0]))), mask)
+        k1 = e.bitwise("bitwise_and", e.add(k1, e.integer(int(_WEYL[1]))), mask)
+    word = e.bitwise("bitwise_and", place, e.integer(3))
+    result = c3
+    for number, value in ((0, c0), (1, c1), (2, c2)):
+        result = e.select(e.compare("equal", word, e.integer(number)), value, result)
+    return result
+
+
 random_bits = register(
     Primitive(
         "random_bits",
@@ -63,6 +94,7 @@ random_bits = register(
         _bits_shape,
         _bits_dtype,
         _random_bits,
+        emit=_emit_bits,
         probes=(
             Probe(((2,),), integers={0: 1000}, attributes={"shape": (3, 5)}),
             Probe(((2,),), integers={0: 1000}, attributes={"shape": ()}),

@@ -6,7 +6,8 @@ In: a node and the static `axes`. Out: the same rank with those axes of size 1, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,27 @@ def _one_axis_kept(name: str) -> Callable[..., Shape]:
     return rule
 
 
-def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
+def _emit_position(is_before: Callable[..., Any], e: Any, index: Sequence[Any], x: Any, *, axis: int) -> Any:
+    """The first entry that no later one beats; a NaN beats everything, as in NumPy."""
+
+    def at(i: Any) -> Any:
+        return x.load([i if each == axis else place for each, place in enumerate(index)])
+
+    best, position = e.variable(x.dtype, at(e.integer(0))), e.variable(int64, e.integer(0))
+    with e.loop(x.shape[axis]) as i:
+        value, before = at(i), e.read(best, x.dtype)
+        wins = is_before(e, value, before)
+        if x.dtype.is_floating_point:
+            is_new_nan = e.bitwise(
+                "bitwise_and", e.compare("not_equal", value, value), e.compare("equal", before, before)
+            )
+            wins = e.bitwise("bitwise_or", wins, is_new_nan)
+        e.write(best, e.select(wins, value, before))
+        e.write(position, e.select(wins, i, e.read(position, int64)))
+    return e.read(position, int64)
+
+
+def _position_of(name: str, numpy: Callable[..., Any], is_before: Callable[..., Any]) -> Primitive:
     """The position of the first extreme entry along one axis, as int64."""
     return register(
         Primitive(
@@ -158,6 +179,7 @@ def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
             _one_axis_kept(name),
             lambda dtype, *, axis: int64,
             lambda x, *, axis: np.expand_dims(numpy(x, axis=axis), axis).astype(np.int64, copy=False),
+            emit=functools.partial(_emit_position, is_before),
             probes=(
                 Probe(((3, 4),), attributes={"axis": 1}, distinct=True),
                 Probe(((1,),), attributes={"axis": 0}),
@@ -167,8 +189,8 @@ def _position_of(name: str, numpy: Callable[..., Any]) -> Primitive:
     )
 
 
-argmax = _position_of("argmax", np.argmax)
-argmin = _position_of("argmin", np.argmin)
+argmax = _position_of("argmax", np.argmax, lambda e, a, b: e.compare("less", b, a))
+argmin = _position_of("argmin", np.argmin, lambda e, a, b: e.compare("less", a, b))
 
 
 def _order_shape(shape: Shape, *, axis: int, descending: bool) -> Shape:

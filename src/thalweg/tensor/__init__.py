@@ -13,11 +13,12 @@ from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, n
 from thalweg.tensor.random import (
     Generator, bernoulli, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm,
 )  # fmt: skip
+from thalweg.tensor.trace import compile
 
 globals().update(functions)
 
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "detect_anomaly", "empty", "enable_grad", "eye",
+    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad", "eye",
     "from_numpy", "full", "full_like", "is_grad_enabled", "is_tensor", "linspace", "manual_seed", "multinomial",
     "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
     "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from thalweg import ops
-from thalweg.dtype import BOOL, DType, as_dtype, bool_, float32, result_dtype, scalar_dtype
+from thalweg.dtype import BOOL, INTEGER, DType, as_dtype, bool_, float32, int64, result_dtype, scalar_dtype
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Node, Primitive, Shape, constant, full
 
@@ -72,16 +72,21 @@ def common_dtype(operands: Sequence[Operand]) -> DType:
     return result_dtype(
         [node.dtype for node in nodes if node.shape],
         [node.dtype for node in nodes if not node.shape],
-        [scalar_dtype(each) for each in operands if not isinstance(each, Node)],
+        [scalar_dtype(_python(each)) for each in operands if not isinstance(each, Node)],
     )
+
+
+def _python(scalar: object) -> bool | int | float:
+    """A NumPy scalar is as weak as a Python number."""
+    return scalar.item() if isinstance(scalar, np.generic) else scalar  # type: ignore[return-value]
 
 
 def as_node(operand: Operand, dtype: DType | None = None) -> Node:
     if isinstance(operand, Node):
         return operand if dtype is None else convert(operand, dtype)
-    if isinstance(operand, (bool, int, float, np.generic)):
-        value = operand.item() if isinstance(operand, np.generic) else operand
-        return constant(value, dtype)
+    operand = _python(operand)
+    if isinstance(operand, (bool, int, float)):
+        return constant(operand if dtype is None or dtype.is_floating_point else _wrapped(operand, dtype), dtype)
     raise DTypeError(
         explain(
             "an operand of this type cannot take part in tensor arithmetic",
@@ -90,6 +95,19 @@ def as_node(operand: Operand, dtype: DType | None = None) -> Node:
             remedy="convert it with tw.tensor(...)",
         )
     )
+
+
+def _wrapped(value: float, dtype: DType) -> bool | int:
+    """A number as an integer format stores it: cut to a whole number, modulo the format's range."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DTypeError(
+            explain("this number has no integer value", received=value, expected=f"a value of {dtype.name}",
+                    remedy="use a floating-point tensor")
+        )  # fmt: skip
+    if dtype is bool_:
+        return bool(value)
+    limits = np.iinfo(dtype.numpy)
+    return (int(value) - int(limits.min)) % 2 ** (8 * dtype.itemsize) + int(limits.min)
 
 
 def meet(name: str, *operands: Operand, dtype: DType | None = None) -> list[Node]:
@@ -123,15 +141,33 @@ def _binary(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
     return function
 
 
+def _comparison(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
+    """A number that the tensor's integer format cannot hold is compared as what it is, not wrapped."""
+
+    def function(a: Operand, b: Operand) -> Node:
+        dtype = common_dtype((a, b))
+        if dtype.category == INTEGER and not all(_fits(each, dtype) for each in (a, b)):
+            dtype = int64
+        return primitive(*meet(primitive.name, a, b, dtype=dtype))
+
+    function.__name__ = primitive.name
+    return function
+
+
+def _fits(operand: Operand, dtype: DType) -> bool:
+    limits = np.iinfo(dtype.numpy)
+    return isinstance(operand, Node) or bool(limits.min <= operand <= limits.max)
+
+
 add = _binary(ops.add)
 multiply = _binary(ops.multiply)
 maximum = _binary(ops.maximum)
 minimum = _binary(ops.minimum)
 remainder = _binary(ops.remainder)
-equal = _binary(ops.equal)
-not_equal = _binary(ops.not_equal)
-less = _binary(ops.less)
-less_equal = _binary(ops.less_equal)
+equal = _comparison(ops.equal)
+not_equal = _comparison(ops.not_equal)
+less = _comparison(ops.less)
+less_equal = _comparison(ops.less_equal)
 bitwise_and = _binary(ops.bitwise_and)
 bitwise_or = _binary(ops.bitwise_or)
 bitwise_xor = _binary(ops.bitwise_xor)
@@ -171,16 +207,19 @@ def divide(a: Operand, b: Operand, rounding_mode: str | None = None) -> Node:
 
 
 def floor_divide(a: Operand, b: Operand) -> Node:
-    left, right = meet("floor_divide", a, b)
-    if left.dtype.is_floating_point:
-        return ops.floor(ops.divide(left, right))
-    return ops.floor_divide(left, right)
+    return ops.floor_divide(*meet("floor_divide", a, b))
 
 
 def power(a: Operand, b: Operand) -> Node:
     """x^p; small whole exponents become products, 0.5 a square root: exact, fast, defined at 0."""
+    b = b if isinstance(b, Node) else _python(b)
     if isinstance(b, (int, float)) and not isinstance(b, bool) and isinstance(a, Node):
-        base = a if a.dtype.is_floating_point or (isinstance(b, int) and b >= 0) else convert(a, float32)
+        if isinstance(b, int) and b < 0 and not a.dtype.is_floating_point:
+            raise DTypeError(
+                explain("an integer to a negative power is not an integer", received=f"{a.dtype.name} ** {b}",
+                        expected="a floating-point base", remedy="convert it first with .float()")
+            )  # fmt: skip
+        base = a if isinstance(b, int) or a.dtype.is_floating_point else convert(a, float32)
         short = _short_power(base, b)
         if short is not None:
             return short
@@ -298,7 +337,8 @@ def log10(x: Node) -> Node:
 
 
 def sinh(x: Node) -> Node:
-    return multiply(subtract(exp(x), exp(negative(floating(x)))), 0.5)
+    x = floating(x)
+    return multiply(subtract(expm1(x), expm1(negative(x))), 0.5)  # by expm1, so that a small x loses no digits
 
 
 def cosh(x: Node) -> Node:

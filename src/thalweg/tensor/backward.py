@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thalweg import ops
-from thalweg.errors import GradientError, ShapeError, explain
+from thalweg.errors import ArgumentError, GradientError, ShapeError, explain
 from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
-from thalweg.graph import Node, full, make_input, toposort
+from thalweg.graph import Node, constant_leaf, full, make_input, toposort
 from thalweg.tensor.arithmetic import add
-from thalweg.tensor.core import Tensor, overwritten_at
-from thalweg.tensor.lazy import OVERWRITTEN, SPENT
+from thalweg.tensor.core import Tensor, as_tensor, overwritten_at, request
+from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT
 from thalweg.tensor.modes import modes, set_recording
 
 
@@ -50,9 +50,12 @@ def backward(
         )
     keep = create_graph if retain_graph is None else retain_graph
     cotangents = _sweep([root], [_seed(self, gradient)], [node for _, node in found], order, keep)
+    if wanted is None and any(node.notes & SPENT for node in order):
+        root.notes |= SPENT  # so that a loss that is kept does not keep its graph
     for (tensor, _), cotangent in zip(found, cotangents, strict=True):
         if cotangent is not None:
             _collect(tensor, cotangent, create_graph)
+    request(self)
 
 
 def grad(
@@ -75,9 +78,17 @@ def grad(
     results = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
-    seeds = seeds * len(results) if seeds == [None] else seeds
+    seeds = [None] * len(results) if grad_outputs is None else seeds
+    if len(seeds) != len(results):
+        raise ArgumentError(
+            explain(
+                "grad_outputs needs one entry for each output",
+                received=f"{len(seeds)} for {len(results)} outputs",
+                expected=f"{len(results)} tensors (None for a scalar output)",
+            )
+        )
     for each in targets:
-        if not each._requires_grad:
+        if not each.requires_grad:
             raise GradientError(
                 explain(
                     "an input of grad() requires no gradient", received=each._summary(), expected="requires_grad=True"
@@ -123,7 +134,7 @@ def _answer(
 
 
 def _start(tensor: Tensor) -> tuple[Node, list[Node]]:
-    if not tensor._requires_grad:
+    if not tensor.requires_grad:
         raise GradientError(
             explain(
                 "backward on a tensor that requires no gradient",
@@ -133,6 +144,8 @@ def _start(tensor: Tensor) -> tuple[Node, list[Node]]:
             )
         )
     node = tensor.node
+    if node.notes & SPENT and not node.inputs:
+        raise _spent(node)
     return node, toposort([node], is_leaf=stops_gradient)
 
 
@@ -148,6 +161,7 @@ def _seed(tensor: Tensor, gradient: Tensor | None) -> Node:
                 )
             )
         return full(tensor.shape, 1.0, tensor.dtype)
+    gradient = as_tensor(gradient)
     if gradient.shape != tensor.shape:
         raise ShapeError(
             explain("gradient= must have the shape of the tensor", received=gradient.shape, expected=tensor.shape)
@@ -157,16 +171,26 @@ def _seed(tensor: Tensor, gradient: Tensor | None) -> Node:
 
 
 def _targets(order: Sequence[Node], wanted: Sequence[Tensor] | None) -> list[tuple[Tensor, Node]]:
-    """The tensors that collect a gradient, each with the node by which the graph knows it."""
+    """The tensors that collect a gradient, each with the node by which the graph knows it.
+
+    A leaf is known by every node that it has had, a result of an operation only by its current one.
+    """
+    asked: dict[Node, list[Tensor]] = {}
+    for each in {id(each): each for each in wanted or ()}.values():
+        asked.setdefault(each.node, []).append(each)
     allowed = None if wanted is None else {id(each) for each in wanted}
-    own = {} if wanted is None else {each.node: each for each in wanted}
     found = []
     for node in order:
-        tensor = own.get(node) or (node.holder() if node.holder is not None else None)
-        if tensor is None or not tensor._requires_grad:
+        named = asked.get(node, [])
+        found += [(tensor, node) for tensor in named]
+        tensor = node.holder() if node.holder is not None else None
+        if tensor is None or not tensor._requires_grad or any(each is tensor for each in named):
             continue
-        is_leaf = tensor._leaf and (not node.inputs or node.op is ops.detach)
-        if id(tensor) in allowed if allowed is not None else is_leaf or tensor._retains:
+        if tensor._leaf:
+            is_target = (not node.inputs or node.op is ops.detach) and (allowed is None or id(tensor) in allowed)
+        else:
+            is_target = allowed is None and tensor._retains and tensor.node is node
+        if is_target:
             found.append((tensor, node))
     return found
 
@@ -181,9 +205,19 @@ def _sweep(
     result = gradients(roots, seeds, targets)
     if not retain_graph:
         for node in order:
-            if node.inputs and node in on_path and not node.op.identities.get("linear"):
-                node.notes |= SPENT
+            if node.inputs and node in on_path:
+                node.notes |= SWEPT if _keeps_nothing(node) else SPENT | SWEPT
     return result
+
+
+def _keeps_nothing(node: Node) -> bool:
+    """Whether the chain rule reads no value, so that the node can be used again: linear, or a mean's division."""
+    if node.op is ops.divide:
+        divisor = node.inputs[1]
+        while divisor.op.kind == "move":
+            divisor = divisor.inputs[0]
+        return divisor.op is constant_leaf
+    return bool(node.op.identities.get("linear"))
 
 
 def _collect(tensor: Tensor, cotangent: Node, create_graph: bool) -> None:
@@ -207,39 +241,65 @@ def _as_gradient(node: Node, create_graph: bool) -> Tensor:
 def _refuse_spent(order: Sequence[Node], on_path: set[Node]) -> None:
     for node in order:
         if node.notes & SPENT and node in on_path:
-            raise GradientError(
-                explain(
-                    "backward a second time through a graph that has been used",
-                    received=f"{node.op.name}" + (f" of layer {node.origin}" if node.origin else ""),
-                    expected="one backward for each forward pass",
-                    remedy="compute the loss again, or pass retain_graph=True to the first backward",
-                )
-            )
+            raise _spent(node)
+
+
+def _spent(node: Node) -> GradientError:
+    return GradientError(
+        explain(
+            "backward a second time through a graph that has been used",
+            received=(node.op.name if node.inputs else "a loss") + (f" of layer {node.origin}" if node.origin else ""),
+            expected="one backward for each forward pass",
+            remedy="compute the loss again, or pass retain_graph=True to the first backward",
+        )
+    )
 
 
 def _refuse_overwritten(order: Sequence[Node], on_path: set[Node]) -> None:
     """A value that a chain rule reads must not have been replaced by an in-place operation since."""
-    for node in order:
-        if not node.notes & OVERWRITTEN:
-            continue
+    flagged = [node for node in order if node.notes & OVERWRITTEN]
+    users: dict[Node, list[Node]] = {}
+    for user in order if flagged else ():
+        for each in user.inputs:
+            users.setdefault(each, []).append(user)
+    for node in flagged:
         since = overwritten_at[node]
-        for user in order:
-            if (user is node or node in user.inputs) and user.serial < since and user in on_path and _reads(user, node):
-                raise GradientError(
-                    explain(
-                        "a value needed for the gradient was overwritten in place",
-                        received=f"the operand or result of {user.op.name}"
-                        + (f" in layer {user.origin}" if user.origin else ""),
-                        expected="the value that the forward pass used",
-                        remedy="use the out-of-place form, write to a .clone(), or call backward before the update",
-                    )
-                )
+        for seen in _aliases(node, users, since):
+            for user in (seen, *users.get(seen, ())):
+                if user.serial < since and user in on_path and _reads(user, seen, on_path):
+                    raise _overwritten(user)
 
 
-def _reads(user: Node, node: Node) -> bool:
-    """Whether the chain rule of `user` needs the value of `node`."""
+def _aliases(node: Node, users: dict[Node, list[Node]], since: int) -> list[Node]:
+    """The node and the views of it that were made before it was overwritten."""
+    found = [node]
+    for seen in found:
+        found += [user for user in users.get(seen, ()) if user.serial < since and _is_view(user) and user not in found]
+    return found
+
+
+def _is_view(node: Node) -> bool:
+    is_copy = node.op is ops.reshape and node.shape == node.inputs[0].shape  # what clone() makes
+    return node.op in (ops.reshape, ops.permute, ops.slice_, ops.broadcast, ops.detach) and not is_copy
+
+
+def _overwritten(user: Node) -> GradientError:
+    return GradientError(
+        explain(
+            "a value needed for the gradient was overwritten in place",
+            received=f"the operand or result of {user.op.name}" + (f" in layer {user.origin}" if user.origin else ""),
+            expected="the value that the forward pass used",
+            remedy="use the out-of-place form, write to a .clone(), or call backward before the update",
+        )
+    )
+
+
+def _reads(user: Node, node: Node, on_path: set[Node]) -> bool:
+    """Whether the chain rule of `user`, for those inputs whose cotangents are wanted, needs the value of `node`."""
     if not user.inputs or user.op.multiple or user.op.identities.get("projection"):
         return bool(user.op.multiple)
     cotangent = make_input(user.shape, user.dtype)
-    needed = [each for each in local_cotangents(user, cotangent, [True] * len(user.inputs)) if isinstance(each, Node)]
+    wanted = [each in on_path for each in user.inputs]
+    found = local_cotangents(user, cotangent, wanted)
+    needed = [each for each, is_wanted in zip(found, wanted, strict=True) if is_wanted and isinstance(each, Node)]
     return node in toposort(needed, is_leaf=lambda each: each.serial < cotangent.serial)

@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 
 from thalweg import ops
-from thalweg.dtype import DType, as_dtype, dtype_of_array
+from thalweg.dtype import DType, as_dtype, dtype_of_array, float32
 from thalweg.errors import ArgumentError, DTypeError, GradientError, ShapeError, explain
-from thalweg.graph import Node, Shape, make_input, next_serial, rebuild
+from thalweg.graph import Node, Shape, make_input, next_serial, rebuild, zeros_like
 from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import convert
+from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
 
 # Tensors whose newest value is still pending; `optimizer.step()` computes them all at once.
 # Keyed by identity, because == compares the numbers.
 _dirty: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+# Results that someone will look at after the next flush (a loss, a prediction), computed together with the writes.
+_requested: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 # The serial at which a node stopped being its tensor's current value; see `backward.refuse_overwritten`.
 overwritten_at: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
 # Writes to one tensor that may wait before they are computed, so that a running statistic stays a short program.
@@ -56,11 +59,10 @@ class Tensor:
 
     def __init__(self, data: Any = None, requires_grad: bool = False) -> None:
         """A leaf tensor with its own copy of `data` (an array, a number, nested lists or a tensor)."""
-        array = data.numpy() if isinstance(data, Tensor) else np.array(data if data is not None else [], copy=True)
-        if data is not None and not isinstance(data, (np.ndarray, np.generic, Tensor)) and array.dtype == np.float64:
-            array = array.astype(np.float32)
-        dtype = dtype_of_array(array)
-        self._setup(make_input(array.shape, dtype, array.astype(dtype.numpy, copy=False)), leaf=True)
+        data = data._array() if isinstance(data, Tensor) else [] if data is None else data
+        array = array_of(data)
+        dtype = natural_dtype(data, array) if array.size or isinstance(data, np.ndarray) else float32
+        self._setup(make_input(array.shape, dtype, converted(array, dtype)), leaf=True)
         if requires_grad:
             self.requires_grad_()
 
@@ -99,6 +101,8 @@ class Tensor:
         if modes.trace is None or self._trace is modes.trace:
             self._node, self._root = node, root
             node.holder = weakref.ref(self)
+            if not self._leaf:
+                self._requires_grad = self._base._requires_grad and not is_detached(node, root)
         return node
 
     @property
@@ -116,10 +120,12 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made it: gradients are collected in leaves."""
-        return self._leaf or not self._requires_grad
+        return self._leaf or not self.requires_grad
 
     @property
     def requires_grad(self) -> bool:
+        if self._base is not None and modes.trace is None:
+            self._view_node()  # a view follows its base, which may have been written since
         return self._requires_grad
 
     @requires_grad.setter
@@ -151,7 +157,7 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         with set_recording(False):
-            self._assign(value.detach().node)
+            self._assign(as_tensor(value).detach().node)
 
     def detach(self) -> Tensor:
         """The same values, through which no gradient flows. A view, as in PyTorch."""
@@ -179,6 +185,10 @@ class Tensor:
             return value  # type: ignore[no-any-return]
         return node.value  # type: ignore[return-value]
 
+    def _when_known(self) -> None:
+        """Called when a pending value has been computed."""
+        settle(self)
+
     def numpy(self) -> np.ndarray:
         """A NumPy copy of the values. A tensor that requires a gradient must be detached first, as in PyTorch."""
         if self._requires_grad and modes.grad_enabled:
@@ -204,6 +214,11 @@ class Tensor:
         return self._array().tolist()
 
     def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(
+                explain("the truth of a tensor with several entries is ambiguous", received=f"shape {self.shape}",
+                        expected="one entry", remedy="use .any() or .all()")
+            )  # fmt: skip
         return bool(self.item())
 
     def __float__(self) -> float:
@@ -246,7 +261,8 @@ class Tensor:
         return f"tensor({', '.join(parts)})"
 
     def __format__(self, specification: str) -> str:
-        return format(self.item(), specification) if self.numel() == 1 and specification else repr(self)
+        is_number = not self.ndim or (self.numel() == 1 and specification)
+        return format(self.item(), specification) if is_number and modes.trace is None else repr(self)
 
     def _repr_html_(self) -> str:
         return f"<pre>{self!r}</pre>"
@@ -258,6 +274,8 @@ class Tensor:
         """A tensor that shows the result of an operation."""
         tensor = Tensor.__new__(Tensor)
         tensor._setup(node, requires_grad=requires_grad and node.dtype.is_floating_point)
+        if (lazy.eager or modes.anomaly) and modes.trace is None and node.value is None:
+            lazy.compute([node])
         return tensor
 
     @staticmethod
@@ -288,13 +306,17 @@ class Tensor:
         if self._base is not None:
             self._write_base(node, requires_grad, since)
             return
-        overwritten_at[self.node] = since
-        self.node.notes |= lazy.OVERWRITTEN
-        if self._requires_grad and self._leaf and node.inputs:
+        before = self.node
+        overwritten_at[before] = since
+        before.notes |= lazy.OVERWRITTEN
+        if self._requires_grad and self._leaf:
             node = ops.detach(node)  # the new value of a leaf is a leaf: no gradient flows beyond it
-        elif not self._leaf or requires_grad:
-            self._requires_grad = (self._requires_grad and modes.grad_enabled) or requires_grad
-            self._leaf = self._leaf and not requires_grad
+        elif self._requires_grad and not modes.grad_enabled:
+            node = _behind_the_record(before, node)
+        elif shown_by_another(node, self):
+            node = ops.reshape(node, shape=node.shape)  # a copy: two tensors never share a node unless one views the other
+        if requires_grad:
+            self._requires_grad, self._leaf = True, False
         self._replace(node)
 
     def _replace(self, node: Node) -> None:
@@ -307,7 +329,7 @@ class Tensor:
         if node.value is None and trace is None:
             _dirty[id(self)] = self
             self._waiting += 1
-            if self._waiting > _LONGEST_WAIT:
+            if self._waiting > _LONGEST_WAIT or lazy.eager or modes.anomaly:
                 lazy.compute([node])
                 settle(self)
 
@@ -316,10 +338,16 @@ class Tensor:
         assert base is not None
         viewed = self.node
         root = base.node
+        if requires_grad and is_detached(viewed, root):
+            raise GradientError(
+                explain("a recorded value was written through a detached view", received=self._summary(),
+                        expected="a value that requires no gradient",
+                        remedy="write to a .clone(), or detach the value first")
+            )  # fmt: skip
         is_recorded = modes.grad_enabled and (requires_grad or self._requires_grad)
         with set_recording(is_recorded):  # a detached view writes without recording, as in PyTorch
             base._assign(write_through(root, viewed, node), requires_grad, since)
-        self._requires_grad = is_recorded
+        self._view_node()
 
     # --- gradients -------------------------------------------------------------------------------------------------
 
@@ -330,12 +358,17 @@ class Tensor:
         if isinstance(found, ConsumedGradient):
             raise GradientError(
                 explain("this gradient was used up inside a compiled step and not written out", received=".grad",
-                        expected="a step compiled to keep it", remedy="use tw.compile(step, keep_gradients=True)")
+                        expected="a step compiled to keep it", remedy="use tw.compile(step, keep_gradients=True); before an own backward(), call zero_grad()")
             )  # fmt: skip
         return found
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise DTypeError(
+                explain(".grad is a tensor or None", received=type(value).__name__, expected=self._summary(),
+                        remedy="convert it with tw.tensor(...)")
+            )  # fmt: skip
         if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
             raise ShapeError(
                 explain("a gradient has the shape and dtype of its tensor", received=value._summary(),
@@ -358,12 +391,26 @@ class Tensor:
                 explain("requires_grad can be switched off on leaf tensors only", received="the result of an operation",
                         remedy="use .detach()")
             )  # fmt: skip
-        if requires_grad != self._requires_grad:
+        if requires_grad != self.requires_grad:
             bump_version()
             if requires_grad:
-                self._leaf = True
+                self._become_leaf()
         self._requires_grad = requires_grad
         return self
+
+    def _become_leaf(self) -> None:
+        """Show the value by a node of its own, so that no gradient arrives from, or flows to, what was made before."""
+        self._leaf = True
+        if modes.trace is not None and self._trace is not modes.trace:
+            return
+        node = self.node
+        if node.value is not None and self._base is None:
+            own = make_input(node.shape, node.dtype, node.value)
+        else:
+            own = ops.detach(node)
+            own.value = node.value
+        own.holder = weakref.ref(self)
+        self._node = own
 
     def retain_grad(self) -> None:
         """Let `backward` set `.grad` on this result of an operation too."""
@@ -388,6 +435,27 @@ def bump_version() -> None:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
+def is_detached(view: Node, root: Node) -> bool:
+    """Whether no gradient flows from the view to its base: one of the steps between them is a detach."""
+    while view is not root:
+        if view.op is ops.detach:
+            return True
+        view = view.inputs[0]
+    return False
+
+
+def shown_by_another(node: Node, tensor: Tensor) -> bool:
+    holder = node.holder() if node.holder is not None else None
+    return holder is not None and holder is not tensor
+
+
+def _behind_the_record(before: Node, after: Node) -> Node:
+    """The value of `after` with the gradient of `before`: what a write inside no_grad does to a recorded result."""
+    flow = ops.subtract(before, ops.detach(before))  # 0, with derivative 1
+    flow = ops.where(ops.equal(flow, flow), flow, zeros_like(flow))  # also where inf - inf is NaN
+    return ops.add(ops.detach(after), flow)
+
+
 def replay(node: Node, old_root: Node, new_root: Node) -> Node:
     """The movements that lead from the old root to `node`, applied to the new root."""
     steps = []
@@ -406,18 +474,31 @@ def settle(tensor: Tensor) -> None:
         return
     _dirty.pop(id(tensor), None)
     tensor._waiting = 0
-    if node.inputs and (tensor._leaf or not tensor._requires_grad):
+    if node.inputs and (tensor._leaf or not tensor._requires_grad or node.notes & lazy.SPENT):
         leaf = make_input(node.shape, node.dtype, node.value)
         leaf.holder = weakref.ref(tensor)
+        leaf.notes = node.notes & lazy.SPENT
         tensor._node = leaf
 
 
 def flush() -> None:
     """Compute every pending write, and all live results on the way, in one evaluation."""
     tensors = [tensor for tensor in list(_dirty.values()) if tensor._trace is None]
-    lazy.compute([tensor._node for tensor in tensors])
+    results = [tensor.node for tensor in list(_requested.values()) if tensor._trace is None] if tensors else []
+    lazy.compute([*(tensor._node for tensor in tensors), *results])
+    if tensors:
+        _requested.clear()
     for tensor in tensors:
         settle(tensor)
+
+
+def request(*tensors: Tensor) -> None:
+    """Have these results computed with the next flush, although no pending write depends on them.
+
+    The parameters' new values do not need the loss itself; looked at later, it would cost a second forward pass.
+    """
+    if modes.trace is None:
+        _requested.update((id(tensor), tensor) for tensor in tensors)
 
 
 def _keep_dtype(tensor: Tensor, node: Node) -> Node:
@@ -487,7 +568,8 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
 def _wrap(result: Any, requires_grad: bool) -> Any:
     if isinstance(result, Node):
         return Tensor._result(result, requires_grad)
-    return tuple(Tensor._result(each, requires_grad) for each in result)
+    tensors = (Tensor._result(each, requires_grad) for each in result)
+    return type(result)(*tensors) if hasattr(result, "_fields") else tuple(tensors)
 
 
 def lift_view(function: Callable[..., Any]) -> Callable[..., Any]:

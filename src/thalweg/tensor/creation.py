@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import DType, as_dtype, bool_, dtype_of_array, float32, int64, scalar_dtype
-from thalweg.errors import ArgumentError, DataError, DTypeError, explain
+from thalweg.dtype import DType, as_dtype, dtype_of_array, float32, int64, scalar_dtype
+from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import full as full_node
 from thalweg.graph import make_input
+from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.modes import modes
 from thalweg.tensor.shaping import flat_ints
@@ -30,37 +31,20 @@ def tensor(data: Any, dtype: object = None, requires_grad: bool = False) -> Tens
     thalweg.int64
     """
     if isinstance(data, Tensor):
-        data = data.detach()._array()
-    array = _array_of(data)
-    wanted = as_dtype(dtype) if dtype is not None else _natural_dtype(data, array)
-    return _leaf(np.array(array, dtype=wanted.numpy), wanted, requires_grad)
+        data = data._array()
+    elif isinstance(data, (list, tuple)):
+        data = _without_tensors(data)
+    array = array_of(data)
+    wanted = as_dtype(dtype) if dtype is not None else natural_dtype(data, array)
+    if not array.size and dtype is None and not isinstance(data, (np.ndarray, np.generic)):
+        wanted = float32
+    return _leaf(converted(array, wanted), wanted, requires_grad)
 
 
-def _array_of(data: Any) -> np.ndarray:
-    if isinstance(data, (list, tuple)) and any(isinstance(each, Tensor) for each in data):
-        data = [each.detach()._array() if isinstance(each, Tensor) else each for each in data]
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise DataError(
-            explain("these nested lists are not rectangular", received=str(error), expected="rows of equal length")
-        ) from None
-    if array.dtype.kind not in "bifu":
-        raise DTypeError(
-            explain(
-                "data of this type cannot become a tensor",
-                received=f"{type(data).__name__} ({array.dtype})",
-                expected="numbers, or (nested) lists or arrays of them",
-                remedy="encode text and categories as numbers first",
-            )
-        )
-    return array
-
-
-def _natural_dtype(data: Any, array: np.ndarray) -> DType:
-    if isinstance(data, (np.ndarray, np.generic)):
-        return dtype_of_array(array)
-    return {"b": bool_, "f": float32}.get(array.dtype.kind, int64)
+def _without_tensors(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data._array()
+    return [_without_tensors(each) for each in data] if isinstance(data, (list, tuple)) else data
 
 
 def _leaf(array: np.ndarray, dtype: DType, requires_grad: bool) -> Tensor:
@@ -89,7 +73,7 @@ def full(size: int | Sequence[int], fill_value: float, dtype: object = None, req
     tensor([7., 7.])
     """
     return _filled(
-        flat_ints((size,)), fill_value, as_dtype(dtype) if dtype else scalar_dtype(fill_value), requires_grad
+        flat_ints((size,)), fill_value, as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value), requires_grad
     )
 
 
@@ -104,27 +88,27 @@ def _filled(shape: tuple[int, ...], value: float, dtype: DType, requires_grad: b
 
 def zeros(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
     """Zeros, float32 unless `dtype` says otherwise."""
-    return _filled(flat_ints(size), 0, as_dtype(dtype) if dtype else float32, requires_grad)
+    return _filled(flat_ints(size), 0, as_dtype(dtype) if dtype is not None else float32, requires_grad)
 
 
 def ones(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
     """Ones, float32 unless `dtype` says otherwise."""
-    return _filled(flat_ints(size), 1, as_dtype(dtype) if dtype else float32, requires_grad)
+    return _filled(flat_ints(size), 1, as_dtype(dtype) if dtype is not None else float32, requires_grad)
 
 
 empty = zeros  # there is no uninitialised memory to show
 
 
 def zeros_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
-    return _filled(other.shape, 0, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+    return _filled(other.shape, 0, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
 def ones_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
-    return _filled(other.shape, 1, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+    return _filled(other.shape, 1, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
 def full_like(other: Tensor, fill_value: float, dtype: object = None, requires_grad: bool = False) -> Tensor:
-    return _filled(other.shape, fill_value, as_dtype(dtype) if dtype else other.dtype, requires_grad)
+    return _filled(other.shape, fill_value, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
 def arange(start: float, end: float | None = None, step: float = 1, dtype: object = None) -> Tensor:
@@ -138,20 +122,20 @@ def arange(start: float, end: float | None = None, step: float = 1, dtype: objec
         start, end = 0, start
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(explain("arange never reaches its end", received=f"start {start}, end {end}, step {step}"))
-    is_whole = all(isinstance(each, int) for each in (start, end, step))
-    wanted = as_dtype(dtype) if dtype else (int64 if is_whole else float32)
+    is_whole = all(isinstance(each, (int, np.integer)) for each in (start, end, step))
+    wanted = as_dtype(dtype) if dtype is not None else (int64 if is_whole else float32)
     return _leaf(np.arange(start, end, step).astype(wanted.numpy), wanted, False)
 
 
 def linspace(start: float, end: float, steps: int, dtype: object = None) -> Tensor:
     """`steps` numbers from start to end, both included."""
-    wanted = as_dtype(dtype) if dtype else float32
+    wanted = as_dtype(dtype) if dtype is not None else float32
     return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, False)
 
 
 def eye(n: int, m: int | None = None, dtype: object = None) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
-    wanted = as_dtype(dtype) if dtype else float32
+    wanted = as_dtype(dtype) if dtype is not None else float32
     return _leaf(np.eye(n, m, dtype=wanted.numpy), wanted, False)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from thalweg import ops
 from thalweg.dtype import bool_, int64
-from thalweg.errors import DTypeError, IndexRangeError, ShapeError, explain
+from thalweg.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, explain
 from thalweg.graph import Node, full, make_input
-from thalweg.tensor.arithmetic import broadcast_shapes, convert, expand_to, less, where
+from thalweg.tensor.arithmetic import Operand, as_node, broadcast_shapes, convert, expand_to, less, where
 from thalweg.tensor.reductions import pick
-from thalweg.tensor.shaping import axis_of, flip, permute, reshape, unsqueeze
+from thalweg.tensor.shaping import axis_of, flip, permute, reshape
 
 
 def is_basic(index: object) -> bool:
@@ -45,11 +45,11 @@ def setitem(x: Node, index: Any, value: Node) -> Node:
     """x with x[index] replaced by `value`, which broadcasts to it."""
     value = convert(value, x.dtype)
     parts = _normalise(x, index)
+    mask = _only_mask(parts)
+    if mask is not None and value.ndim == 0:
+        return where(_mask_shape(x, mask), value, x)
     viewed, advanced = _apply_basic(x, parts)
     if advanced:
-        mask = _only_mask(parts)
-        if mask is not None and value.ndim == 0:
-            return where(_mask_shape(x, mask), value, x)
         ordered, axes = _to_front(viewed, advanced)
         nodes = _positions(viewed, advanced)
         picked_shape = nodes[0].shape + ordered.shape[len(nodes) :]
@@ -122,8 +122,8 @@ def _as_part(part: Any) -> Any:
         return part
     if _is_integer(part):
         return int(part)
-    if isinstance(part, (list, np.ndarray, bool)):
-        array = np.asarray(part)
+    if isinstance(part, (list, tuple, range, np.ndarray, bool, np.bool_)):
+        array = _index_array(part)
         if array.size == 0 and array.dtype.kind == "f":
             array = array.astype(np.int64)
         if array.dtype.kind not in "biu":
@@ -145,15 +145,24 @@ def _as_part(part: Any) -> Any:
     )
 
 
+def _index_array(part: Any) -> np.ndarray:
+    try:
+        return np.asarray([known_value(each) if isinstance(each, Node) else each for each in part]
+                          if isinstance(part, (list, tuple)) else part)  # fmt: skip
+    except ValueError as error:
+        raise ShapeError(
+            explain("an index list must be rectangular", received=str(error), expected="rows of equal length")
+        ) from None
+
+
 def _is_mask(part: Any) -> bool:
     return isinstance(part, Node) and part.dtype is bool_
 
 
 def _only_mask(parts: Sequence[Any]) -> Node | None:
-    masks = [part for part in parts if _is_mask(part)]
-    plain = all(_is_mask(part) or part == slice(None) for part in parts if part is not None)
-    starts = parts and _is_mask(parts[0])
-    return masks[0] if len(masks) == 1 and plain and starts and None not in parts[:1] and len(masks) == 1 else None
+    """The mask of an index such as x[mask] or x[mask, :], which masks leading axes and nothing else."""
+    is_alone = bool(parts) and _is_mask(parts[0]) and parts[0].ndim > 0
+    return parts[0] if is_alone and all(isinstance(p, slice) and p == slice(None) for p in parts[1:]) else None
 
 
 def _mask_shape(x: Node, mask: Node) -> Node:
@@ -175,6 +184,10 @@ def _apply_basic(x: Node, parts: Sequence[Any]) -> tuple[Node, list[tuple[int, N
     axis = 0
     for part in parts:
         if part is None:
+            shape.append(1)
+            continue
+        if _is_mask(part) and not part.ndim:  # x[True] and x[False]: a new axis with one entry or none
+            advanced.append((len(shape), _known_positions(np.zeros(int(known_value(part)), np.int64))))
             shape.append(1)
             continue
         for each in _expand_mask(part, x.shape, axis):
@@ -232,7 +245,11 @@ def _expand_mask(part: Any, shape: tuple[int, ...], axis: int) -> list[Any]:
         return [part]
     if part.shape != shape[axis : axis + part.ndim]:
         raise _mask_mismatch(shape[axis : axis + part.ndim], part.shape)
-    return [make_input(each.shape, int64, each) for each in np.nonzero(known_value(part))]
+    return [_known_positions(each) for each in np.nonzero(known_value(part))]
+
+
+def _known_positions(array: np.ndarray) -> Node:
+    return make_input(array.shape, int64, array)
 
 
 def known_value(node: Node) -> np.ndarray:
@@ -255,15 +272,18 @@ def known_value(node: Node) -> np.ndarray:
 def _positions(x: Node, advanced: Sequence[tuple[int, Node]]) -> list[Node]:
     """The index arrays in one shape, negative positions counted from the end."""
     shape = broadcast_shapes(*[node.shape for _, node in advanced], name="index arrays")
-    result = []
-    for axis, node in advanced:
+    return [expand_to(_from_start(node, x.shape[axis], axis), shape) for axis, node in advanced]
+
+
+def _from_start(node: Node, extent: int, axis: int) -> Node:
+    """Positions counted from the start; if their values are known already, a wrong one is refused at once."""
+    if node.value is None:
         node = convert(node, int64)
-        result.append(expand_to(where(less(node, 0), _plus(node, x.shape[axis]), node), shape))
-    return result
-
-
-def _plus(node: Node, extent: int) -> Node:
-    return node + extent
+        return where(less(node, 0), node + extent, node)
+    array = np.asarray(node.value).astype(np.int64, copy=False)
+    for bad in array[(array < -extent) | (array >= extent)][:1]:
+        _check_integer(int(bad), extent, axis)
+    return _known_positions(np.where(array < 0, array + extent, array))
 
 
 def _to_front(x: Node, advanced: Sequence[tuple[int, Node]]) -> tuple[Node, list[int]]:
@@ -340,31 +360,48 @@ def scatter_add(x: Node, dim: int, index: Node, src: Node) -> Node:
     """x with src added at the positions of index along `dim`; positions that repeat collect."""
     axis = axis_of(dim, x.ndim)
     _check_gather("scatter_add", x, axis, index)
-    src = _crop(convert(src, x.dtype), index.shape)
+    src = _source("scatter_add", src, x, index)
     added = ops.scatter_add(src, *_grid(convert(index, int64), axis), shape=x.shape, role="index")
     return ops.add(x, added)
 
 
-def scatter(x: Node, dim: int, index: Node, src: Node) -> Node:
-    """x with src written at the positions of index along `dim`."""
+def scatter(x: Node, dim: int, index: Node, src: Operand | None = None, *, value: float | None = None) -> Node:
+    """x with src, a tensor or a number, written at the positions of index along `dim`."""
     axis = axis_of(dim, x.ndim)
     _check_gather("scatter", x, axis, index)
-    src = _crop(expand_to(convert(src, x.dtype), index.shape) if not src.ndim else convert(src, x.dtype), index.shape)
-    return ops.index_put(x, src, *_grid(convert(index, int64), axis), role="index")
+    given = value if src is None else src
+    if given is None:
+        raise ArgumentError(explain("scatter has nothing to write", received="neither src nor value"))
+    return ops.index_put(x, _source("scatter", given, x, index), *_grid(convert(index, int64), axis), role="index")
 
 
-def _crop(src: Node, shape: tuple[int, ...]) -> Node:
-    if src.shape == shape:
+def _source(name: str, src: Operand, x: Node, index: Node) -> Node:
+    """What is written: a number everywhere, or as much of a tensor as index has entries."""
+    if not isinstance(src, Node):
+        return expand_to(as_node(src, x.dtype), index.shape)
+    if src.dtype is not x.dtype:
+        raise DTypeError(
+            explain(f"{name}: src has another dtype than the tensor", received=src.dtype.name, expected=x.dtype.name,
+                    remedy="convert it with .to(dtype)")
+        )  # fmt: skip
+    if src.shape == index.shape:
         return src
-    if src.ndim != len(shape) or any(a < b for a, b in zip(src.shape, shape, strict=True)):
+    if src.ndim != index.ndim or any(a < b for a, b in zip(src.shape, index.shape, strict=True)):
         raise ShapeError(
-            explain("scatter: src is smaller than index", received=src.shape, expected=f"at least {shape}")
+            explain(f"{name}: src is smaller than index", received=src.shape, expected=f"at least {index.shape}")
         )
-    return ops.slice_(src, start=(0,) * src.ndim, stop=shape, step=(1,) * src.ndim)
+    return ops.slice_(src, start=(0,) * src.ndim, stop=index.shape, step=(1,) * src.ndim)
 
 
 def index_select(x: Node, dim: int, index: Node) -> Node:
+    """The entries of x at `index`, a vector of positions, along `dim`."""
     axis = axis_of(dim, x.ndim)
+    if index.dtype.is_floating_point or index.dtype is bool_ or index.ndim > 1:
+        raise DTypeError(
+            explain("index_select needs a vector of integer positions",
+                    received=f"{index.dtype.name} of shape {index.shape}", expected="int64 of shape (n,)")
+        )  # fmt: skip
+    index = reshape(index, -1)
     front = permute(x, [axis, *[i for i in range(x.ndim) if i != axis]])
     rows = ops.gather(front, convert(index, int64), role="index")
     return permute(rows, [*range(1, axis + 1), 0, *range(axis + 1, x.ndim)])
@@ -388,6 +425,11 @@ def one_hot(index: Node, num_classes: int) -> Node:
     return ops.one_hot(convert(index, int64), size=num_classes, dtype="int64", role="class label")
 
 
+def _need_matrix(name: str, x: Node) -> None:
+    if x.ndim < 2:
+        raise ShapeError(explain(f"{name} needs at least two axes", received=f"shape {x.shape}"))
+
+
 def tril_mask(rows: int, columns: int, diagonal: int) -> Node:
     """True on and below the diagonal."""
     i = ops.iota(shape=(rows, columns), axis=0, dtype="int64")
@@ -396,26 +438,42 @@ def tril_mask(rows: int, columns: int, diagonal: int) -> Node:
 
 
 def tril(x: Node, diagonal: int = 0) -> Node:
+    """x with 0 above the diagonal of its last two axes."""
+    _need_matrix("tril", x)
     return where(expand_to(tril_mask(x.shape[-2], x.shape[-1], diagonal), x.shape), x, 0)
 
 
 def triu(x: Node, diagonal: int = 0) -> Node:
+    """x with 0 below the diagonal of its last two axes."""
+    _need_matrix("triu", x)
     return where(expand_to(tril_mask(x.shape[-2], x.shape[-1], diagonal - 1), x.shape), 0, x)
 
 
-def diagonal(x: Node) -> Node:
-    """The main diagonal of the last two axes, as the last axis."""
-    count = min(x.shape[-2:])
+def diagonal(x: Node, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node:
+    """The diagonal of two axes as the last axis; a positive `offset` lies above the main one."""
+    first, second = axis_of(dim1, x.ndim, "dim1"), axis_of(dim2, x.ndim, "dim2")
+    if first == second:
+        raise ShapeError(explain("diagonal needs two different axes", received=f"dim1={dim1}, dim2={dim2}"))
+    down, across = max(0, -offset), max(0, offset)
+    count = max(0, min(x.shape[first] - down, x.shape[second] - across))
     position = ops.iota(shape=(count,), axis=0, dtype="int64")
-    front = permute(x, [x.ndim - 2, x.ndim - 1, *range(x.ndim - 2)])
-    rows = ops.gather(front, position, position, role="index")
+    front = permute(x, [first, second, *[axis for axis in range(x.ndim) if axis not in (first, second)]])
+    rows = ops.gather(front, position + down, position + across, role="index")
     return permute(rows, [*range(1, rows.ndim), 0])
 
 
-def diag(x: Node) -> Node:
+def diag(x: Node, diagonal: int = 0) -> Node:
     """A vector as a diagonal matrix, or the diagonal of a matrix."""
-    if x.ndim == 1:
-        n = x.shape[0]
-        eye = ops.equal(ops.iota(shape=(n, n), axis=0, dtype="int64"), ops.iota(shape=(n, n), axis=1, dtype="int64"))
-        return where(eye, expand_to(unsqueeze(x, 1), (n, n)), 0)
-    return diagonal(x)
+    if x.ndim not in (1, 2):
+        raise ShapeError(
+            explain("diag takes a vector or a matrix", received=f"shape {x.shape}", remedy="use diagonal for batches")
+        )
+    if x.ndim == 2:
+        return _diagonal(x, diagonal)
+    n = x.shape[0] + abs(diagonal)
+    row = ops.iota(shape=(x.shape[0],), axis=0, dtype="int64")
+    down, across = row + max(0, -diagonal), row + max(0, diagonal)
+    return ops.scatter_add(x, down, across, shape=(n, n), role="index")
+
+
+_diagonal = diagonal

@@ -7,37 +7,74 @@ returns it runs as a compiled program from the cache that `tw.compile` uses. Kno
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from thalweg.compile.program import Program, executable_for
 from thalweg.compile.reference import run_node
-from thalweg.graph import Node, toposort
+from thalweg.graph import Node, structure_key, toposort
+from thalweg.tensor.anomaly import refuse_non_finite
 from thalweg.tensor.modes import modes
 
-SPENT, OVERWRITTEN = 1, 2
+# Bits of Node.notes: used up by a backward pass; no longer its tensor's value; on the path of a backward pass.
+SPENT, OVERWRITTEN, SWEPT = 1, 2, 4
 
-_EAGER = os.environ.get("THALWEG_EAGER", "") not in ("", "0")
+# Evaluate every operation when it is made, for debugging: the switch THALWEG_EAGER=1.
+eager = os.environ.get("THALWEG_EAGER", "") not in ("", "0")
 
 
 def is_known(node: Node) -> bool:
     return node.value is not None
 
 
+# A structure is compiled once it has cost this many interpreted operations: about what compiling it costs. Counting
+# operations rather than seconds keeps the decision, and so the bits, the same from run to run.
+COMPILE_AFTER = 3000
+_SMALLEST = 8  # operations; below that, the key costs more than the program saves
+_seen: dict[Hashable, int] = {}
+_MOST_SEEN = 4096
+
+
 def compute(wanted: Sequence[Node]) -> None:
     """Give every wanted node its value; values that live tensors show are kept on the way."""
     order = toposort([node for node in wanted if node.value is None], is_leaf=is_known)
-    if not order:
-        return
     pending = [node for node in order if node.value is None]
-    keep = set(wanted)
-    showing = [
-        tensor for tensor in (node.holder() for node in pending if node.holder is not None) if tensor is not None
-    ]
-    keep.update(tensor._node for tensor in showing)
+    if not pending:
+        return
+    keep = {node for node in wanted if node.value is None}
+    showing = [tensor for node in pending if node.holder is not None and (tensor := node.holder()) is not None]
+    keep.update(tensor._node for tensor in showing if tensor._node.value is None)
     # A later backward pass reads the intermediate values of what still may be differentiated, as in any tape.
-    keep_all = any(tensor._requires_grad and not tensor._node.notes & SPENT for tensor in showing)
-    _run(pending, keep, keep_all)
+    keep_all = any(
+        tensor._requires_grad and not tensor._leaf and not tensor._node.notes & SWEPT for tensor in showing
+    )
+    is_plain = keep_all or modes.anomaly or eager or len(pending) < _SMALLEST
+    if is_plain or not _run_compiled(order, pending, keep):
+        _run(pending, keep, keep_all or modes.anomaly)
+    if modes.anomaly:
+        refuse_non_finite([node for node in pending if node in keep])
+    for tensor in showing:
+        tensor._when_known()
+
+
+def _run_compiled(order: Sequence[Node], pending: Sequence[Node], keep: set[Node]) -> bool:
+    """Run the work as a compiled program if its structure has come often enough; say whether that was done."""
+    outputs = [node for node in pending if node in keep]
+    leaves = [node for node in order if node.value is not None]
+    if any(node.op.multiple for node in outputs):
+        return False
+    key = structure_key(outputs, leaves, list(order))
+    count = _seen.pop(key, 0) + 1
+    _seen[key] = count  # the newest last, so that the oldest is forgotten first
+    if len(_seen) > _MOST_SEEN:
+        del _seen[next(iter(_seen))]
+    if count * len(pending) < COMPILE_AFTER:
+        return False
+    program = executable_for(Program(tuple(leaves), tuple(outputs)))
+    for node, value in zip(outputs, program([leaf.value for leaf in leaves]), strict=True):
+        node.value = value
+    return True
 
 
 def _run(pending: Sequence[Node], keep: set[Node], keep_all: bool) -> None:
@@ -49,7 +86,7 @@ def _run(pending: Sequence[Node], keep: set[Node], keep_all: bool) -> None:
     values: dict[Node, np.ndarray] = {}
     for index, node in enumerate(pending):
         inputs = [each.value if each.value is not None else values[each] for each in node.inputs]
-        result = run_node(node, inputs, check_finite=modes.anomaly)
+        result = run_node(node, inputs)
         if keep_all or node in keep:
             node.value = result
         else:

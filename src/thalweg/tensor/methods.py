@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, bool_, float32, float64, int32, int64, uint8
-from thalweg.errors import ArgumentError, explain
-from thalweg.graph import Node, constant, next_serial
+from thalweg.errors import ArgumentError, ShapeError, explain
+from thalweg.graph import Node, next_serial
 from thalweg.tensor import arithmetic, indexing, products, reductions, shaping
 from thalweg.tensor.backward import backward, grad
 from thalweg.tensor.core import Tensor, lift, lift_in_place, lift_view, lower
@@ -99,9 +101,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sort": reductions.sort,
     "topk": reductions.topk,
     "matmul": products.matmul,
-    "mm": products.matmul,
-    "bmm": products.matmul,
-    "mv": products.matmul,
+    "mm": products.mm,
+    "bmm": products.bmm,
+    "mv": products.mv,
     "dot": products.dot,
     "outer": products.outer,
     "gather": indexing.gather,
@@ -125,7 +127,7 @@ VIEWS: dict[str, Callable[..., Any]] = {
     "unflatten": shaping.unflatten,
     "permute": shaping.permute,
     "transpose": shaping.transpose,
-    "t": shaping.reverse_axes,
+    "t": shaping.matrix_transpose,
     "movedim": shaping.movedim,
     "squeeze": shaping.squeeze,
     "unsqueeze": shaping.unsqueeze,
@@ -178,7 +180,7 @@ def _method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def _extreme(
-    extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., list[Node]]
+    extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., Any]
 ) -> Any:
     """`x.max()`, `x.max(dim)` (values and positions) and `x.max(other)` are three operations under one name."""
 
@@ -256,6 +258,10 @@ def _indices(index: Any, flags: list[bool]) -> Any:
 
 
 def _index_part(part: Any, flags: list[bool]) -> Any:
+    if isinstance(part, np.ndarray) and part.dtype.kind in "iu":
+        return lower(part, flags)  # in a trace, an input of the program
+    if isinstance(part, list):
+        return [_index_part(each, flags) for each in part]
     if not isinstance(part, Tensor):
         return part
     if part.dtype is bool_:
@@ -306,8 +312,6 @@ def _masked_select(self: Tensor, mask: Tensor) -> Tensor:
 
 def _nonzero(x: Tensor) -> Tensor:
     """The positions of the entries that are not 0, one row each. Its length depends on values."""
-    import numpy as np
-
     return Tensor(np.argwhere(x._array()))
 
 
@@ -320,6 +324,11 @@ def _copy_(self: Tensor, source: Any) -> Tensor:
     flags: list[bool] = []
     since = next_serial()
     node = arithmetic.as_node(lower(source, flags), self.dtype)
+    if arithmetic.broadcast_shapes(node.shape, self.shape, name="copy_") != self.shape:
+        raise ShapeError(
+            explain("copy_: the source does not fit", received=f"shape {node.shape}",
+                    expected=f"a shape that broadcasts to {self.shape}")
+        )  # fmt: skip
     self._assign(arithmetic.expand_to(node, self.shape), bool(flags), since)
     return self
 
@@ -327,8 +336,14 @@ def _copy_(self: Tensor, source: Any) -> Tensor:
 @_method("fill_")
 def _fill_(self: Tensor, value: float) -> Tensor:
     """Write one number everywhere."""
-    node = constant(value, self.dtype)
-    self._assign(arithmetic.expand_to(node, self.shape))
+    flags: list[bool] = []
+    node = arithmetic.as_node(lower(value, flags), self.dtype)
+    if node.shape:
+        raise ShapeError(
+            explain("fill_ takes one number", received=f"shape {node.shape}", expected="a number or a 0-d tensor",
+                    remedy="use copy_ to write a tensor")
+        )  # fmt: skip
+    self._assign(arithmetic.expand_to(node, self.shape), bool(flags))
     return self
 
 
@@ -438,7 +453,8 @@ def _is_operand(other: object) -> bool:
 for _name, _function in _OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _operator(_function))
     setattr(Tensor, f"__r{_name}__", _operator(_swapped(_function)))
-    setattr(Tensor, f"__i{_name}__", lift_in_place(_function))
+    if _name != "matmul":  # as in PyTorch, `x @= y` makes a new tensor
+        setattr(Tensor, f"__i{_name}__", lift_in_place(_function))
 for _name, _expression in _COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _operator(getattr(arithmetic, _expression)))
 Tensor.__neg__ = lift(arithmetic.negative)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ operands are brought to it by movements that the compiler folds into its loads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from thalweg import ops
 from thalweg.errors import ArgumentError, ShapeError, explain
@@ -80,7 +80,27 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
     return product if bias is None else add(product, bias)
 
 
+def _of_ranks(name: str, rank_a: int, rank_b: int) -> Callable[[Node, Node], Node]:
+    def product(a: Node, b: Node) -> Node:
+        if (a.ndim, b.ndim) != (rank_a, rank_b):
+            raise ShapeError(
+                explain(f"{name} takes tensors of {rank_a} and {rank_b} axes", received=f"{a.shape} and {b.shape}",
+                        remedy="use @, which takes vectors, matrices and batches of them")
+            )  # fmt: skip
+        return matmul(a, b)
+
+    product.__name__ = name
+    return product
+
+
+mm = _of_ranks("mm", 2, 2)
+mv = _of_ranks("mv", 2, 1)
+bmm = _of_ranks("bmm", 3, 3)
+
+
 def outer(a: Node, b: Node) -> Node:
+    if a.ndim != 1 or b.ndim != 1:
+        raise ShapeError(explain("outer takes two vectors", received=f"{a.shape} and {b.shape}"))
     return multiply(unsqueeze(a, 1), unsqueeze(b, 0))
 
 

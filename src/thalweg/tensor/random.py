@@ -17,10 +17,13 @@ from thalweg import ops
 from thalweg.dtype import DType, as_dtype, float32, float64, int64
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import Node, make_input
-from thalweg.tensor.arithmetic import add, convert, floor_divide, less, multiply, remainder
+from thalweg.tensor.arithmetic import (
+    add, convert, divide, floor_divide, less, less_equal, log1p, multiply, remainder,
+)  # fmt: skip
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.modes import modes
-from thalweg.tensor.shaping import flat_ints, reshape, take_range
+from thalweg.tensor.reductions import cumsum, sum_, topk
+from thalweg.tensor.shaping import flat_ints, reshape, take_range, unsqueeze
 
 
 class Generator:
@@ -141,9 +144,22 @@ def randint(
     """Random integers, int64, low <= value < high; `randint(high, size)` starts at 0."""
     if size is None:
         low, high, size = 0, low, high
+    if high is None or size is None:
+        raise ArgumentError(explain("randint needs bounds and a size", expected="randint(low, high, size)"))
     if high <= low:
-        raise ArgumentError(explain("randint has nothing to choose from", received=f"low {low}, high {high}"))
-    return _random(add(remainder(_bits(flat_ints((size,)), generator), high - low), low))
+        raise ArgumentError(
+            explain("randint has nothing to choose from", received=f"low {low}, high {high}", expected="low < high")
+        )
+    return _random(add(_below(high - low, flat_ints((size,)), generator), low))
+
+
+def _below(count: int, shape: tuple[int, ...], generator: Generator | None) -> Node:
+    """Integers in [0, count): a remainder of enough bits that no value is favoured by more than 1 in 10,000."""
+    if count <= 2**18:
+        return remainder(_bits(shape, generator), count)
+    words = _bits((2, *shape), generator)
+    wide = add(multiply(floor_divide(_half(words, 0), 2), 2**32), _half(words, 1))  # 63 bits
+    return remainder(wide, count)
 
 
 def rand_like(other: Tensor, generator: Generator | None = None) -> Tensor:
@@ -172,11 +188,34 @@ def randperm(n: int, generator: Generator | None = None) -> Tensor:
     return _random(order)
 
 
-def multinomial(probabilities: Tensor, num_samples: int, generator: Generator | None = None) -> Tensor:
-    """Positions drawn with the given (unnormalised) probabilities along the last axis, with replacement."""
+def multinomial(
+    probabilities: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Positions along the last axis, drawn with the given (unnormalised) probabilities.
+
+    Without replacement no position comes twice: the largest of p / e with exponential e, which picks in proportion.
+    """
     weights = probabilities.detach()
-    total = weights.sum(-1, keepdim=True)
-    edges = weights.cumsum(-1) / total
-    drawn = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
-    passed = (drawn.unsqueeze(-1) >= edges.unsqueeze(-2)).long().sum(-1)
-    return passed.clamp(max=weights.shape[-1] - 1)
+    if not weights.dtype.is_floating_point or weights.ndim not in (1, 2):
+        raise ArgumentError(
+            explain("multinomial takes floating-point weights of one or two axes", received=weights._summary())
+        )
+    if not 0 < num_samples or (not replacement and num_samples > weights.shape[-1]):
+        raise ArgumentError(
+            explain("multinomial cannot draw that many", received=f"num_samples={num_samples}",
+                    expected=f"1 to {weights.shape[-1]} without replacement", remedy="pass replacement=True")
+        )  # fmt: skip
+    if replacement:
+        return _with_replacement(weights, num_samples, generator)
+    uniform = rand(*weights.shape, generator=generator, dtype=weights.dtype)
+    return _random(topk(divide(weights.node, ops.negative(log1p(ops.negative(uniform.node)))), num_samples).indices)
+
+
+def _with_replacement(weights: Tensor, num_samples: int, generator: Generator | None) -> Tensor:
+    """How many edges of the running total lie at or below a uniform number; the last edge is 1 exactly."""
+    edges = cumsum(weights.node, -1)
+    count = weights.shape[-1]
+    edges = divide(edges, take_range(edges, edges.ndim - 1, count - 1, count))
+    drawn = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype).node
+    passed = less_equal(unsqueeze(edges, -2), unsqueeze(drawn, -1))
+    return _random(sum_(passed, -1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from thalweg import ops
 from thalweg.dtype import BOOL, INTEGER, as_dtype, bool_, int64
@@ -35,6 +36,13 @@ from thalweg.tensor.arithmetic import (
 from thalweg.tensor.shaping import axes_of, axis_of, reshape, take_range
 
 Dims = int | Sequence[int] | None
+
+
+class ValuesAndIndices(NamedTuple):
+    """What `max`, `min`, `sort`, `topk` and `median` along an axis return: the entries, and where they stood."""
+
+    values: Any
+    indices: Any
 
 
 def _drop(kept: Node, axes: tuple[int, ...], keepdim: bool) -> Node:
@@ -87,6 +95,8 @@ def var(
 ) -> Node:
     """The variance about the mean, divided by N - correction (1 by default, Bessel's)."""
     _need_floating("var", x)
+    if isinstance(dim, bool):  # x.var(False)
+        dim, unbiased = None, dim
     count = count_of(x.shape, dim)
     less_by = correction if correction is not None else (1 if unbiased else 0)
     deviation = subtract(x, mean(x, dim, keepdim=True))
@@ -97,7 +107,10 @@ def var(
 def std(
     x: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
 ) -> Node:
-    return sqrt(var(x, dim, unbiased, keepdim, correction))
+    variance = var(x, dim, unbiased, keepdim, correction)
+    # The root has no derivative at 0, where all entries are equal: take it of 1 there, and select 0.
+    is_zero = equal(variance, 0)
+    return where(is_zero, 0, sqrt(where(is_zero, 1, variance)))
 
 
 def amax(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
@@ -150,19 +163,19 @@ def pick(x: Node, index: Node, axis: int) -> Node:
     return ops.gather(x, *positions, role="index")
 
 
-def _extreme_with_position(primitive: Primitive, x: Node, dim: int, keepdim: bool) -> list[Node]:
-    if not x.ndim:
-        return [x, full((), 0, int64)]
+def _extreme_with_position(primitive: Primitive, x: Node, dim: int, keepdim: bool) -> ValuesAndIndices:
     axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        return ValuesAndIndices(x, full((), 0, int64))
     position = primitive(x, axis=axis)
-    return [_drop(pick(x, position, axis), (axis,), keepdim), _drop(position, (axis,), keepdim)]
+    return ValuesAndIndices(_drop(pick(x, position, axis), (axis,), keepdim), _drop(position, (axis,), keepdim))
 
 
-def max_with_position(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+def max_with_position(x: Node, dim: int, keepdim: bool = False) -> ValuesAndIndices:
     return _extreme_with_position(ops.argmax, x, dim, keepdim)
 
 
-def min_with_position(x: Node, dim: int, keepdim: bool = False) -> list[Node]:
+def min_with_position(x: Node, dim: int, keepdim: bool = False) -> ValuesAndIndices:
     return _extreme_with_position(ops.argmin, x, dim, keepdim)
 
 
@@ -259,22 +272,37 @@ def argsort(x: Node, dim: int = -1, descending: bool = False, stable: bool = Tru
     return ops.argsort(x, axis=axis_of(dim, x.ndim), descending=descending)
 
 
-def sort(x: Node, dim: int = -1, descending: bool = False, stable: bool = True) -> list[Node]:
+def sort(x: Node, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
     order = argsort(x, dim, descending)
-    return [pick(x, order, axis_of(dim, x.ndim)) if x.ndim else x, order]
+    return ValuesAndIndices(pick(x, order, axis_of(dim, x.ndim)) if x.ndim else x, order)
 
 
-def topk(x: Node, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> list[Node]:
+def topk(x: Node, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
     """The k largest (or smallest) entries along `dim`, in order, and their positions."""
     axis = axis_of(dim, x.ndim)
     extent = x.shape[axis] if x.ndim else 1
     if not 0 <= k <= extent:
         raise ShapeError(explain("topk: k is out of range", received=f"k={k}", expected=f"0 <= k <= {extent}"))
+    if not x.ndim:
+        picked = topk(reshape(x, 1), k, 0, largest)
+        return ValuesAndIndices(*(reshape(each, () if k else (0,)) for each in picked))
     order = take_range(argsort(x, axis, descending=largest), axis, 0, k)
-    return [pick(x, order, axis), order]
+    return ValuesAndIndices(pick(x, order, axis), order)
 
 
-def median(x: Node) -> Node:
-    """The lower of the two middle entries, as in PyTorch."""
-    values, _ = sort(reshape(x, -1), 0)
-    return reshape(take_range(values, 0, (x.size - 1) // 2, (x.size - 1) // 2 + 1), ())
+def median(x: Node, dim: int | None = None, keepdim: bool = False) -> Node | ValuesAndIndices:
+    """The lower of the two middle entries, as in PyTorch; along `dim` also where it stands."""
+    if dim is None:
+        return median(reshape(x, -1), 0).values  # type: ignore[no-any-return,union-attr]
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        return ValuesAndIndices(x, full((), 0, int64))
+    if x.shape[axis] == 0:
+        raise ShapeError(
+            explain("median over an axis of size 0 has no value", received=f"shape {x.shape}",
+                    expected="at least one entry")
+        )  # fmt: skip
+    middle = (x.shape[axis] - 1) // 2
+    return ValuesAndIndices(
+        *(_drop(take_range(each, axis, middle, middle + 1), (axis,), keepdim) for each in sort(x, axis))
+    )

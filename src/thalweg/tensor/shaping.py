@@ -119,6 +119,16 @@ def reverse_axes(x: Node) -> Node:
     return permute(x, tuple(reversed(range(x.ndim))))
 
 
+def matrix_transpose(x: Node) -> Node:
+    """The transpose of a matrix; a vector or a number stays what it is."""
+    if x.ndim > 2:
+        raise ShapeError(
+            explain("t() takes at most two axes", received=f"shape {x.shape}",
+                    remedy="use .transpose(dim0, dim1), or .mT for a batch of matrices")
+        )  # fmt: skip
+    return reverse_axes(x)
+
+
 def movedim(x: Node, source: int, destination: int) -> Node:
     a, b = axis_of(source, x.ndim, "source"), axis_of(destination, x.ndim, "destination")
     order = [axis for axis in range(x.ndim) if axis != a]

@@ -1,0 +1,363 @@
+"""The words in which kernels are written: typed scalar values, loops, loads and stores, as LLVM text.
+
+In: calls such as `e.add(a, b)` from a record's emission, and loops from a kernel form. Out: the text of one LLVM
+function. Values know their dtype, so records need not say whether an addition is of integers or of floats.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int64, uint8
+from thalweg.errors import ThalwegError
+from thalweg.graph import Shape
+
+
+class NotEmittable(ThalwegError, NotImplementedError):
+    """This operation has no native form (yet); the program is then run by its NumPy meaning."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A register or literal of LLVM, with its dtype."""
+
+    name: str
+    dtype: DType
+
+
+_REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
+_MEMORY = {**_REGISTER, "bool": "i8"}
+_SUFFIX = {"float32": "f", "float64": ""}
+_INTRINSICS = {"exp": "exp", "log": "log", "sqrt": "sqrt", "sin": "sin", "cos": "cos", "pow": "pow", "fabs": "fabs",
+               "floor": "floor", "ceil": "ceil", "round": "rint", "trunc": "trunc"}  # fmt: skip
+_LIBRARY = {"tanh": "tanh", "erf": "erf", "expm1": "expm1", "log1p": "log1p", "arctan": "atan"}
+_FLOAT_COMPARISON = {"equal": "oeq", "not_equal": "une", "less": "olt", "less_equal": "ole"}
+_INTEGER_COMPARISON = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "below": "ult"}
+_BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
+
+
+def literal(value: bool | int | float, dtype: DType) -> Value:
+    """A number as LLVM writes it; floats by their bits, so that nothing is lost."""
+    if dtype.is_floating_point:
+        exact = float(np.float32(value)) if dtype is float32 else float(value)
+        return Value(f"0x{struct.pack('>d', exact).hex().upper()}", dtype)
+    if dtype is bool_:
+        return Value("true" if value else "false", dtype)
+    return Value(str(int(np.array(value).astype(dtype.numpy))), dtype)
+
+
+class Emitter:
+    """Builds the body of one function."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.declarations: set[str] = set()
+        self._count = 0
+        self._block = "entry"
+
+    def fresh(self) -> str:
+        self._count += 1
+        return f"%v{self._count}"
+
+    def emit(self, dtype: DType, text: str) -> Value:
+        name = self.fresh()
+        self.lines.append(f"  {name} = {text}")
+        return Value(name, dtype)
+
+    def _typed(self, x: Value) -> str:
+        return f"{_REGISTER[x.dtype.name]} {x.name}"
+
+    # --- arithmetic --------------------------------------------------------------------------------------------------
+
+    def _binary(self, instruction: str, a: Value, b: Value) -> Value:
+        return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}")
+
+    def add(self, a: Value, b: Value) -> Value:
+        if a.dtype is bool_:
+            return self._binary("or", a, b)
+        return self._binary("fadd" if a.dtype.is_floating_point else "add", a, b)
+
+    def subtract(self, a: Value, b: Value) -> Value:
+        return self._binary("fsub" if a.dtype.is_floating_point else "sub", a, b)
+
+    def multiply(self, a: Value, b: Value) -> Value:
+        if a.dtype is bool_:
+            return self._binary("and", a, b)
+        return self._binary("fmul" if a.dtype.is_floating_point else "mul", a, b)
+
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """a b + c, in one rounding for floats."""
+        if not a.dtype.is_floating_point:
+            return self.add(self.multiply(a, b), c)
+        return self._intrinsic("fma", a, b, c)
+
+    def divide(self, a: Value, b: Value) -> Value:
+        return self._binary("fdiv", a, b)
+
+    def negative(self, x: Value) -> Value:
+        if x.dtype.is_floating_point:
+            return self.emit(x.dtype, f"fneg {self._typed(x)}")
+        return self.subtract(literal(0, x.dtype), x)
+
+    def maximum(self, a: Value, b: Value) -> Value:
+        return self._extreme("max", a, b)
+
+    def minimum(self, a: Value, b: Value) -> Value:
+        return self._extreme("min", a, b)
+
+    def _extreme(self, which: str, a: Value, b: Value) -> Value:
+        if a.dtype is bool_:
+            return self._binary("or" if which == "max" else "and", a, b)
+        if a.dtype.is_floating_point:  # NaN wins, as in NumPy
+            return self._intrinsic(f"{which}imum", a, b)
+        return self._intrinsic(("u" if a.dtype is uint8 else "s") + which, a, b)
+
+    def floor_divide(self, a: Value, b: Value) -> Value:
+        """Rounded towards minus infinity; integers of two operands that differ in sign are corrected by one."""
+        quotient = self._guarded("div", a, b)
+        if a.dtype is uint8:
+            return quotient
+        rest = self.subtract(a, self.multiply(quotient, b))
+        return self.select(self._is_rounded_up(rest, b), self.subtract(quotient, literal(1, a.dtype)), quotient)
+
+    def remainder(self, a: Value, b: Value) -> Value:
+        """a - b floor(a / b), which has the sign of b."""
+        rest = self._guarded("rem", a, b)
+        return rest if a.dtype is uint8 else self.select(self._is_rounded_up(rest, b), self.add(rest, b), rest)
+
+    def _is_rounded_up(self, rest: Value, b: Value) -> Value:
+        zero = literal(0, b.dtype)
+        differs = self.compare("not_equal", self.compare("less", rest, zero), self.compare("less", b, zero))
+        return self.bitwise("bitwise_and", self.compare("not_equal", rest, zero), differs)
+
+    def _guarded(self, instruction: str, a: Value, b: Value) -> Value:
+        """Integer division that cannot trap: a zero divisor is recorded, and -1 (which could overflow) negates."""
+        if a.dtype.is_floating_point or a.dtype is bool_:
+            raise NotEmittable(f"{instruction} of {a.dtype.name}")
+        is_zero = self.compare("equal", b, literal(0, b.dtype))
+        with self.when(is_zero):
+            self.lines.append("  call void @record(ptr %status, i64 %kernel, i64 0, i64 0)")
+        safe = self.select(is_zero, literal(1, b.dtype), b)
+        if a.dtype is uint8:
+            return self._binary(f"u{instruction}", a, safe)
+        is_minus_one = self.compare("equal", b, literal(-1, b.dtype))
+        divided = self._binary(f"s{instruction}", a, self.select(is_minus_one, literal(1, b.dtype), safe))
+        return self.select(is_minus_one, self.negative(a) if instruction == "div" else literal(0, a.dtype), divided)
+
+    def sign(self, x: Value) -> Value:
+        zero = literal(0, x.dtype)
+        below = self.select(self.compare("less", x, zero), literal(-1, x.dtype), x)
+        above = self.select(self.compare("less", zero, x), literal(1, x.dtype), below)
+        return self.select(self.compare("equal", x, zero), zero, above)
+
+    # --- mathematics -------------------------------------------------------------------------------------------------
+
+    def call(self, name: str, *x: Value) -> Value:
+        """A function of mathematics by its name."""
+        if name == "fabs" and not x[0].dtype.is_floating_point:
+            return x[0] if x[0].dtype is uint8 else self.maximum(x[0], self.negative(x[0]))
+        if not x[0].dtype.is_floating_point:
+            raise NotEmittable(f"{name} of {x[0].dtype.name}")
+        if name in _INTRINSICS:
+            return self._intrinsic(_INTRINSICS[name], *x)
+        if name in _LIBRARY:
+            return self._library(_LIBRARY[name], *x)
+        if name == "sigmoid":
+            return self._sigmoid(x[0])
+        if name == "softplus":
+            return self._softplus(x[0])
+        raise NotEmittable(name)
+
+    def _intrinsic(self, name: str, *x: Value) -> Value:
+        dtype = x[0].dtype
+        bits = f"f{dtype.itemsize * 8}" if dtype.is_floating_point else f"i{dtype.itemsize * 8}"
+        return self._function(f"llvm.{name}.{bits}", *x)
+
+    def _library(self, name: str, *x: Value) -> Value:
+        return self._function(name + _SUFFIX[x[0].dtype.name], *x)
+
+    def _function(self, name: str, *x: Value) -> Value:
+        kind = _REGISTER[x[0].dtype.name]
+        self.declarations.add(f"declare {kind} @{name}({', '.join([kind] * len(x))})")
+        return self.emit(x[0].dtype, f"call {kind} @{name}({', '.join(map(self._typed, x))})")
+
+    def _sigmoid(self, x: Value) -> Value:
+        # 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows
+        one, t = literal(1, x.dtype), self.call("exp", self.negative(self.call("fabs", x)))
+        numerator = self.select(self.compare("less", x, literal(0, x.dtype)), t, one)
+        return self.divide(numerator, self.add(one, t))
+
+    def _softplus(self, x: Value) -> Value:
+        tail = self.call("log1p", self.call("exp", self.negative(self.call("fabs", x))))
+        return self.add(self.maximum(x, literal(0, x.dtype)), tail)
+
+    # --- comparison, choice, conversion ------------------------------------------------------------------------------
+
+    def compare(self, name: str, a: Value, b: Value) -> Value:
+        if a.dtype.is_floating_point:
+            return self.emit(bool_, f"fcmp {_FLOAT_COMPARISON[name]} {self._typed(a)}, {b.name}")
+        predicate = _INTEGER_COMPARISON[name]
+        if name.startswith("less"):
+            predicate = ("u" if a.dtype in (bool_, uint8) else "s") + predicate
+        return self.emit(bool_, f"icmp {predicate} {self._typed(a)}, {b.name}")
+
+    def select(self, condition: Value, yes: Value, no: Value) -> Value:
+        return self.emit(yes.dtype, f"select {self._typed(condition)}, {self._typed(yes)}, {self._typed(no)}")
+
+    def bitwise(self, name: str, a: Value, b: Value) -> Value:
+        return self._binary(_BITWISE[name], a, b)
+
+    def invert(self, x: Value) -> Value:
+        return self.emit(x.dtype, f"xor {self._typed(x)}, {'true' if x.dtype is bool_ else -1}")
+
+    def shift_right(self, x: Value, by: int) -> Value:
+        return self.emit(x.dtype, f"lshr {self._typed(x)}, {by}")
+
+    def cast(self, x: Value, dtype: DType | str) -> Value:
+        to = as_dtype(dtype)
+        if to is x.dtype:
+            return x
+        if to is bool_:
+            return self.compare("not_equal", x, literal(0, x.dtype))
+        return self.emit(to, f"{_conversion(x.dtype, to)} {self._typed(x)} to {_REGISTER[to.name]}")
+
+    # --- integer help for index maps ---------------------------------------------------------------------------------
+
+    def integer(self, value: int) -> Value:
+        return literal(value, int64)
+
+    def boolean(self, value: bool) -> Value:
+        return literal(value, bool_)
+
+    def number(self, value: float, dtype: DType) -> Value:
+        return literal(value, dtype)
+
+    def read(self, variable: str, dtype: DType) -> Value:
+        """The value of a local variable."""
+        return self.load(variable, self.integer(0), dtype)
+
+    def write(self, variable: str, value: Value) -> None:
+        self.store(variable, self.integer(0), value)
+
+    def quotient(self, x: Value, by: int) -> Value:
+        """x div by, for a non-negative x."""
+        return self.emit(int64, f"udiv i64 {x.name}, {by}")
+
+    def modulo(self, x: Value, by: int) -> Value:
+        return self.emit(int64, f"urem i64 {x.name}, {by}")
+
+    def linear(self, index: Sequence[Value], shape: Shape) -> Value:
+        """The row-major place of an index."""
+        place = self.integer(0)
+        for each, extent in zip(index, shape, strict=True):
+            if extent == 1:
+                continue
+            place = each if place.name == "0" else self.add(self.multiply(place, self.integer(extent)), each)
+        return place
+
+    def delinear(self, place: Value, shape: Shape) -> list[Value]:
+        """The index of a row-major place."""
+        index: list[Value] = []
+        for extent in reversed(shape):
+            if extent == 1:
+                index.append(self.integer(0))
+                continue
+            index.append(self.modulo(place, extent))
+            place = self.quotient(place, extent)
+        return index[::-1]
+
+    # --- memory and control ------------------------------------------------------------------------------------------
+
+    def load(self, pointer: str, place: Value, dtype: DType) -> Value:
+        address = self._address(pointer, place, dtype)
+        value = self.fresh()
+        self.lines.append(f"  {value} = load {_MEMORY[dtype.name]}, ptr {address}, align {dtype.itemsize}")
+        if dtype is bool_:
+            return self.emit(bool_, f"icmp ne i8 {value}, 0")
+        return Value(value, dtype)
+
+    def store(self, pointer: str, place: Value, value: Value) -> None:
+        if value.dtype is bool_:
+            value = Value(self.emit(uint8, f"zext i1 {value.name} to i8").name, uint8)
+        address = self._address(pointer, place, value.dtype)
+        kind = _MEMORY[value.dtype.name]
+        self.lines.append(f"  store {kind} {value.name}, ptr {address}, align {value.dtype.itemsize}")
+
+    def _address(self, pointer: str, place: Value, dtype: DType) -> str:
+        address = self.fresh()
+        self.lines.append(f"  {address} = getelementptr {_MEMORY[dtype.name]}, ptr {pointer}, i64 {place.name}")
+        return address
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self._block = name
+
+    def jump(self, name: str) -> None:
+        self.lines.append(f"  br label %{name}")
+
+    @contextmanager
+    def loop(self, extent: int) -> Iterator[Value]:
+        """The block inside runs for i = 0 .. extent - 1."""
+        self._count += 1
+        tag, before = self._count, self._block
+        i, following = f"%i{tag}", f"%n{tag}"
+        self.jump(f"head{tag}")
+        self.label(f"head{tag}")
+        self.lines.append(f"  {i} = phi i64 [0, %{before}], [{following}, %latch{tag}]")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {extent}")
+        self.lines.append(f"  br i1 %c{tag}, label %body{tag}, label %exit{tag}")
+        self.label(f"body{tag}")
+        yield Value(i, int64)
+        self.jump(f"latch{tag}")
+        self.label(f"latch{tag}")
+        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
+        self.jump(f"head{tag}")
+        self.label(f"exit{tag}")
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """The block inside runs if the condition holds."""
+        self._count += 1
+        tag = self._count
+        self.lines.append(f"  br i1 {condition.name}, label %then{tag}, label %done{tag}")
+        self.label(f"then{tag}")
+        yield
+        self.jump(f"done{tag}")
+        self.label(f"done{tag}")
+
+    def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
+        """A nest of loops over every index of a shape."""
+        self._nest(list(shape), [], body)
+
+    def _nest(self, extents: list[int], index: list[Value], body: Callable[[list[Value]], None]) -> None:
+        if not extents:
+            body(index)
+        elif extents[0] == 1:
+            self._nest(extents[1:], [*index, self.integer(0)], body)
+        else:
+            with self.loop(extents[0]) as i:
+                self._nest(extents[1:], [*index, i], body)
+
+    def variable(self, dtype: DType, value: Value) -> str:
+        """A local variable, which LLVM keeps in a register."""
+        name = self.fresh()
+        self.lines.insert(0, f"  {name} = alloca {_MEMORY[dtype.name]}")
+        self.store(name, self.integer(0), value)
+        return name
+
+
+def _conversion(source: DType, to: DType) -> str:
+    if source.is_floating_point:
+        if to.is_floating_point:
+            return "fpext" if to is float64 else "fptrunc"
+        return "fptoui" if to is uint8 else "fptosi"
+    if to.is_floating_point:
+        return "uitofp" if source in (bool_, uint8) else "sitofp"
+    if to.itemsize < source.itemsize and source is not bool_:
+        return "trunc"
+    return "zext" if source in (bool_, uint8) else "sext"

@@ -1,0 +1,186 @@
+"""Kernel forms: how a node becomes loops over memory, by the kind of its record.
+
+In: a node. Out: the text of one LLVM function that computes it from its inputs' buffers. One plain, untuned form for
+each kind; the scalar in the innermost loop is the record's own emission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from thalweg.compile.emitter import Emitter, NotEmittable, Value, literal
+from thalweg.dtype import DType, bool_, float32, float64, int64
+from thalweg.graph import Node, Shape, attribute_key, size_of
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An input of a kernel: a buffer in row-major order, or one number that stands in every place."""
+
+    e: Emitter
+    pointer: str
+    shape: Shape
+    dtype: DType
+    number: Value | None = None
+
+    def load(self, index: Sequence[Value]) -> Value:
+        return self.at(self.e.linear(index, self.shape)) if self.number is None else self.number
+
+    def at(self, place: Value) -> Value:
+        return self.number or self.e.load(self.pointer, place, self.dtype)
+
+    def checked(self, index: Sequence[Value], extent: int) -> Value:
+        """An index read from data, clamped to 0 <= i < extent; one out of range is recorded in the status word."""
+        e, place = self.e, self.e.linear(index, self.shape)
+        value = e.cast(self.at(place), int64)
+        fits = e.emit(bool_, f"icmp ult i64 {value.name}, {extent}")
+        with e.when(e.invert(fits)):
+            e.lines.append(f"  call void @record(ptr %status, i64 %kernel, i64 {place.name}, i64 {value.name})")
+        return e.select(fits, value, e.integer(0))
+
+
+def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
+    """Equal for nodes that the same machine code computes."""
+    operands = tuple((each.shape, each.dtype.name, number) for each, number in zip(node.inputs, numbers, strict=True))
+    return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name)
+
+
+def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple[str, set[str]]:
+    """The function `name(out, inputs..., status, kernel)` for a node, and the declarations that it needs."""
+    form = FORMS.get(node.op.kind)
+    if form is None or node.op.multiple:
+        raise NotEmittable(node.op.name)
+    e = Emitter()
+    operands = [
+        Operand(e, f"%in{i}", each.shape, each.dtype, number)
+        for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
+    ]
+    form(e, node, operands)
+    parameters = ["ptr noalias %out", *[f"ptr noalias %in{i}" for i in range(len(operands))]]
+    head = f"define internal void @{name}({', '.join(parameters)}, ptr noalias %status, i64 %kernel) {{\nentry:"
+    return "\n".join([head, *e.lines, "  ret void", "}"]), e.declarations
+
+
+# --- the forms -------------------------------------------------------------------------------------------------------
+
+
+def form_elementwise(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """One loop over all entries."""
+    if node.op.emit is None:
+        raise NotEmittable(node.op.name)
+    with e.loop(node.size) as place:
+        e.store("%out", place, node.op.emit(e, *[each.at(place) for each in operands], **node.attributes))
+
+
+def form_pull(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """For each index of the result, what the record says it is made of."""
+    emission = node.op.emit
+    if emission is None:
+        raise NotEmittable(node.op.name)
+    if node.op.identities.get("form") == "scatter":
+        form_scatter(e, node, operands)
+        return
+
+    def body(index: list[Value]) -> None:
+        e.store("%out", e.linear(index, node.shape), emission(e, index, *operands, **node.attributes))
+
+    e.loops(node.shape, body)
+
+
+def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """Start from zeros or from a copy; then each update, in order, goes where its index says."""
+    emission = node.op.emit
+    assert emission is not None
+    base, updates, indices = emission(e, *operands, **node.attributes)
+    with e.loop(node.size) as place:
+        e.store("%out", place, literal(0, node.dtype) if base is None else base.at(place))
+    depth = len(indices[0].shape)
+
+    def body(index: list[Value]) -> None:
+        picked = [each.checked(index[:depth], extent) for each, extent in zip(indices, node.shape, strict=False)]
+        place = e.linear([*picked, *index[depth:]], node.shape)
+        value = updates.load(index)
+        if base is None:
+            value = e.add(e.load("%out", place, node.dtype), value)
+        e.store("%out", place, value)
+
+    e.loops(updates.shape, body)
+
+
+def form_reduce(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """For each kept index, the entries along the reduced axes, combined in order."""
+    if "axes" not in node.attributes or node.op.emit is None:
+        form_pull(e, node, operands)
+        return
+    (x,), axes, combine = operands, node.attributes["axes"], node.op.emit
+    # float32 sums are carried in float64, which is nearer to the exact sum than NumPy's pairwise order
+    wide = float64 if node.dtype is float32 and node.op.name == "sum" else node.dtype
+    inner = tuple(extent if axis in axes else 1 for axis, extent in enumerate(x.shape))
+
+    def body(kept: list[Value]) -> None:
+        first = literal(0, wide) if "identity_element" in node.op.identities else e.cast(x.load(kept), wide)
+        total = e.variable(wide, first)
+
+        def step(index: list[Value]) -> None:
+            at = [index[axis] if axis in axes else kept[axis] for axis in range(len(kept))]
+            before = e.load(total, e.integer(0), wide)
+            e.store(total, e.integer(0), combine(e, before, e.cast(x.load(at), wide)))
+
+        e.loops(inner, step)
+        result = e.cast(e.load(total, e.integer(0), wide), node.dtype)
+        e.store("%out", e.linear(kept, node.shape), result)
+
+    if size_of(node.shape):
+        e.loops(node.shape, body)
+
+
+_ROWS_AT_ONCE = 4
+
+
+def form_matmul(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """Row by row: C[m, :] += A[m, k] B[k, :], four k at a time so that C is loaded and stored less often."""
+    if node.op.name != "matmul" or node.attributes["transpose_b"]:
+        raise NotEmittable(node.op.name)
+    a, b = operands
+    *batch, rows, columns = node.shape
+    inner = a.shape[-2] if node.attributes["transpose_a"] else a.shape[-1]
+
+    def load_a(outer: list[Value], m: Value, k: Value) -> Value:
+        return a.load([*outer, k, m] if node.attributes["transpose_a"] else [*outer, m, k])
+
+    def body(index: list[Value]) -> None:
+        outer, m = index[:-1], index[-1]
+
+        def place(n: Value) -> Value:
+            return e.linear([*outer, m, n], node.shape)
+
+        with e.loop(columns) as n:
+            e.store("%out", place(n), literal(0, node.dtype))
+
+        def accumulate(ks: list[Value]) -> None:
+            factors = [load_a(outer, m, k) for k in ks]
+            with e.loop(columns) as n:
+                total = e.load("%out", place(n), node.dtype)
+                for factor, k in zip(factors, ks, strict=True):
+                    total = e.multiply_add(factor, b.load([*outer, k, n]), total)
+                e.store("%out", place(n), total)
+
+        whole = inner // _ROWS_AT_ONCE
+        with e.loop(whole) as block:
+            start = e.multiply(block, e.integer(_ROWS_AT_ONCE))
+            accumulate([e.add(start, e.integer(i)) for i in range(_ROWS_AT_ONCE)])
+        for k in range(whole * _ROWS_AT_ONCE, inner):
+            accumulate([e.integer(k)])
+
+    e.loops((*batch, rows), body)
+
+
+FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
+    "elementwise": form_elementwise,
+    "move": form_pull,
+    "index": form_pull,
+    "random": form_pull,
+    "reduce": form_reduce,
+    "contract": form_matmul,
+}

@@ -1,0 +1,36 @@
+"""The machine that programs are compiled for: what it is called, and what code it can run.
+
+In: what LLVM finds out about the host. Out: a `Target`. Nothing outside this file and the emitter knows the processor.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor as LLVM names it."""
+
+    triple: str
+    cpu: str
+    features: str
+
+    def machine(self) -> llvm.TargetMachine:
+        """LLVM's code generator for this target."""
+        return llvm.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+        )
+
+
+@functools.cache
+def host() -> Target:
+    """This machine. LLVM's default would be 128-bit code for any x86-64, so cpu and features are named."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    # Full-width vectors: without this flag AVX-512 machines get 256-bit code.
+    features = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
+    return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), features)

@@ -1,0 +1,152 @@
+"""Opening and writing files that strangers made: nothing is trusted, nothing good is overwritten by something bad.
+
+In: paths. Out: byte streams (gzip is recognised by its content, not its name), exact reads, atomic writes; every
+failure is a `FileFormatError` that names the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import gzip
+import io
+import os
+import secrets
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from thalweg.errors import FileFormatError, explain
+
+GIB = 1 << 30
+BLOCK = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+_KNOWN_CONTENT = (
+    (GZIP_MAGIC, "gzip"),
+    (b"PK\x03\x04", "a zip archive (npz, Excel workbook)"),
+    (b"PAR1", "a Parquet file"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"\x93NUMPY", "a NumPy .npy file"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+    (b"\x80\x04\x95", "a Python pickle"),
+    (b"<!DOCTYPE html", "a web page"),
+    (b"<html", "a web page"),
+)
+
+
+def content_of(head: bytes) -> str | None:
+    """What a file seems to be, from its first bytes; None when they are not known.
+
+    >>> content_of(b"PAR1....")
+    'a Parquet file'
+    """
+    return next((name for magic, name in _KNOWN_CONTENT if head.startswith(magic)), None)
+
+
+def existing_file(path: str | os.PathLike[str], what: str) -> Path:
+    """The path, if a file with something in it is there; else a FileFormatError that suggests close names."""
+    path = Path(path)
+    if path.is_dir():
+        raise FileFormatError(
+            explain(f"{what} is a folder", received=path, expected="a file", remedy="name the file in it")
+        )
+    if not path.is_file():
+        raise FileFormatError(explain(f"no such file: {what}", received=path, remedy=_close_file(path)))
+    if path.stat().st_size == 0:
+        raise FileFormatError(
+            explain(f"{what} is empty", received="0 bytes", where=str(path), remedy="get the file again")
+        )
+    return path
+
+
+def _close_file(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"check the path; the folder {path.parent} cannot be read"
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return (
+        f"did you mean {path.parent / close[0]}?"
+        if close
+        else f"check the path; the folder {path.parent} holds no such name"
+    )
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str], what: str) -> Iterator[BinaryIO]:
+    """Open a plain or gzipped file for reading bytes; damage found while reading raises FileFormatError."""
+    path = existing_file(path, what)
+    try:
+        with open(path, "rb") as raw:
+            packed = raw.peek(2)[:2] == GZIP_MAGIC
+            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), BLOCK) if packed else raw
+    except EOFError as error:
+        raise _damaged(path, what, "the compressed data ends too early: the file is truncated") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(path, what, f"the compressed data is damaged ({error})") from error
+    except OSError as error:
+        raise _damaged(path, what, f"the system says: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, what: str, reason: str) -> FileFormatError:
+    return FileFormatError(
+        explain(f"{what} cannot be read", received=reason, where=str(path), remedy="get the file again")
+    )
+
+
+def read_exactly(stream: IO[bytes], size: int, path: object, what: str) -> bytearray:
+    """Read `size` bytes, growing with what is really there, so that a lying header allocates nothing."""
+    content = bytearray()
+    while len(content) < size:
+        block = stream.read(min(BLOCK, size - len(content)))
+        if not block:
+            raise FileFormatError(
+                explain(
+                    f"{what} is truncated",
+                    received=f"{len(content):,} bytes",
+                    expected=f"{size:,} bytes",
+                    where=str(path),
+                    remedy="get the file again",
+                )
+            )
+        content += block
+    return content
+
+
+def check_size(size: int, limit: int, path: object, what: str) -> None:
+    """Refuse to allocate more than `limit` bytes because a file says so."""
+    if size > limit:
+        raise FileFormatError(
+            explain(
+                f"{what} declares more data than is allowed",
+                received=f"{size:,} bytes",
+                expected=f"at most {limit:,} bytes",
+                where=str(path),
+                remedy="if the file is to be trusted, pass a larger max_bytes",
+            )
+        )
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write a file that appears whole or not at all: a neighbour is written, flushed to disk and renamed."""
+    path = Path(path)
+    name = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        with open(name, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
