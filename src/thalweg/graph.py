@@ -134,7 +134,7 @@ class Node:
         self.dtype = dtype
         self.origin = scope.path
         self.serial = next(_serial)
-        self.value: np.ndarray | tuple[np.ndarray, ...] | None = None
+        self.value: Any = None
         self.holder: Any = None
         self.notes = 0
 

@@ -1,7 +1,8 @@
-"""The words in which kernels are written: typed scalar values, loops, loads and stores, as LLVM text.
+"""The words in which kernels are written: typed values of one or many lanes, loops, loads and stores, as LLVM text.
 
 In: calls such as `e.add(a, b)` from a record's emission, and loops from a kernel form. Out: the text of one LLVM
-function. Values know their dtype, so records need not say whether an addition is of integers or of floats.
+function. Values know their dtype and lanes, so a record says neither whether an addition is of integers or of floats
+nor how wide the vectors are; where operands differ in lanes, the single number is spread over the vector.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ class NotEmittable(ThalwegError, NotImplementedError):
 
 @dataclass(frozen=True)
 class Value:
-    """A register or literal of LLVM, with its dtype."""
+    """A register or literal of LLVM, with its dtype and its number of lanes."""
 
     name: str
     dtype: DType
+    lanes: int = 1
 
 
 _REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
@@ -39,6 +41,18 @@ _LIBRARY = {"tanh": "tanh", "erf": "erf", "expm1": "expm1", "log1p": "log1p", "a
 _FLOAT_COMPARISON = {"equal": "oeq", "not_equal": "une", "less": "olt", "less_equal": "ole"}
 _INTEGER_COMPARISON = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "below": "ult"}
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
+
+
+def register_type(dtype: DType, lanes: int = 1) -> str:
+    """How LLVM calls a value of this dtype in a register."""
+    kind = _REGISTER[dtype.name]
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
+
+
+def memory_type(dtype: DType, lanes: int = 1) -> str:
+    """How LLVM calls it in memory, where a bool is a byte."""
+    kind = _MEMORY[dtype.name]
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
 
 
 def literal(value: bool | int | float, dtype: DType) -> Value:
@@ -64,18 +78,74 @@ class Emitter:
         self._count += 1
         return f"%v{self._count}"
 
-    def emit(self, dtype: DType, text: str) -> Value:
+    def emit(self, dtype: DType, text: str, lanes: int = 1) -> Value:
         name = self.fresh()
         self.lines.append(f"  {name} = {text}")
-        return Value(name, dtype)
+        return Value(name, dtype, lanes)
 
     def _typed(self, x: Value) -> str:
-        return f"{_REGISTER[x.dtype.name]} {x.name}"
+        return f"{register_type(x.dtype, x.lanes)} {x.name}"
+
+    # --- lanes -------------------------------------------------------------------------------------------------------
+
+    def spread(self, x: Value, lanes: int) -> Value:
+        """The single number `x` in every lane."""
+        if x.lanes == lanes:
+            return x
+        if not x.name.startswith("%"):
+            return Value(f"splat ({self._typed(x)})", x.dtype, lanes)
+        kind = register_type(x.dtype, lanes)
+        first = self.emit(x.dtype, f"insertelement {kind} poison, {self._typed(x)}, i64 0", lanes)
+        return self.emit(
+            x.dtype, f"shufflevector {kind} {first.name}, {kind} poison, <{lanes} x i32> zeroinitializer", lanes
+        )
+
+    def _meet(self, *x: Value) -> list[Value]:
+        lanes = max(each.lanes for each in x)
+        return [self.spread(each, lanes) for each in x]
+
+    def lane(self, x: Value, index: int) -> Value:
+        """The number in one lane."""
+        return x if x.lanes == 1 else self.emit(x.dtype, f"extractelement {self._typed(x)}, i64 {index}")
+
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """A vector of single numbers."""
+        result = Value("poison", values[0].dtype, len(values))
+        for index, value in enumerate(values):
+            text = f"insertelement {self._typed(result)}, {self._typed(value)}, i64 {index}"
+            result = self.emit(value.dtype, text, len(values))
+        return result
+
+    def steps(self, start: Value, lanes: int) -> Value:
+        """start, start + 1, ... in the lanes."""
+        if lanes == 1:
+            return start
+        counts = ", ".join(f"i64 {index}" for index in range(lanes))
+        return self.add(start, Value(f"<{counts}>", int64, lanes))
+
+    def combine_lanes(self, x: Value, combine: Callable[[Value, Value], Value]) -> Value:
+        """All lanes combined into one number, in halves: a fixed order."""
+        kind = register_type(x.dtype, x.lanes)
+        while x.lanes > 2:
+            lanes = x.lanes // 2
+            low, high = (
+                self.emit(
+                    x.dtype,
+                    f"shufflevector {register_type(x.dtype, x.lanes)} {x.name}, {kind} poison, <{lanes} x i32> "
+                    f"<{', '.join(f'i32 {i + offset}' for i in range(lanes))}>",
+                    lanes,
+                )
+                for offset in (0, lanes)
+            )
+            x = combine(low, high)
+            kind = register_type(x.dtype, x.lanes)
+        return x if x.lanes == 1 else combine(self.lane(x, 0), self.lane(x, 1))
 
     # --- arithmetic --------------------------------------------------------------------------------------------------
 
     def _binary(self, instruction: str, a: Value, b: Value) -> Value:
-        return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}")
+        a, b = self._meet(a, b)
+        return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}", a.lanes)
 
     def add(self, a: Value, b: Value) -> Value:
         if a.dtype is bool_:
@@ -101,7 +171,7 @@ class Emitter:
 
     def negative(self, x: Value) -> Value:
         if x.dtype.is_floating_point:
-            return self.emit(x.dtype, f"fneg {self._typed(x)}")
+            return self.emit(x.dtype, f"fneg {self._typed(x)}", x.lanes)
         return self.subtract(literal(0, x.dtype), x)
 
     def maximum(self, a: Value, b: Value) -> Value:
@@ -174,17 +244,23 @@ class Emitter:
         raise NotEmittable(name)
 
     def _intrinsic(self, name: str, *x: Value) -> Value:
-        dtype = x[0].dtype
+        x = tuple(self._meet(*x))
+        dtype, lanes = x[0].dtype, x[0].lanes
         bits = f"f{dtype.itemsize * 8}" if dtype.is_floating_point else f"i{dtype.itemsize * 8}"
-        return self._function(f"llvm.{name}.{bits}", *x)
+        return self._function(f"llvm.{name}.{bits if lanes == 1 else f'v{lanes}{bits}'}", *x)
 
     def _library(self, name: str, *x: Value) -> Value:
-        return self._function(name + _SUFFIX[x[0].dtype.name], *x)
+        """A function of the C library, lane by lane."""
+        x = tuple(self._meet(*x))
+        name += _SUFFIX[x[0].dtype.name]
+        if x[0].lanes == 1:
+            return self._function(name, *x)
+        return self.from_lanes([self._function(name, *[self.lane(v, i) for v in x]) for i in range(x[0].lanes)])
 
     def _function(self, name: str, *x: Value) -> Value:
-        kind = _REGISTER[x[0].dtype.name]
+        kind = register_type(x[0].dtype, x[0].lanes)
         self.declarations.add(f"declare {kind} @{name}({', '.join([kind] * len(x))})")
-        return self.emit(x[0].dtype, f"call {kind} @{name}({', '.join(map(self._typed, x))})")
+        return self.emit(x[0].dtype, f"call {kind} @{name}({', '.join(map(self._typed, x))})", x[0].lanes)
 
     def _sigmoid(self, x: Value) -> Value:
         # 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows
@@ -199,24 +275,34 @@ class Emitter:
     # --- comparison, choice, conversion ------------------------------------------------------------------------------
 
     def compare(self, name: str, a: Value, b: Value) -> Value:
+        a, b = self._meet(a, b)
         if a.dtype.is_floating_point:
-            return self.emit(bool_, f"fcmp {_FLOAT_COMPARISON[name]} {self._typed(a)}, {b.name}")
+            return self.emit(bool_, f"fcmp {_FLOAT_COMPARISON[name]} {self._typed(a)}, {b.name}", a.lanes)
         predicate = _INTEGER_COMPARISON[name]
         if name.startswith("less"):
             predicate = ("u" if a.dtype in (bool_, uint8) else "s") + predicate
-        return self.emit(bool_, f"icmp {predicate} {self._typed(a)}, {b.name}")
+        return self.emit(bool_, f"icmp {predicate} {self._typed(a)}, {b.name}", a.lanes)
 
     def select(self, condition: Value, yes: Value, no: Value) -> Value:
-        return self.emit(yes.dtype, f"select {self._typed(condition)}, {self._typed(yes)}, {self._typed(no)}")
+        condition, yes, no = self._meet(condition, yes, no)
+        text = f"select {self._typed(condition)}, {self._typed(yes)}, {self._typed(no)}"
+        return self.emit(yes.dtype, text, yes.lanes)
 
     def bitwise(self, name: str, a: Value, b: Value) -> Value:
         return self._binary(_BITWISE[name], a, b)
 
     def invert(self, x: Value) -> Value:
-        return self.emit(x.dtype, f"xor {self._typed(x)}, {'true' if x.dtype is bool_ else -1}")
+        return self._binary("xor", x, Value("true" if x.dtype is bool_ else "-1", x.dtype))
 
     def shift_right(self, x: Value, by: int) -> Value:
-        return self.emit(x.dtype, f"lshr {self._typed(x)}, {by}")
+        return self._binary("lshr", x, literal(by, x.dtype))
+
+    def shift_left(self, x: Value, by: int) -> Value:
+        return self._binary("shl", x, literal(by, x.dtype))
+
+    def bits(self, x: Value, dtype: DType) -> Value:
+        """The same bits read as another dtype of the same size."""
+        return self.emit(dtype, f"bitcast {self._typed(x)} to {register_type(dtype, x.lanes)}", x.lanes)
 
     def cast(self, x: Value, dtype: DType | str) -> Value:
         to = as_dtype(dtype)
@@ -224,7 +310,8 @@ class Emitter:
             return x
         if to is bool_:
             return self.compare("not_equal", x, literal(0, x.dtype))
-        return self.emit(to, f"{_conversion(x.dtype, to)} {self._typed(x)} to {_REGISTER[to.name]}")
+        text = f"{_conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
+        return self.emit(to, text, x.lanes)
 
     # --- integer help for index maps ---------------------------------------------------------------------------------
 
@@ -246,10 +333,10 @@ class Emitter:
 
     def quotient(self, x: Value, by: int) -> Value:
         """x div by, for a non-negative x."""
-        return self.emit(int64, f"udiv i64 {x.name}, {by}")
+        return self._binary("udiv", x, self.integer(by))
 
     def modulo(self, x: Value, by: int) -> Value:
-        return self.emit(int64, f"urem i64 {x.name}, {by}")
+        return self._binary("urem", x, self.integer(by))
 
     def linear(self, index: Sequence[Value], shape: Shape) -> Value:
         """The row-major place of an index."""
@@ -273,20 +360,35 @@ class Emitter:
 
     # --- memory and control ------------------------------------------------------------------------------------------
 
-    def load(self, pointer: str, place: Value, dtype: DType) -> Value:
-        address = self._address(pointer, place, dtype)
-        value = self.fresh()
-        self.lines.append(f"  {value} = load {_MEMORY[dtype.name]}, ptr {address}, align {dtype.itemsize}")
+    def load(self, pointer: str, place: Value, dtype: DType, lanes: int = 1, mask: Value | None = None) -> Value:
+        """`lanes` neighbouring entries from `place` on; where the mask is off nothing is read and the lane is 0."""
+        address, kind = self._address(pointer, place, dtype), memory_type(dtype, lanes)
+        if mask is None:
+            text = f"load {kind}, ptr {address}, align {dtype.itemsize}"
+        else:
+            name = f"llvm.masked.load.v{lanes}{_mangled(dtype)}.p0"
+            self.declarations.add(f"declare {kind} @{name}(ptr, i32, <{lanes} x i1>, {kind})")
+            text = (
+                f"call {kind} @{name}(ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)}, {kind} zeroinitializer)"
+            )
         if dtype is bool_:
-            return self.emit(bool_, f"icmp ne i8 {value}, 0")
-        return Value(value, dtype)
+            return self.compare("not_equal", self.emit(uint8, text, lanes), literal(0, uint8))
+        return self.emit(dtype, text, lanes)
 
-    def store(self, pointer: str, place: Value, value: Value) -> None:
-        if value.dtype is bool_:
-            value = Value(self.emit(uint8, f"zext i1 {value.name} to i8").name, uint8)
-        address = self._address(pointer, place, value.dtype)
-        kind = _MEMORY[value.dtype.name]
-        self.lines.append(f"  store {kind} {value.name}, ptr {address}, align {value.dtype.itemsize}")
+    def store(self, pointer: str, place: Value, value: Value, mask: Value | None = None) -> None:
+        dtype, lanes = value.dtype, value.lanes
+        if dtype is bool_:
+            text = f"zext {self._typed(value)} to {register_type(uint8, lanes)}"
+            value = self.emit(uint8, text, lanes)
+        address, kind = self._address(pointer, place, dtype), memory_type(dtype, lanes)
+        if mask is None:
+            self.lines.append(f"  store {kind} {value.name}, ptr {address}, align {dtype.itemsize}")
+            return
+        name = f"llvm.masked.store.v{lanes}{_mangled(dtype)}.p0"
+        self.declarations.add(f"declare void @{name}({kind}, ptr, i32, <{lanes} x i1>)")
+        self.lines.append(
+            f"  call void @{name}({kind} {value.name}, ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)})"
+        )
 
     def _address(self, pointer: str, place: Value, dtype: DType) -> str:
         address = self.fresh()
@@ -349,6 +451,11 @@ class Emitter:
         self.lines.insert(0, f"  {name} = alloca {_MEMORY[dtype.name]}")
         self.store(name, self.integer(0), value)
         return name
+
+
+def _mangled(dtype: DType) -> str:
+    """The name of a memory format in the name of an intrinsic."""
+    return f"{'f' if dtype.is_floating_point else 'i'}{dtype.itemsize * 8}"
 
 
 def _conversion(source: DType, to: DType) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from thalweg.compile.emitter import NotEmittable, Value, literal
@@ -218,6 +217,8 @@ class NativeProgram:
 
 def _load(text: str) -> tuple[object, int]:
     """Optimise and link one module. LLVM is not re-entrant, so one at a time."""
+    import llvmlite.binding as llvm
+
     with _lock:
         machine = host().machine()
         module = llvm.parse_assembly(text)

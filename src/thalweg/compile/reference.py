@@ -62,7 +62,7 @@ def _refuse_non_finite(node: Node, arrays: Sequence[Any], result: Any) -> None:
             received=f"{result[bad]} at position {bad} of {describe(node.shape, node.dtype)}; inputs: {inputs}",
             expected="finite numbers",
             where=node.origin or "outside any module",
-            remedy="look at the inputs of this operation; lower the learning rate, scale the data or clip the gradients",
+            remedy="look at the inputs of this operation; lower the learning rate, scale the data or clip gradients",
         )
     )
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-
-import llvmlite.binding as llvm
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,10 @@ class Target:
     cpu: str
     features: str
 
-    def machine(self) -> llvm.TargetMachine:
+    def machine(self) -> Any:
         """LLVM's code generator for this target."""
+        import llvmlite.binding as llvm
+
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
         )
@@ -29,6 +30,8 @@ class Target:
 @functools.cache
 def host() -> Target:
     """This machine. LLVM's default would be 128-bit code for any x86-64, so cpu and features are named."""
+    import llvmlite.binding as llvm
+
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     # Full-width vectors: without this flag AVX-512 machines get 256-bit code.

@@ -249,7 +249,7 @@ def _finish(trace: Trace, arguments: list[Node | None], result: Any, keep_gradie
     returned = [place(leaf.node) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     requires_grad = [isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves]
     written = [(tensor, place(node).index) for tensor, node in trace.values.values()]
-    gradients = []
+    gradients: list[tuple[Tensor, Any]] = []
     for tensor, value in trace.gradients.values():
         is_used_up = id(tensor) in trace.consumed and not keep_gradients
         if isinstance(value, Tensor) and tensor._trace is not trace:
@@ -293,7 +293,7 @@ _OWN_NODE, _OWN_ARRAY = 3, 4
 def _own_array(tensor: Tensor) -> np.ndarray | None:
     """The cell's array if it may be written in place: nothing pending reads it and no one else shows it."""
     node = tensor._node
-    array = node.value
+    array: np.ndarray = node.value
     if node.inputs or sys.getrefcount(node) > _OWN_NODE or sys.getrefcount(array) > _OWN_ARRAY:
         return None
     return array if array.base is None and array.flags.c_contiguous and array.flags.writeable else None
