@@ -123,22 +123,36 @@ class Emitter:
         counts = ", ".join(f"i64 {index}" for index in range(lanes))
         return self.add(start, Value(f"<{counts}>", int64, lanes))
 
+    def transpose(self, rows: Sequence[Value]) -> list[Value]:
+        """The columns of a square block held as one vector a row: log2(lanes) rounds that swap ever larger blocks."""
+        vectors, lanes, distance = list(rows), len(rows), 1
+        while distance < lanes:
+            low = [i if not i & distance else lanes + i - distance for i in range(lanes)]
+            high = [i + distance if not i & distance else lanes + i for i in range(lanes)]
+            for i in range(lanes):
+                if not i & distance:
+                    a, b = vectors[i], vectors[i + distance]
+                    vectors[i], vectors[i + distance] = self._shuffle(a, b, low), self._shuffle(a, b, high)
+            distance *= 2
+        return vectors
+
+    def _shuffle(self, a: Value, b: Value, picks: Sequence[int]) -> Value:
+        mask = ", ".join(f"i32 {pick}" for pick in picks)
+        text = f"shufflevector {self._typed(a)}, {self._typed(b)}, <{len(picks)} x i32> <{mask}>"
+        return self.emit(a.dtype, text, len(picks))
+
+    def first_lanes(self, count: int, lanes: int) -> Value | None:
+        """The mask of the first `count` lanes; None where that is all of them."""
+        if count >= lanes:
+            return None
+        bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(lanes))
+        return Value(f"<{bits}>", bool_, lanes)
+
     def combine_lanes(self, x: Value, combine: Callable[[Value, Value], Value]) -> Value:
         """All lanes combined into one number, in halves: a fixed order."""
-        kind = register_type(x.dtype, x.lanes)
         while x.lanes > 2:
-            lanes = x.lanes // 2
-            low, high = (
-                self.emit(
-                    x.dtype,
-                    f"shufflevector {register_type(x.dtype, x.lanes)} {x.name}, {kind} poison, <{lanes} x i32> "
-                    f"<{', '.join(f'i32 {i + offset}' for i in range(lanes))}>",
-                    lanes,
-                )
-                for offset in (0, lanes)
-            )
-            x = combine(low, high)
-            kind = register_type(x.dtype, x.lanes)
+            half = x.lanes // 2
+            x = combine(self._shuffle(x, x, range(half)), self._shuffle(x, x, range(half, 2 * half)))
         return x if x.lanes == 1 else combine(self.lane(x, 0), self.lane(x, 1))
 
     # --- arithmetic --------------------------------------------------------------------------------------------------
@@ -156,6 +170,8 @@ class Emitter:
         return self._binary("fsub" if a.dtype.is_floating_point else "sub", a, b)
 
     def multiply(self, a: Value, b: Value) -> Value:
+        if a.dtype is int64 and "0" in (a.name, b.name):
+            return literal(0, int64)
         if a.dtype is bool_:
             return self._binary("and", a, b)
         return self._binary("fmul" if a.dtype.is_floating_point else "mul", a, b)
@@ -390,6 +406,10 @@ class Emitter:
             f"  call void @{name}({kind} {value.name}, ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)})"
         )
 
+    def advance(self, pointer: str, entries: Value, dtype: DType) -> str:
+        """The pointer moved on by a number of entries."""
+        return pointer if entries.name == "0" else self._address(pointer, entries, dtype)
+
     def _address(self, pointer: str, place: Value, dtype: DType) -> str:
         address = self.fresh()
         self.lines.append(f"  {address} = getelementptr {_MEMORY[dtype.name]}, ptr {pointer}, i64 {place.name}")
@@ -420,6 +440,30 @@ class Emitter:
         self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
         self.jump(f"head{tag}")
         self.label(f"exit{tag}")
+
+    def repeat(
+        self, extent: int, carried: Sequence[Value], body: Callable[[Value, list[Value]], Sequence[Value]]
+    ) -> list[Value]:
+        """Run `body(i, values) -> values` for i = 0 .. extent - 1, values in registers; `extent` is at least 1."""
+        if extent == 1:
+            return list(body(self.integer(0), list(carried)))
+        self._count += 1
+        tag, before = self._count, self._block
+        i, following, state = f"%i{tag}", f"%n{tag}", [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
+        self.jump(f"loop{tag}")
+        self.label(f"loop{tag}")
+        heads = len(self.lines)
+        results = list(body(Value(i, int64), state))
+        phis = [f"  {i} = phi i64 [0, %{before}], [{following}, %{self._block}]"]
+        for x, start, result in zip(state, carried, results, strict=True):
+            kind = register_type(x.dtype, x.lanes)
+            phis.append(f"  {x.name} = phi {kind} [{start.name}, %{before}], [{result.name}, %{self._block}]")
+        self.lines[heads:heads] = phis
+        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {extent}")
+        self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
+        self.label(f"exit{tag}")
+        return results
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from thalweg.compile.contraction import Product, Tiling, Vectors, choose_tiling, emit_product, packed_size
 from thalweg.compile.emitter import Emitter, NotEmittable, Value, literal
+from thalweg.compile.target import host
 from thalweg.dtype import DType, bool_, float32, float64, int64
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
@@ -57,8 +59,13 @@ def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple
         for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
     ]
     form(e, node, operands)
-    parameters = ["ptr noalias %out", *[f"ptr noalias %in{i}" for i in range(len(operands))]]
-    head = f"define internal void @{name}({', '.join(parameters)}, ptr noalias %status, i64 %kernel) {{\nentry:"
+    pointers = ["%out", *[f"%in{i}" for i in range(len(operands))]]
+    parameters = [
+        *[f"ptr noalias {each}" for each in pointers],
+        "ptr noalias %status, i64 %kernel",
+        "ptr noalias %scratch",
+    ]
+    head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nentry:"
     return "\n".join([head, *e.lines, "  ret void", "}"]), e.declarations
 
 
@@ -135,45 +142,64 @@ def form_reduce(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
         e.loops(node.shape, body)
 
 
-_ROWS_AT_ONCE = 4
-
-
-def form_matmul(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
-    """Row by row: C[m, :] += A[m, k] B[k, :], four k at a time so that C is loaded and stored less often."""
-    if node.op.name != "matmul" or node.attributes["transpose_b"]:
+def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """A batch of products, each in register tiles; integers by plain loops."""
+    if "transpose_a" not in node.attributes:
         raise NotEmittable(node.op.name)
+    if not node.dtype.is_floating_point:
+        form_product_of_integers(e, node, operands)
+        return
+    tiling = tiling_of(node)
     a, b = operands
-    *batch, rows, columns = node.shape
-    inner = a.shape[-2] if node.attributes["transpose_a"] else a.shape[-1]
-
-    def load_a(outer: list[Value], m: Value, k: Value) -> Value:
-        return a.load([*outer, k, m] if node.attributes["transpose_a"] else [*outer, m, k])
+    if not (node.size and tiling):
+        return
 
     def body(index: list[Value]) -> None:
-        outer, m = index[:-1], index[-1]
+        pointers = [
+            e.advance(pointer, e.multiply(e.linear(index, shape[:-2]), e.integer(size_of(shape[-2:]))), node.dtype)
+            for pointer, shape in (("%in0", a.shape), ("%in1", b.shape), ("%out", node.shape))
+        ]
+        emit_product(e, *pointers, "%scratch", tiling)
 
-        def place(n: Value) -> Value:
-            return e.linear([*outer, m, n], node.shape)
+    if any(each.number is not None for each in operands):
+        raise NotEmittable("a product with one number everywhere")
+    e.loops(node.shape[:-2], body)
 
-        with e.loop(columns) as n:
-            e.store("%out", place(n), literal(0, node.dtype))
 
-        def accumulate(ks: list[Value]) -> None:
-            factors = [load_a(outer, m, k) for k in ks]
-            with e.loop(columns) as n:
-                total = e.load("%out", place(n), node.dtype)
-                for factor, k in zip(factors, ks, strict=True):
-                    total = e.multiply_add(factor, b.load([*outer, k, n]), total)
-                e.store("%out", place(n), total)
+def tiling_of(node: Node) -> Tiling | None:
+    """How the product is cut for this machine; None where there is nothing to compute."""
+    if node.op.kind != "contract" or "transpose_a" not in node.attributes or not node.size:
+        return None
+    rows, columns = node.shape[-2:]
+    inner = node.inputs[0].shape[-2 if node.attributes["transpose_a"] else -1]
+    flags = node.attributes["transpose_a"], node.attributes["transpose_b"]
+    target = host()
+    vectors = Vectors(target.vector_bytes // node.dtype.itemsize, target.registers)
+    return choose_tiling(Product(rows, columns, inner, *flags, node.dtype), vectors)
 
-        whole = inner // _ROWS_AT_ONCE
-        with e.loop(whole) as block:
-            start = e.multiply(block, e.integer(_ROWS_AT_ONCE))
-            accumulate([e.add(start, e.integer(i)) for i in range(_ROWS_AT_ONCE)])
-        for k in range(whole * _ROWS_AT_ONCE, inner):
-            accumulate([e.integer(k)])
 
-    e.loops((*batch, rows), body)
+def scratch_bytes(node: Node) -> int:
+    """Room that the node's kernel needs while it runs."""
+    tiling = tiling_of(node) if node.dtype.is_floating_point else None
+    return packed_size(tiling) * node.dtype.itemsize if tiling and node.attributes["transpose_b"] else 0
+
+
+def form_product_of_integers(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """C[m, n] = sum over k of A[m, k] B[k, n], in order."""
+    a, b = operands
+    transpose_a, transpose_b = node.attributes["transpose_a"], node.attributes["transpose_b"]
+    inner = a.shape[-2 if transpose_a else -1]
+
+    def body(index: list[Value]) -> None:
+        *outer, m, n = index
+        total = e.variable(node.dtype, literal(0, node.dtype))
+        with e.loop(inner) as k:
+            left = a.load([*outer, k, m] if transpose_a else [*outer, m, k])
+            right = b.load([*outer, n, k] if transpose_b else [*outer, k, n])
+            e.write(total, e.multiply_add(left, right, e.read(total, node.dtype)))
+        e.store("%out", e.linear(index, node.shape), e.read(total, node.dtype))
+
+    e.loops(node.shape, body)
 
 
 FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
@@ -182,5 +208,5 @@ FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
     "index": form_pull,
     "random": form_pull,
     "reduce": form_reduce,
-    "contract": form_matmul,
+    "contract": form_contract,
 }

@@ -15,11 +15,10 @@ from types import MappingProxyType
 import numpy as np
 
 from thalweg.compile.emitter import NotEmittable, Value, literal
-from thalweg.compile.kernels import emit_kernel, kernel_key
+from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
 from thalweg.compile.memory import plan_arena
 from thalweg.compile.target import host
 from thalweg.graph import Node, constant_leaf, input_leaf, toposort
-from thalweg.ops import permute
 
 _lock = threading.Lock()
 _RECORD = """
@@ -55,6 +54,7 @@ class Layout:
     slots: dict[Node, int] = field(default_factory=dict)
     offsets: dict[Node, int] = field(default_factory=dict)
     arena: int = 0
+    scratch: int = 0
 
     def __post_init__(self) -> None:
         self.order = toposort(self.outputs)
@@ -90,6 +90,7 @@ class Layout:
             deaths[self.source(node)] = len(kernels)
         sizes = {node: node.size * node.dtype.itemsize for node in kernels if node not in self.slots}
         self.offsets, self.arena = plan_arena(kernels, sizes, deaths)
+        self.scratch = max(map(scratch_bytes, kernels), default=0)
 
     def kernels(self) -> list[Node]:
         """The nodes that need code of their own, in order."""
@@ -98,24 +99,6 @@ class Layout:
             for node in self.order
             if node.op.kind != "leaf" and node not in self.numbers and node not in self.same_as
         ]
-
-
-def lower(outputs: Sequence[Node]) -> list[Node]:
-    """What the plain kernel forms ask for: a transposed right operand is moved before its product."""
-    new: dict[Node, Node] = {}
-    for node in toposort(outputs):
-        inputs = tuple(new[each] for each in node.inputs)
-        attributes = node.attributes
-        if attributes.get("transpose_b"):
-            axes = range(inputs[1].ndim)
-            moved = permute(inputs[1], order=(*axes[:-2], axes[-1], axes[-2]))
-            inputs, attributes = (inputs[0], moved), {**attributes, "transpose_b": False}
-        if inputs == node.inputs:
-            new[node] = node
-        else:
-            new[node] = Node(node.op, inputs, attributes, node.shape, node.dtype)
-            new[node].origin = node.origin
-    return [new[node] for node in outputs]
 
 
 def emit_program(layout: Layout) -> str:
@@ -132,7 +115,9 @@ def emit_program(layout: Layout) -> str:
             functions[key] = (name, text)
             declarations |= needed
         pointers = [_pointer(layout, each) for each in (node, *node.inputs)]
-        calls.append(f"  call void @{functions[key][0]}({', '.join(pointers)}, ptr %status, i64 {index + 1})")
+        calls.append(
+            f"  call void @{functions[key][0]}({', '.join(pointers)}, ptr %status, i64 {index + 1}, ptr %scratch)"
+        )
     body = "\n".join([*_table_loads(layout), *calls, *_copies(layout)])
     step = f"define void @step(ptr %table) {{\nentry:\n{body}\n  ret void\n}}"
     return "\n".join([*sorted(declarations), _RECORD, *[text for _, text in functions.values()], step])
@@ -145,6 +130,8 @@ def _slot_count(layout: Layout) -> int:
 def _table_loads(layout: Layout) -> list[str]:
     lines = []
     names = [f"%p{i}" for i in range(_slot_count(layout))] + ["%arena", "%status"]
+    lines.append(f"  %scratch_table = getelementptr ptr, ptr %table, i64 {len(names)}")
+    lines.append("  %scratch = load ptr, ptr %scratch_table")
     for index, name in enumerate(names):
         lines.append(f"  %t{index} = getelementptr ptr, ptr %table, i64 {index}")
         lines.append(f"  {name} = load ptr, ptr %t{index}")
@@ -183,11 +170,11 @@ class NativeProgram:
         self.text = text
         self._library, address = _load(text)
         self._step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
-        self._arena = np.empty(layout.arena + 64, np.uint8)
+        self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
         self._status = np.zeros(3, np.int64)
-        self._table = (ctypes.c_void_p * (_slot_count(layout) + 2))()
-        self._table[-2] = -(-self._arena.ctypes.data // 64) * 64
-        self._table[-1] = self._status.ctypes.data
+        start = -(-self._arena.ctypes.data // 64) * 64
+        self._table = (ctypes.c_void_p * (_slot_count(layout) + 3))()
+        self._table[-3], self._table[-2], self._table[-1] = start, self._status.ctypes.data, start + layout.arena
         self._lock = threading.Lock()
 
     def __call__(
@@ -245,7 +232,7 @@ def build(
     """The program as machine code, or None where something in it has no emission."""
     if any(node.op is input_leaf and node not in set(inputs) for node in toposort(outputs)):
         return None  # a value known before the trace: only the interpreter holds it
-    layout = Layout(inputs, lower(outputs), written)
+    layout = Layout(inputs, outputs, written)
     try:
         text = emit_program(layout)
     except NotEmittable:

@@ -18,6 +18,19 @@ class Target:
     cpu: str
     features: str
 
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the widest vector register."""
+        return 64 if self._has("avx512f") else 32 if self._has("avx2") else 16
+
+    @property
+    def registers(self) -> int:
+        """How many vector registers there are."""
+        return 32 if self._has("avx512f") or self.triple.startswith("aarch64") else 16
+
+    def _has(self, feature: str) -> bool:
+        return f"+{feature}" in self.features.split(",")
+
     def machine(self) -> Any:
         """LLVM's code generator for this target."""
         import llvmlite.binding as llvm
