@@ -7,9 +7,10 @@ Because the result is a graph, eager, compiled and second derivatives are this s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from thalweg.errors import StructureError
-from thalweg.graph import Node, describe, toposort
+from thalweg.graph import Node, describe, scope, toposort
 from thalweg.ops import add
 
 
@@ -65,11 +66,14 @@ def local_cotangents(
         return ((node.attributes["index"], cotangent),)  # type: ignore[return-value]
     if record.chain_rule is None:
         return (None,) * len(node.inputs)
+    attributes: dict[str, Any] = dict(node.attributes)
     if record.identities.get("takes_gradients"):
-        return record.chain_rule(
-            cotangent, node, *node.inputs, **node.attributes, gradients=gradients, wanted=tuple(wanted)
-        )
-    return record.chain_rule(cotangent, node, *node.inputs, **node.attributes)
+        attributes |= {"gradients": gradients, "wanted": tuple(wanted)}
+    path, scope.path = scope.path, node.origin  # what the rule makes belongs to the same layer
+    try:
+        return record.chain_rule(cotangent, node, *node.inputs, **attributes)
+    finally:
+        scope.path = path
 
 
 def _accumulate(

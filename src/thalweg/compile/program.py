@@ -16,7 +16,7 @@ import numpy as np
 from thalweg.compile import native
 from thalweg.compile.passes import run_passes
 from thalweg.compile.reference import evaluate
-from thalweg.graph import Node, structure_key
+from thalweg.graph import Node, make_input, structure_key, substitute
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,7 @@ class Executable:
     """A program that can be called with arrays."""
 
     def __init__(self, program: Program) -> None:
+        program = _with_own_inputs(program)
         self.program = program
         self.outputs = run_passes(program.outputs)
         self.native = native.build(program.inputs, self.outputs, frozenset(index for index, _ in program.writes))
@@ -64,6 +65,16 @@ class Executable:
         """The same by the NumPy meaning of each primitive."""
         known = dict(zip(self.program.inputs, arrays, strict=True))
         return evaluate(self.program.outputs, known)
+
+
+def _with_own_inputs(program: Program) -> Program:
+    """Inputs that are leaves: a pending value's graph goes on behind a known node, where no pass may look.
+
+    It also keeps the cache from holding on to the values of whoever came first.
+    """
+    inputs = tuple(make_input(node.shape, node.dtype) for node in program.inputs)
+    outputs = substitute(program.outputs, dict(zip(program.inputs, inputs, strict=True)))
+    return Program(inputs, tuple(outputs), program.writes)
 
 
 _cache: dict[Hashable, Executable] = {}

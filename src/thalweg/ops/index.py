@@ -28,6 +28,12 @@ def _check_indices(name: str, source: Shape, indices: tuple[Shape, ...]) -> None
         )
 
 
+_REMEDIES = {
+    "class label": "labels count from 0: number the classes 0, 1, ..., or widen the last layer to the number of classes",
+    "embedding row": "set num_embeddings to the largest index plus 1, or map unknown entries to a row of their own",
+}
+
+
 def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> None:
     for axis, (index, extent) in enumerate(zip(indices, extents, strict=False)):
         if index.size and (index.min() < 0 or index.max() >= extent):
@@ -37,6 +43,7 @@ def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> 
                     f"{role} out of range",
                     received=f"{int(index[position])} at position {position}",
                     expected=f"0 <= {role} < {extent}" + (f" (axis {axis})" if len(indices) > 1 else ""),
+                    remedy=_REMEDIES.get(role),
                 )
             )
 

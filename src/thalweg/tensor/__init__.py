@@ -7,6 +7,7 @@ computed when someone needs them. Operators are sugar over `thalweg.ops`; this r
 from thalweg.tensor.creation import (
     arange, empty, eye, from_numpy, full, full_like, is_tensor, linspace, ones, ones_like, tensor, zeros, zeros_like,
 )  # fmt: skip
+from thalweg.tensor.check import gradcheck
 from thalweg.tensor.core import Tensor, as_tensor
 from thalweg.tensor.methods import functions
 from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -19,7 +20,7 @@ globals().update(functions)
 
 __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad", "eye",
-    "from_numpy", "full", "full_like", "is_grad_enabled", "is_tensor", "linspace", "manual_seed", "multinomial",
+    "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed", "multinomial",
     "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
     "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,
 ]  # fmt: skip

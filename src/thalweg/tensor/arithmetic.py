@@ -219,7 +219,7 @@ def power(a: Operand, b: Operand) -> Node:
                 explain("an integer to a negative power is not an integer", received=f"{a.dtype.name} ** {b}",
                         expected="a floating-point base", remedy="convert it first with .float()")
             )  # fmt: skip
-        base = a if isinstance(b, int) or a.dtype.is_floating_point else convert(a, float32)
+        base = convert(a, common_dtype((a, b)))
         short = _short_power(base, b)
         if short is not None:
             return short
@@ -425,7 +425,8 @@ def leaky_relu(x: Node, negative_slope: float = 0.01) -> Node:
 
 def elu(x: Node, alpha: float = 1.0) -> Node:
     """x for x > 0, else alpha (e^x - 1)."""
-    return where(less(0, x), x, multiply(expm1(minimum(x, 0)), alpha))
+    is_positive = less(0, x)  # where, not minimum: at 0 the derivative is alpha, not half of it
+    return where(is_positive, x, multiply(expm1(where(is_positive, 0, x)), alpha))
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -450,8 +451,9 @@ def silu(x: Node) -> Node:
 def softplus(x: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     """log(1 + e^(beta x)) / beta, and x itself beyond the threshold, as in PyTorch."""
     scaled = multiply(x, beta)
-    smooth = divide(ops.softplus(minimum(scaled, threshold)), beta)
-    return where(less(threshold, scaled), x, smooth)
+    is_beyond = less(threshold, scaled)
+    smooth = divide(ops.softplus(where(is_beyond, threshold, scaled)), beta)
+    return where(is_beyond, x, smooth)
 
 
 def logsigmoid(x: Node) -> Node:

@@ -105,9 +105,9 @@ def _normalise(x: Node, index: Any) -> list[Any]:
     parts = [_as_part(part) for part in (index if isinstance(index, tuple) else (index,))]
     used = sum(part.ndim if _is_mask(part) else 1 for part in parts if part is not None and part is not Ellipsis)
     if sum(part is Ellipsis for part in parts) > 1:
-        raise ShapeError(explain("an index may hold one Ellipsis", received="two or more"))
+        raise IndexRangeError(explain("an index may hold one Ellipsis", received="two or more"))
     if used > x.ndim:
-        raise ShapeError(
+        raise IndexRangeError(
             explain("too many indices", received=f"{used} for shape {x.shape}", expected=f"at most {x.ndim}")
         )
     fill = [slice(None)] * (x.ndim - used)
@@ -171,8 +171,8 @@ def _mask_shape(x: Node, mask: Node) -> Node:
     return expand_to(reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape)
 
 
-def _mask_mismatch(shape: tuple[int, ...], mask: tuple[int, ...]) -> ShapeError:
-    return ShapeError(
+def _mask_mismatch(shape: tuple[int, ...], mask: tuple[int, ...]) -> IndexRangeError:
+    return IndexRangeError(
         explain("a mask must have the shape of what it masks", received=f"mask {mask} for {shape}", expected=str(shape))
     )
 

@@ -7,6 +7,7 @@ of this room read.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -43,12 +44,29 @@ class _Mode:
         setattr(modes, self.name, self._before.pop())
 
     def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)(self.value):
-                return function(*args, **kwargs)
+        return _within(lambda: type(self)(self.value), function)
 
-        return wrapped  # type: ignore[return-value]
+
+def _within(mode: Callable[[], _Mode], function: F) -> F:
+    """The function with the mode set while its body runs: for a generator, while each of its steps runs."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with mode():
+            return function(*args, **kwargs)
+
+    @functools.wraps(function)
+    def stepped(*args: Any, **kwargs: Any) -> Any:
+        steps, sent = function(*args, **kwargs), None
+        while True:
+            try:
+                with mode():
+                    step = steps.send(sent)
+            except StopIteration as end:
+                return end.value
+            sent = yield step
+
+    return stepped if inspect.isgeneratorfunction(function) else wrapped  # type: ignore[return-value]
 
 
 class set_recording(_Mode):
@@ -87,33 +105,27 @@ class no_grad(_Mode):
     """
 
     name = "grad_enabled"
+    value = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        """Also `@no_grad` without parentheses decorates."""
+        mode = super().__new__(cls)
+        if function is None:
+            return mode
+        mode.__init__()  # type: ignore[misc]
+        return mode(function)
 
     def __init__(self) -> None:
-        super().__init__(False)
+        super().__init__(type(self).value)
 
     def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with no_grad():
-                return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]
+        return _within(type(self), function)
 
 
 class enable_grad(no_grad):
     """Results made inside are recorded again, within a `no_grad` block."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.value = True
-
-    def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with enable_grad():
-                return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]
+    value = True
 
 
 class detect_anomaly(_Mode):

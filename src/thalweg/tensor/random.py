@@ -200,7 +200,7 @@ def multinomial(
         raise ArgumentError(
             explain("multinomial takes floating-point weights of one or two axes", received=weights._summary())
         )
-    if not 0 < num_samples or (not replacement and num_samples > weights.shape[-1]):
+    if num_samples < 1 or (not replacement and num_samples > weights.shape[-1]):
         raise ArgumentError(
             explain("multinomial cannot draw that many", received=f"num_samples={num_samples}",
                     expected=f"1 to {weights.shape[-1]} without replacement", remedy="pass replacement=True")
@@ -208,7 +208,8 @@ def multinomial(
     if replacement:
         return _with_replacement(weights, num_samples, generator)
     uniform = rand(*weights.shape, generator=generator, dtype=weights.dtype)
-    return _random(topk(divide(weights.node, ops.negative(log1p(ops.negative(uniform.node)))), num_samples).indices)
+    exponential = add(ops.negative(log1p(ops.negative(uniform.node))), 1e-30)  # never 0, so that 0 / e is 0
+    return _random(topk(divide(weights.node, exponential), num_samples).indices)
 
 
 def _with_replacement(weights: Tensor, num_samples: int, generator: Generator | None) -> Tensor:

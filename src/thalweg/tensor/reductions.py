@@ -189,8 +189,7 @@ def prod(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     if not x.ndim:
         return x
     if x.shape[axis] == 0:
-        shape = tuple(1 if i == axis else extent for i, extent in enumerate(x.shape))
-        return _drop(full(shape, 1, x.dtype), (axis,), keepdim)
+        return _drop(add(ops.sum_(x, axes=(axis,)), 1), (axis,), keepdim)
     while x.shape[axis] > 1:
         half, rest = divmod(x.shape[axis], 2)
         pairs = multiply(take_range(x, axis, 0, half), take_range(x, axis, half, 2 * half))
@@ -222,7 +221,7 @@ def softmax(x: Node, dim: int) -> Node:
     """e^x_i / sum_j e^x_j along `dim`."""
     x = floating(x)
     if not x.ndim:
-        return multiply(exp(subtract(x, ops.detach(x))), 1)
+        return reshape(softmax(reshape(x, 1), dim), ())
     axis = axis_of(dim, x.ndim)
     if x.size == 0:
         return x
@@ -234,7 +233,7 @@ def log_softmax(x: Node, dim: int) -> Node:
     """x_i - log sum_j e^x_j along `dim`."""
     x = floating(x)
     if not x.ndim:
-        return subtract(x, x)
+        return reshape(log_softmax(reshape(x, 1), dim), ())
     axis = axis_of(dim, x.ndim)
     if x.size == 0:
         return x

@@ -36,6 +36,8 @@ def axes_of(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     if isinstance(dims, int):
         dims = (dims,)
     axes = tuple(axis_of(dim, ndim) for dim in dims)
+    if not ndim:  # a number has one entry and no axis; dim 0 and -1 are allowed, as in PyTorch
+        return ()
     if len(set(axes)) != len(axes):
         raise ShapeError(explain("an axis is named twice", received=tuple(dims), expected="each axis once"))
     return tuple(sorted(axes)) if axes else tuple(range(ndim))
@@ -96,12 +98,13 @@ def unflatten(x: Node, dim: int, sizes: Sequence[int]) -> Node:
     return reshape(x, (*x.shape[:axis], *inner, *x.shape[axis + 1 :]))
 
 
-def permute(x: Node, *dims: int | Sequence[int]) -> Node:
-    order = tuple(axis_of(dim, x.ndim) for dim in flat_ints(dims))
+def permute(x: Node, *order_: int | Sequence[int], dims: Sequence[int] | None = None) -> Node:
+    dims = flat_ints(order_ if dims is None else (dims,))
+    order = tuple(axis_of(dim, x.ndim) for dim in dims)
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(
             explain(
-                "permute needs every axis exactly once", received=flat_ints(dims), expected=f"{x.ndim} different axes"
+                "permute needs every axis exactly once", received=dims, expected=f"{x.ndim} different axes"
             )
         )
     return x if order == tuple(range(x.ndim)) else ops.permute(x, order=order)
@@ -129,10 +132,18 @@ def matrix_transpose(x: Node) -> Node:
     return reverse_axes(x)
 
 
-def movedim(x: Node, source: int, destination: int) -> Node:
-    a, b = axis_of(source, x.ndim, "source"), axis_of(destination, x.ndim, "destination")
-    order = [axis for axis in range(x.ndim) if axis != a]
-    order.insert(b, a)
+def movedim(x: Node, source: int | Sequence[int], destination: int | Sequence[int]) -> Node:
+    """The axes `source` moved to the places `destination`; the others keep their order."""
+    taken = [axis_of(dim, x.ndim, "source") for dim in ([source] if isinstance(source, int) else source)]
+    places = [axis_of(dim, x.ndim, "destination") for dim in ([destination] if isinstance(destination, int) else destination)]
+    if len(set(taken)) != len(taken) or len(set(places)) != len(places) or len(taken) != len(places):
+        raise ShapeError(
+            explain("movedim needs as many different places as axes", received=f"{source} to {destination}",
+                    expected="each axis once on both sides")
+        )  # fmt: skip
+    order = [axis for axis in range(x.ndim) if axis not in taken]
+    for place, axis in sorted(zip(places, taken, strict=True)):
+        order.insert(place, axis)
     return permute(x, order)
 
 
@@ -175,7 +186,16 @@ def cat(tensors: Sequence[Node], dim: int = 0) -> Node:
     if any(node.ndim == 0 for node in nodes):
         raise ShapeError(explain("cat cannot join 0-d tensors", received="a 0-d tensor", remedy="use stack"))
     dtype = common_dtype(nodes)
+    nodes = [node for node in nodes if node.shape != (0,)] or nodes[:1]  # nothing is joined to anything, as in PyTorch
     axis = axis_of(dim, nodes[0].ndim)
+    for node in nodes:
+        if node.ndim != nodes[0].ndim or any(
+            a != b for i, (a, b) in enumerate(zip(node.shape, nodes[0].shape, strict=True)) if i != axis
+        ):
+            raise ShapeError(
+                explain("cat: shapes differ outside the joined axis", received=", ".join(str(n.shape) for n in nodes),
+                        expected=f"equal extents except on axis {axis}", remedy="use stack for a new axis")
+            )  # fmt: skip
     return ops.concatenate(*[convert(node, dtype) for node in nodes], axis=axis)
 
 
@@ -246,8 +266,10 @@ def unbind(x: Node, dim: int = 0) -> list[Node]:
     return [reshape(take_range(x, axis, i, i + 1), rest) for i in range(x.shape[axis])]
 
 
-def flip(x: Node, *dims: int | Sequence[int]) -> Node:
-    return ops.flip(x, axes=axes_of(flat_ints(dims), x.ndim))
+def flip(x: Node, *axes: int | Sequence[int], dims: Sequence[int] | None = None) -> Node:
+    """The entries in reverse order along the axes given."""
+    wanted = flat_ints(axes if dims is None else (dims,))
+    return ops.flip(x, axes=axes_of(wanted, x.ndim)) if wanted else x
 
 
 def roll(x: Node, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Node:

@@ -4,6 +4,26 @@ In: a model, data, a loss and an optimizer. Out: trained parameters and a histor
 Every piece is public, so the same loop can be written by hand.
 """
 
-from thalweg.train import metrics
+from thalweg.train import callbacks, metrics
+from thalweg.train.checkpoint import load_checkpoint, load_weights, read_metadata, save_checkpoint, save_weights
+from thalweg.train.feed import Batch
+from thalweg.train.losses import LOSSES, Objective
+from thalweg.train.optimizers import OPTIMIZERS
+from thalweg.train.state import TrainingState
+from thalweg.train.trainer import Trainer
 
-__all__ = ["metrics"]
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "Batch",
+    "Objective",
+    "Trainer",
+    "TrainingState",
+    "callbacks",
+    "load_checkpoint",
+    "load_weights",
+    "metrics",
+    "read_metadata",
+    "save_checkpoint",
+    "save_weights",
+]

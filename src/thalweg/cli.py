@@ -1,0 +1,223 @@
+"""The command line: train, predict, evaluate, explain.
+
+In: arguments. Out: the exit status: 0 done, 1 a mistake of ours or of the machine, 2 a misuse with its message and
+remedy, 130 Ctrl-C with everything saved. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import os
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TextIO
+
+from thalweg.errors import ConfigurationError, ThalwegError, explain
+from thalweg.recipes import use
+from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, settings_of_flags
+from thalweg.recipes.record import thalweg_version
+from thalweg.recipes.train import train
+from thalweg.report.explain import add_arguments as add_explain_arguments
+from thalweg.report.explain import run as run_explain
+
+DONE, FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
+DESCRIPTION = "Train neural networks by backpropagation, and see what happens inside."
+EXAMPLES = """\
+examples:
+  thalweg train digits                                  train on the handwritten digits that come along
+  thalweg train data.csv --target COLUMN                classification or regression, by what the column holds
+  thalweg predict runs/data-001 new.csv -o predictions.csv
+  thalweg evaluate runs/digits-001
+  thalweg explain --layers 2,2,2 --activation sigmoid   backpropagation as a worked example in numbers
+
+thalweg COMMAND --help says more."""
+PREDICT_EXAMPLES = """\
+examples:
+  thalweg predict runs/houses-001 new.csv                    to the terminal
+  thalweg predict runs/houses-001 new.csv.gz -o prices.csv
+  thalweg predict runs/mnist-001 t10k-images-idx3-ubyte.gz
+  thalweg predict runs/digits-001 digits.npy                 (n, 8, 8) or (n, 64), 0 to 16 or 0 to 1
+
+The predictions are a CSV: a column `prediction`, and for classes the probability of each. A CSV to predict has the
+columns of the training file, in any order; the target may be missing."""
+EVALUATE_EXAMPLES = """\
+examples:
+  thalweg evaluate runs/digits-001                      on the test part of the run
+  thalweg evaluate runs/adult-001 --data new.csv        on other rows, with their target
+  thalweg evaluate runs/mnist-001 --data other.npz      arrays `images` and `labels`"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours, with the closest names."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*arguments, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(explain(message, where=self.prog, remedy=f"see {self.prog} --help"))
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise for arguments that nobody takes."""
+        known = [option for action in self._actions for option in action.option_strings]
+        name = unknown[0].partition("=")[0]
+        close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+        close = close or [option for option in known if len(name) > 4 and (name in option or option in name)]
+        raise ConfigurationError(
+            explain(
+                "unknown argument" if name.startswith("-") else "one argument too many",
+                received=" ".join(unknown),
+                where=self.prog,
+                remedy=f"did you mean {' or '.join(close)}?" if close else f"see {self.prog} --help",
+            )
+        )
+
+
+def make_parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of everything, and that of each command."""
+    parser = Parser("thalweg", description=DESCRIPTION, epilog=EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"thalweg {thalweg_version()}")
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    abouts = {"train": ("train a network", TRAIN_EXAMPLES),
+              "predict": ("predict with a trained network", PREDICT_EXAMPLES),
+              "evaluate": ("measure a trained network on labelled data", EVALUATE_EXAMPLES),
+              "explain": ("backpropagation as a worked example in numbers", "")}  # fmt: skip
+    commands: dict[str, Parser] = {
+        name: parsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
+        for name, (about, epilog) in abouts.items()
+    }
+    add_train_arguments(commands["train"])
+    commands["predict"].add_argument("run", metavar="RUN", help="a run folder")
+    commands["predict"].add_argument("input", metavar="INPUT", help="CSV, or for images .npy, .npz, IDX or CSV")
+    commands["predict"].add_argument("-o", "--output", metavar="FILE", help="CSV file to write (default: stdout)")
+    commands["evaluate"].add_argument("run", metavar="RUN", help="a run folder")
+    commands["evaluate"].add_argument("--data", metavar="PATH", help="labelled data (default: the run's test part)")
+    add_explain_arguments(commands["explain"])
+    for command in commands.values():
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser, commands
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status and raises nothing."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with _one_line_warnings():
+            status = _run(argv)
+            sys.stdout.flush()
+            return status
+    except BaseException as error:
+        return _report(error, "--debug" in argv)
+
+
+def _run(argv: list[str]) -> int:
+    parser, commands = make_parsers()
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.command is None:
+        parser.print_help() if not unknown else parser.refuse(unknown)
+        return MISUSE
+    if unknown:
+        commands[arguments.command].refuse(unknown)
+    return COMMANDS[arguments.command](arguments, argv)
+
+
+def _train(arguments: argparse.Namespace, argv: list[str]) -> int:
+    settings = settings_of_flags(arguments)
+    outcome = train(settings, command=shlex.join(["thalweg", *argv]), say=_say)
+    return INTERRUPTED if outcome.was_interrupted else DONE
+
+
+def _predict(arguments: argparse.Namespace, argv: list[str]) -> int:
+    count = use.predict(arguments.run, arguments.input, arguments.output)
+    if arguments.output is not None:
+        _say(f"{count:,} predictions in {arguments.output}")
+    return DONE
+
+
+def _evaluate(arguments: argparse.Namespace, argv: list[str]) -> int:
+    scores = use.evaluate(arguments.run, arguments.data, _say)
+    _say(f"{scores.examples:,} examples of {arguments.data or 'the test part'}")
+    for line in scores.lines():
+        _say(line)
+    return DONE
+
+
+def _explain(arguments: argparse.Namespace, argv: list[str]) -> int:
+    return run_explain(arguments)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+    "train": _train, "predict": _predict, "evaluate": _evaluate, "explain": _explain,
+}  # fmt: skip
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+# --- what can go wrong -----------------------------------------------------------------------------------------------
+
+
+def _report(error: BaseException, debug: bool) -> int:
+    """Say what went wrong, on stderr; returns the exit status."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else DONE
+    if isinstance(error, BrokenPipeError):
+        _close_quietly(sys.stdout)
+        return DONE
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        _complain("interrupted")
+        return INTERRUPTED
+    if isinstance(error, ThalwegError):
+        _complain(f"error: {error}", *getattr(error, "__notes__", ()))
+        return MISUSE
+    _complain(_unexpected(error))
+    return FAILED
+
+
+def _unexpected(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        remedy = "use a smaller batch or network; stream a large CSV file with --stream"
+        return "error: " + explain("out of memory", received=str(error) or None, remedy=remedy)
+    if isinstance(error, OSError):
+        return "error: " + explain(
+            "the system refused", received=error.strerror or str(error), where=error.filename,
+            remedy="check the path, the permissions and the space that is left",
+        )  # fmt: skip
+    return "error: " + explain(
+        "this should not happen: a mistake in Thalweg",
+        received=f"{type(error).__name__}: {error}",
+        remedy="run it again with --debug, and report what it shows",
+    )
+
+
+def _complain(*lines: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
+
+
+def _close_quietly(stream: TextIO) -> None:
+    """Whoever read our output has gone: nothing is left to flush when Python exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Warnings as one line each, without the place in our source."""
+
+    def show(message: Any, *_: Any, **__: Any) -> None:
+        _complain(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,86 @@
+"""`Embedding`: a table of learned vectors, looked up by integers.
+
+In: integers of any shape. Out: the same shape with one more axis, the vector of each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.dtype import as_dtype, float32
+from thalweg.errors import ArgumentError, ShapeError, explain
+from thalweg.graph import full
+from thalweg.nn import init
+from thalweg.nn.applying import write
+from thalweg.nn.functional import embedding
+from thalweg.nn.module import Module
+from thalweg.nn.parameter import Parameter
+from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.tensor.core import Tensor, as_tensor
+
+
+class Embedding(Module):
+    """The rows of a table at the given indices: (*) becomes (*, embedding_dim).
+
+    State: `weight` (num_embeddings, embedding_dim), drawn from N(0, 1). The row `padding_idx` starts as zeros and gets
+    no gradient. An index out of range raises `IndexRangeError` that names it and its position.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.Embedding(10, 3)(tw.tensor([[1, 2, 4], [4, 3, 2]])).shape
+    (2, 3, 3)
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, dtype: object = None
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = whole_number("Embedding: num_embeddings", num_embeddings)
+        self.embedding_dim = whole_number("Embedding: embedding_dim", embedding_dim)
+        self.padding_idx = _row(padding_idx, num_embeddings)
+        kind = as_dtype(dtype) if dtype is not None else float32
+        self.weight = new_parameter((num_embeddings, embedding_dim), kind)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            row = self.weight.detach()[self.padding_idx]  # type: ignore[index]
+            write(row, full(row.shape, 0, row.dtype))
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """A table with the given rows; with `freeze` it is not trained."""
+        table = as_tensor(embeddings)
+        if table.ndim != 2:
+            raise ShapeError(
+                explain(
+                    "from_pretrained takes a table", received=table.shape, expected="(num_embeddings, embedding_dim)"
+                )
+            )
+        layer = cls(table.shape[0], table.shape[1], padding_idx, dtype=table.dtype)
+        write(layer.weight, table.detach().node)
+        layer.weight.requires_grad_(not freeze)
+        return layer
+
+    def forward(self, input: Tensor) -> Tensor:
+        return embedding(input, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+def _row(padding_idx: int | None, rows: int) -> int | None:
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ArgumentError(
+            explain(
+                "Embedding: padding_idx is no row", received=padding_idx, expected=f"{-rows} <= padding_idx < {rows}"
+            )
+        )
+    return padding_idx % rows

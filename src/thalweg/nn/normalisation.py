@@ -1,0 +1,185 @@
+"""`BatchNorm1d` and `LayerNorm`: entries brought to mean 0 and variance 1, then scaled and shifted by learned numbers.
+
+In: (N, C) or (N, C, L) for the first, any shape for the second. Out: the same shape. Batch normalisation keeps running
+statistics in buffers, written in place at every training step and used in evaluation mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from thalweg.dtype import DType, as_dtype, float32
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import full
+from thalweg.nn import init
+from thalweg.nn.applying import write
+from thalweg.nn.functional import batch_norm, layer_norm
+from thalweg.nn.module import Module
+from thalweg.nn.parameter import Parameter
+from thalweg.nn.settings import new_parameter, positive, whole_number, whole_numbers
+from thalweg.tensor.arithmetic import add, convert, divide
+from thalweg.tensor.core import Tensor
+
+
+class _BatchNorm(Module):
+    """Batch normalisation for inputs of certain ranks."""
+
+    ranks: tuple[int, ...]
+    shapes: str
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: object = None,
+    ) -> None:
+        super().__init__()
+        self.num_features = whole_number(f"{type(self).__name__}: num_features", num_features)
+        self.eps = positive(f"{type(self).__name__}: eps", eps)
+        self.momentum = momentum if momentum is None else positive(f"{type(self).__name__}: momentum", momentum)
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        kind = as_dtype(dtype) if dtype is not None else float32
+        self.register_parameter("weight", new_parameter((num_features,), kind) if affine else None)
+        self.register_parameter("bias", new_parameter((num_features,), kind) if affine and bias else None)
+        self._register_statistics(kind)
+        self.reset_parameters()
+
+    def _register_statistics(self, dtype: DType) -> None:
+        tracked = self.track_running_stats
+        shape = (self.num_features,)
+        self.register_buffer("running_mean", Tensor(np.zeros(shape, dtype.numpy)) if tracked else None)
+        self.register_buffer("running_var", Tensor(np.ones(shape, dtype.numpy)) if tracked else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.zeros((), np.int64)) if tracked else None)
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batches seen."""
+        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                write(buffer, full(buffer.shape, value, buffer.dtype))
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, statistics as at the start."""
+        self.reset_running_stats()
+        _start(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if len(input.shape) not in self.ranks:
+            raise ShapeError(
+                explain(f"{type(self).__name__} takes {self.shapes}", received=f"shape {tuple(input.shape)}",
+                        expected=self.shapes, remedy="flatten the input, or add the batch axis with unsqueeze(0)")
+            )  # fmt: skip
+        is_tracking = self.training and self.track_running_stats
+        momentum = self._count_batch() if is_tracking else 0.0
+        uses_batch = self.training or self.running_mean is None
+        return batch_norm(
+            input,
+            self.running_mean if is_tracking or not uses_batch else None,
+            self.running_var if is_tracking or not uses_batch else None,
+            self.weight, self.bias, uses_batch, momentum, self.eps,
+        )  # fmt: skip
+
+    def _count_batch(self) -> float | Tensor:
+        """Count this batch; the momentum that is due: without a fixed one, that of the plain average of all batches."""
+        count = self.num_batches_tracked
+        if count is None:
+            return 0.0 if self.momentum is None else self.momentum
+        write(count, add(count.node, 1))
+        if self.momentum is not None:
+            return self.momentum
+        dtype = self.running_mean.dtype if self.running_mean is not None else float32
+        return Tensor._result(divide(1.0, convert(count.node, dtype)))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, L), channel by channel over the batch (and L).
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias, in training with the batch's mean and biased variance, in
+    evaluation mode with the running ones. Running statistics move by `momentum`; with `momentum=None` they are the
+    plain average of all batches. A training batch with one value a channel raises `ShapeError`.
+
+    State: `weight`, `bias` (with `affine`; no bias with `bias=False`), `running_mean`, `running_var` (C,), `num_batches_tracked` (with
+    `track_running_stats`). Ioffe and Szegedy, ICML 2015.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.BatchNorm1d(1)(tw.tensor([[1.0], [3.0]])).detach()
+    tensor([[-1.],
+            [ 1.]])
+    """
+
+    ranks = (2, 3)
+    shapes = "(N, C) or (N, C, L)"
+
+
+class LayerNorm(Module):
+    """Normalisation of every row by itself, over the last axes, which have `normalized_shape`.
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias with the biased variance. State: `weight` and `bias` of that
+    shape (with `elementwise_affine`; no bias with `bias=False`). Ba et al., 2016.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.LayerNorm(2)(tw.tensor([[1.0, 3.0]])).detach()
+    tensor([[-1.,  1.]])
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: object = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = whole_numbers("LayerNorm: normalized_shape", normalized_shape)
+        self.eps = positive("LayerNorm: eps", eps)
+        self.elementwise_affine = elementwise_affine
+        kind = as_dtype(dtype) if dtype is not None else float32
+        shape = self.normalized_shape
+        self.register_parameter("weight", new_parameter(shape, kind) if elementwise_affine else None)
+        self.register_parameter("bias", new_parameter(shape, kind) if elementwise_affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        _start(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def _start(weight: Parameter | None, bias: Parameter | None) -> None:
+    if weight is not None:
+        init.ones_(weight)
+    if bias is not None:
+        init.zeros_(bias)

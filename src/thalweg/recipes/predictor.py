@@ -1,0 +1,125 @@
+"""A trained network with everything that is needed to use it: out of a run folder, or straight after training.
+
+In: a run folder, or a model with its reader and outputs. Out: predictions for files. Nothing in a folder is trusted: what it says is checked
+before a network of that size is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thalweg import nn
+from thalweg.data.table import Table
+from thalweg.errors import FileFormatError, StateError, ThalwegError, explain
+from thalweg.recipes.images import ImageReader
+from thalweg.recipes.network import NetworkShape, build, check_weights
+from thalweg.recipes.problem import Outputs, Reader
+from thalweg.recipes.run_folder import RunFolder
+from thalweg.recipes.settings import Settings, checked, fields_of
+from thalweg.recipes.table_reader import TableReader
+from thalweg.tensor import from_numpy, no_grad
+from thalweg.train.checkpoint import load_weights
+
+BATCH = 256
+
+
+@dataclass
+class Predictor:
+    """A network in evaluation mode, how inputs become its inputs, and what its outputs mean."""
+
+    model: nn.Module
+    reader: Reader
+    outputs: Outputs
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """The outputs of the last layer, (n, outputs), batch by batch."""
+        self.model.eval()
+        rows = []
+        with no_grad():
+            for first in range(0, len(x), BATCH):
+                batch = np.ascontiguousarray(x[first : first + BATCH], dtype=np.float32)
+                rows.append(np.array(self.model(from_numpy(batch)).numpy()))
+        return np.concatenate(rows)
+
+    def predictions(self, path: str) -> Iterator[Table]:
+        """Predictions for a file, in chunks of rows: `prediction`, and for classes the probability of each."""
+        for x in self.reader.inputs(path):
+            yield self.table_of(self.raw(x))
+
+    def table_of(self, raw: np.ndarray) -> Table:
+        """Raw outputs as a table of predictions."""
+        if self.outputs.classes is None:
+            return Table({"prediction": self.outputs.values(raw)})
+        probabilities = self.outputs.probabilities(raw)
+        columns: dict[str, Any] = {"prediction": _column(self.outputs.classes, probabilities.argmax(axis=1))}
+        for name, values in zip(self.outputs.classes, probabilities.T, strict=True):
+            columns[f"probability of {name}"] = values
+        return Table(columns)
+
+
+def _column(classes: list[Any], numbers: np.ndarray) -> np.ndarray:
+    return np.array(classes, dtype=object)[numbers]
+
+
+# --- out of a run folder ---------------------------------------------------------------------------------------------
+
+
+def load_predictor(folder: RunFolder, config: dict[str, Any] | None = None) -> Predictor:
+    """The network of a run. Raises FileFormatError for a folder that holds no run, or a damaged one."""
+    config = folder.read_config() if config is None else config
+    where = str(folder.config)
+    outputs = Outputs.from_config(config.get("outputs"), where)
+    shape = NetworkShape.from_config(config.get("network"), where)
+    reader = _reader(config.get("inputs"), where)
+    if shape.outputs != outputs.width or shape.inputs != _width(reader):
+        raise FileFormatError(
+            explain(
+                "the parts of the configuration do not fit together",
+                received=f"a network {shape}, {_width(reader)} inputs, {outputs.width} outputs",
+                where=where,
+                remedy="it was changed by hand, or put together from different runs",
+            )
+        )
+    arrays = load_weights(folder.weights)
+    check_weights(shape, arrays, str(folder.weights))
+    model = build(shape)
+    try:
+        model.load_state_dict(arrays)
+    except StateError as error:
+        error.args = (f"{error}\n  file:     {folder.weights}",)
+        raise
+    return Predictor(model, reader, outputs)
+
+
+def _reader(config: Any, where: str) -> Reader:
+    kinds = {"table": TableReader, "images": ImageReader}
+    try:
+        return kinds[config["kind"]].from_config(config)
+    except (KeyError, TypeError, ValueError, ThalwegError) as error:
+        raise FileFormatError(
+            explain("the description of the inputs is damaged", received=f"{error}"[:200], where=where)
+        ) from error
+
+
+def _width(reader: Reader) -> int:
+    return reader.encoder.width if isinstance(reader, TableReader) else int(np.prod(reader.shape))  # type: ignore[attr-defined]
+
+
+def settings_of(config: dict[str, Any], where: str) -> Settings:
+    """The settings that a run was made with."""
+    try:
+        values = dict(config["settings"])
+        recipe = values.pop("recipe")
+        names = {field.name for field in fields_of(recipe)}
+        kept = {name: checked(name, value, where) for name, value in values.items() if value is not None}
+        if unknown := set(values) - names:
+            raise KeyError(*sorted(unknown))
+        return Settings(recipe=recipe, **kept)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            explain("the settings of the run are damaged", received=f"{error}"[:200], where=where)
+        ) from None

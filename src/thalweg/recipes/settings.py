@@ -1,0 +1,305 @@
+"""Every setting of a training run, said once: its default, its range, its help, and which recipes know it.
+
+In: texts of the command line; a TOML file, or the config.json of an earlier run. Out: `Settings`, checked.
+The command line makes its flags out of these fields, so a setting is a flag, a TOML key and a line of config.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.data.files import reading
+from thalweg.errors import ConfigurationError, FileFormatError, explain
+from thalweg.recipes.kinds import Character, Choice, Kind, Names, Number, Switch, Text, Whole, Widths
+
+TABLE = "table"
+IMAGES = ("digits", "mnist", "fashion_mnist")
+RECIPES = (*IMAGES, TABLE)
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus")
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "adagrad")
+SCHEDULES = (
+    "one-cycle", "cosine", "cosine-restarts", "constant", "warmup", "step", "exponential", "polynomial", "inverse-time",
+    "cyclical",
+)  # fmt: skip
+REGRESSION_LOSSES = ("mse", "mae", "huber")
+GROUPS = {
+    "the network": "what is trained",
+    "training": "how it learns",
+    "regularisation": "what keeps it from learning the training part by heart",
+    "the run": "where everything goes, and what decides the random numbers",
+    "tables": "how a CSV file is read",
+    "images": "where the images are",
+}
+LARGEST_CONFIG = 1 << 20
+
+
+def setting(default: Any, kind: Kind, group: str, help: str, *, recipes: Iterable[str] = RECIPES,
+            recorded: bool = True, shown: str | None = None) -> Any:  # fmt: skip
+    """A field of `Settings`: None as default means that the recipe, or the data, decides; `shown` says how."""
+    metadata = {"kind": kind, "group": group, "help": help, "recipes": tuple(recipes), "recorded": recorded,
+                "shown": shown}  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one run. `None` is still to be decided by the recipe or by the data (`resolved`).
+
+    >>> Settings(recipe="digits", epochs=5).epochs
+    5
+    """
+
+    recipe: str
+    layers: tuple[int, ...] | None = setting(None, Widths(), "the network", "widths of the hidden layers")
+    activation: str = setting("relu", Choice(ACTIVATIONS), "the network", "activation after each hidden layer")
+    batch_norm: bool = setting(False, Switch(), "the network", "normalise each hidden layer over the batch")
+
+    epochs: int | None = setting(None, Whole(1, 1_000_000), "training", "passes over the training part, at most")
+    batch_size: int | None = setting(
+        None, Whole(1, 1 << 24), "training", "examples in a step: 1 is stochastic gradient descent"
+    )
+    optimizer: str = setting("adamw", Choice(OPTIMIZERS), "training", "rule that turns gradients into updates")
+    lr: float | None = setting(
+        None, Number(0, 1e6, least_allowed=False), "training", "learning rate, the highest one of the schedule"
+    )
+    momentum: float | None = setting(
+        None,
+        Number(0, 1, most_allowed=False),
+        "training",
+        "momentum of sgd and rmsprop",
+        shown="0.9 for sgd, 0 for rmsprop",
+    )
+    schedule: str = setting("one-cycle", Choice(SCHEDULES), "training", "course of the learning rate over the run")
+    patience: int | None = setting(
+        None,
+        Whole(0, 1_000_000),
+        "training",
+        "stop after so many epochs without improvement on the validation part; 0 never stops early",
+    )
+    loss: str | None = setting(
+        None,
+        Choice(("cross_entropy", *REGRESSION_LOSSES)),
+        "training",
+        "what is minimised",
+        shown="cross_entropy, or mse for regression",
+    )
+
+    dropout: float | None = setting(
+        None, Number(0, 1, most_allowed=False), "regularisation", "probability of leaving out a hidden unit"
+    )
+    l1: float = setting(0.0, Number(), "regularisation", "strength of the L1 penalty on the weights")
+    l2: float = setting(0.0, Number(), "regularisation", "strength of the L2 penalty on the weights")
+    weight_decay: float = setting(
+        0.01, Number(), "regularisation", "decay of the weights in each step, decoupled for adamw"
+    )
+    clip: float = setting(1.0, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
+    label_smoothing: float = setting(
+        0.0, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes"
+    )
+
+    seed: int = setting(
+        0, Whole(0, 2**63 - 1), "the run", "decides the parts, the first weights, the order, the dropout"
+    )
+    validation: float = setting(
+        0.1,
+        Number(0, 1, least_allowed=False, most_allowed=False),
+        "the run",
+        "share of the training part that is held out to choose the best epoch",
+    )
+    run: str | None = setting(
+        None, Text("folder"), "the run", "folder to write", recorded=False, shown="runs/NAME-001, -002, ..."
+    )
+    no_pictures: bool = setting(False, Switch(), "the run", "draw nothing", recorded=False)
+    quiet: bool = setting(False, Switch(), "the run", "no progress: print the result alone", recorded=False)
+
+    data: str | None = setting(
+        None, Text("path"), "images", "folder with the four IDX files", recipes=("mnist", "fashion_mnist", TABLE)
+    )
+
+    target: str | None = setting(
+        None,
+        Text("column"),
+        "tables",
+        "column to predict: its name, or its number from 0 (-1 is the last)",
+        recipes=[TABLE],
+    )
+    test: str | None = setting(
+        None, Text("file"), "tables", "file to test on", recipes=[TABLE], shown="a part of the data is split off"
+    )
+    test_fraction: float = setting(
+        0.2,
+        Number(0, 1, least_allowed=False, most_allowed=False),
+        "tables",
+        "share that is split off for the test, where no --test file is given",
+        recipes=[TABLE],
+    )
+    task: str | None = setting(
+        None,
+        Choice(("classification", "regression")),
+        "tables",
+        "what the target is",
+        recipes=[TABLE],
+        shown="by what the column holds",
+    )
+    no_header: bool = setting(
+        False, Switch(), "tables", "the first line is data; columns are then named by number", recipes=[TABLE]
+    )
+    delimiter: str | None = setting(
+        None, Character(), "tables", "character between cells", recipes=[TABLE], shown="found out"
+    )
+    categorical: tuple[str, ...] = setting(
+        (),
+        Names(),
+        "tables",
+        "columns of numbers that are categories (codes)",
+        recipes=[TABLE],
+        shown="by what they hold",
+    )
+    drop: tuple[str, ...] = setting((), Names(), "tables", "columns to leave out", recipes=[TABLE], shown="none")
+    stream: bool = setting(
+        False,
+        Switch(),
+        "tables",
+        "read the file again for each epoch, in constant memory",
+        recipes=[TABLE],
+        shown="for files over 128 MB (gzip: 24 MB)",
+    )
+
+    def replaced(self, **changes: Any) -> Settings:
+        """The same settings with some of them changed."""
+        return dataclasses.replace(self, **changes)
+
+    def record(self) -> dict[str, Any]:
+        """What config.json holds of them: everything that the result depends on."""
+        recorded = [field.name for field in fields_of(self.recipe) if field.metadata["recorded"]]
+        return {"recipe": self.recipe} | {name: getattr(self, name) for name in recorded}
+
+
+def all_fields() -> list[dataclasses.Field[Any]]:
+    """The settings that a user writes, in order; `recipe` itself is a positional argument."""
+    return [field for field in dataclasses.fields(Settings) if field.metadata]
+
+
+def fields_of(recipe: str) -> list[dataclasses.Field[Any]]:
+    """The settings that a recipe knows."""
+    return [field for field in all_fields() if recipe in field.metadata["recipes"]]
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting.
+
+    >>> flag_of("batch_size")
+    '--batch-size'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def checked(name: str, value: Any, where: str) -> Any:
+    """The value of a setting, or a ConfigurationError that names where it was written."""
+    kind: Kind = next(field.metadata["kind"] for field in all_fields() if field.name == name)
+    try:
+        return kind.parse(value)
+    except (ValueError, TypeError, OverflowError):
+        raise ConfigurationError(
+            explain(
+                f"{name.replace('_', ' ')} cannot be this",
+                received=f"{value!r:.80}",
+                expected=kind.expected,
+                where=where,
+                remedy=kind.remedy(value),
+            )
+        ) from None
+
+
+def settings_from(recipe: str, flags: Mapping[str, Any], file: Mapping[str, Any], path: str = "") -> Settings:
+    """The settings of a recipe: its flags win over the file, the file over the defaults.
+
+    Raises ConfigurationError for a value out of range, and for a flag that the recipe does not know.
+    """
+    known = [field.name for field in fields_of(recipe)]
+    values = {}
+    for given, where in ((file, f"{path}, key {{}}"), (flags, "{}")):
+        for name, value in given.items():
+            place = where.format(repr(name) if given is file else flag_of(name))
+            if name not in known:
+                raise _not_of_this_recipe(recipe, name, place)
+            values[name] = checked(name, value, place)
+    return Settings(recipe=recipe, **values)
+
+
+def _not_of_this_recipe(recipe: str, name: str, place: str) -> ConfigurationError:
+    field = next(field for field in all_fields() if field.name == name)
+    return ConfigurationError(
+        explain(
+            f"{place} means nothing for {recipe}",
+            expected=f"a setting of {recipe}; this one is of {', '.join(field.metadata['recipes'])}",
+            remedy="leave it out, or name another recipe or a CSV file; see thalweg train --help",
+        )
+    )
+
+
+# --- files of settings -----------------------------------------------------------------------------------------------
+
+
+def read_settings_file(path: str) -> dict[str, Any]:
+    """The settings of a TOML file, or of the config.json of a run, by name; hyphens become underscores.
+
+    `recipe` and `data` may be among them. Raises FileFormatError for a file that cannot be read, ConfigurationError for
+    a key that is no setting, with the closest names.
+    """
+    with reading(path, "the file of settings") as stream:
+        content = stream.read(LARGEST_CONFIG + 1)
+    if len(content) > LARGEST_CONFIG:
+        raise FileFormatError(explain("a file of settings is small", received="over 1 MB", where=path))
+    return _known_keys(_parsed(content, path), path)
+
+
+def _parsed(content: bytes, path: str) -> dict[str, Any]:
+    is_json = Path(path).suffix == ".json"
+    try:
+        text = content.decode("utf-8")
+        values = json.loads(text) if is_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        remedy = 'a line reads name = value; texts are quoted: activation = "relu", layers = [128, 64]'
+        name = "JSON" if is_json else "TOML"
+        raise FileFormatError(
+            explain(f"this is no {name}", received=error, where=path, remedy=None if is_json else remedy)
+        ) from None
+    if is_json and isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        values = {name: value for name, value in values["settings"].items() if value not in (None, [])}
+    if not isinstance(values, dict):
+        raise FileFormatError(explain("no settings in this file", received=type(values).__name__, where=path))
+    return values
+
+
+def _known_keys(values: dict[str, Any], path: str) -> dict[str, Any]:
+    names = ["recipe", *(field.name for field in all_fields())]
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in names:
+            raise _unknown_key(key, names, path)
+        if name in found:
+            raise ConfigurationError(explain("a key is there twice", received=repr(key), where=path))
+        found[name] = value
+    return found
+
+
+def _unknown_key(key: str, names: list[str], path: str) -> ConfigurationError:
+    close = difflib.get_close_matches(key.replace("-", "_").lower(), names, n=3, cutoff=0.5)
+    return ConfigurationError(
+        explain(
+            "a key that is no setting",
+            received=repr(key),
+            expected=", ".join(names),
+            where=path,
+            remedy=f"did you mean {' or '.join(map(repr, close))}?" if close else "take it out",
+        )
+    )

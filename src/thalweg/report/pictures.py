@@ -1,0 +1,224 @@
+"""Pictures of a run: what a user looks at first to see whether, and how, a network has learnt.
+
+In: the numbers of a run as plain lists and arrays. Out: PNG files: loss at each iteration and each epoch, learning
+rate, gradient norm of each layer, confusion matrix, predicted against true values. matplotlib is imported only here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8c8c8c"
+COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#5a3d8a", "#000000")
+DOTS_PER_INCH = 130
+MOST_POINTS_OF_A_LINE = 2000
+MOST_NUMBERED_CLASSES, MOST_NAMED_CLASSES = 16, 60
+LOGARITHMIC_FROM = 20.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+Numbers = Sequence[float | None]
+
+
+def figure(width: float = 8.0, height: float = 4.5, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes, drawn by Agg: no display, no global state. Raises ImportError without matplotlib."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(drawn)
+    axes = drawn.subplots(**options)
+    for each in np.atleast_1d(np.asarray(axes, dtype=object)).ravel():
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(True, color="#e6e6e6", linewidth=0.7)
+        each.set_axisbelow(True)
+    return drawn, axes
+
+
+# --- the course of training ------------------------------------------------------------------------------------------
+
+
+def draw_loss(path: Path, steps: Mapping[str, Numbers], epochs: Mapping[str, Numbers], best_epoch: int | None) -> Path:
+    """The loss at each iteration: every step, smoothed, and the mean of each epoch on both parts."""
+    drawn, axes = figure()
+    step, loss = _known(steps["step"], steps["loss"])
+    ends = _epoch_ends(steps)
+    axes.plot(*_thinned(step + 1, loss), color=BLUE, alpha=0.25, linewidth=0.8, label="each iteration")
+    axes.plot(*_thinned(step + 1, smoothed(loss)), color=BLUE, linewidth=1.8, label="smoothed")
+    validation = epochs.get("val_loss", [])
+    x, y = _known(ends[: len(validation)], validation)
+    axes.plot(x, y, color=ORANGE, marker="o", markersize=3.5, linewidth=1.4, label="validation, each epoch")
+    if best_epoch is not None and best_epoch < len(ends):
+        axes.axvline(ends[best_epoch], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+        axes.annotate(f" best epoch: {best_epoch + 1}", (ends[best_epoch], 0.97), xycoords=("data", "axes fraction"),
+                      va="top", ha="right" if ends[best_epoch] > 0.8 * ends[-1] else "left", color="#555555", fontsize=9)  # fmt: skip
+    _scale(axes, [*_finite(loss), *_finite(validation)])
+    axes.set(xlabel="iteration", ylabel="loss", title="Loss at each iteration")
+    axes.legend(frameon=False)
+    return _saved(drawn, path)
+
+
+def draw_epochs(path: Path, epochs: Mapping[str, Numbers], best_epoch: int | None) -> Path:
+    """Loss and each metric by epoch, on the training and the validation part."""
+    names = [name.removeprefix("val_") for name in epochs if name.startswith("val_")]
+    drawn, axes = figure(4.6 * len(names), 4.0, ncols=len(names), squeeze=False)
+    for each, name in zip(axes[0], names, strict=True):
+        for label, key, colour in (("training", name, BLUE), ("validation", f"val_{name}", ORANGE)):
+            x, y = _known(range(1, len(epochs[key]) + 1), epochs[key])
+            each.plot(x, y, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+        if best_epoch is not None:
+            each.axvline(best_epoch + 1, color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
+        _scale(each, [*_finite(epochs[name]), *_finite(epochs[f"val_{name}"])])
+        each.set(xlabel="epoch", title=name.upper() if len(name) <= 4 and name != "loss" else name.capitalize())
+        each.xaxis.get_major_locator().set_params(integer=True)
+    axes[0][0].legend(frameon=False)
+    return _saved(drawn, path)
+
+
+def draw_learning_rate(path: Path, steps: Mapping[str, Numbers]) -> Path:
+    """The learning rate at each iteration."""
+    drawn, axes = figure(8.0, 3.6)
+    step, rate = _known(steps["step"], steps["learning_rate"])
+    axes.plot(*_thinned(step + 1, rate), color=GREEN, linewidth=1.8)
+    axes.set_ylim(bottom=0, top=1.08 * max(rate.max(initial=0.0), 1e-12))
+    axes.set(xlabel="iteration", ylabel="learning rate", title="Learning rate at each iteration")
+    return _saved(drawn, path)
+
+
+def draw_gradient_norms(path: Path, steps: Mapping[str, Numbers]) -> Path:
+    """The norm of each layer's gradient over time, before clipping, on a logarithmic axis."""
+    drawn, axes = figure()
+    names = [name for name in steps if name.startswith("gradient_norm/")]
+    for number, name in enumerate(names):
+        step, norm = _known(steps["step"], steps[name])
+        step, norm = step[norm > 0], norm[norm > 0]
+        colour, label = COLOURS[number % len(COLOURS)], name.removeprefix("gradient_norm/")
+        axes.plot(*_thinned(step + 1, norm), color=colour, alpha=0.25, linewidth=0.7)
+        style = "-" if number < len(COLOURS) else "--"
+        axes.plot(*_thinned(step + 1, smoothed(norm)), color=colour, linestyle=style, linewidth=1.8, label=label)
+    axes.set_yscale("log")
+    axes.set(xlabel="iteration", ylabel="Euclidean norm", title="Gradient norm of each layer")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return _saved(drawn, path)
+
+
+# --- the test part ---------------------------------------------------------------------------------------------------
+
+
+def draw_confusion(path: Path, matrix: np.ndarray, classes: Sequence[Any]) -> Path:
+    """Which classes are taken for which: counts, shaded by the share of the true class."""
+    count = len(classes)
+    size = float(np.clip(2.6 + 0.42 * count, 4.4, 11.0))
+    drawn, axes = figure(size + 0.9, size)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    picture = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    if count <= MOST_NAMED_CLASSES:
+        texts = [_short(name) for name in classes]
+        is_long = max(map(len, texts)) > 3
+        axes.set_xticks(range(count), texts, rotation=90 if is_long and count > 4 else 0)
+        axes.set_yticks(range(count), texts)
+    if count <= MOST_NUMBERED_CLASSES:
+        _write_counts(axes, matrix, shares)
+    accuracy = np.trace(matrix) / max(matrix.sum(), 1)
+    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, test part: accuracy {accuracy:.2%}")
+    drawn.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+    return _saved(drawn, path)
+
+
+def _write_counts(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
+    for row, column in np.argwhere(matrix > 0):
+        colour = "white" if shares[row, column] > 0.55 else "#222222"
+        axes.text(column, row, f"{matrix[row, column]:,.0f}", ha="center", va="center", color=colour, fontsize=8)
+
+
+def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: str, summary: str) -> Path:
+    """Predicted against true values: a point for each row; on the line they are equal."""
+    drawn, axes = figure(5.6, 5.4)
+    low, high = (float(bound([true.min(), true.max()])) for bound in (min, max))
+    margin = 0.04 * ((high - low) or 1.0)
+    low, high = low - margin, high + margin
+    outside = int(((predicted < low) | (predicted > high)).sum())
+    alpha = float(np.clip(300 / len(true), 0.06, 0.7))
+    axes.scatter(true, predicted, s=7, alpha=alpha, color=BLUE, linewidths=0, rasterized=True)
+    axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.4, label="predicted = true")
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}", aspect="equal")
+    axes.set_title(f"Test part: {summary}" + (f" ({outside} points lie outside)" if outside else ""))
+    axes.legend(frameon=False, loc="upper left")
+    return _saved(drawn, path)
+
+
+def draw_mistakes(path: Path, images: np.ndarray, true: Sequence[Any], predicted: Sequence[Any],
+                  probabilities: np.ndarray) -> Path:  # fmt: skip
+    """Images of the test part that the network takes for another class, the surest mistakes first."""
+    columns = min(8, len(images))
+    rows = math.ceil(len(images) / columns)
+    drawn, axes = figure(1.25 * columns, 1.6 * rows + 0.4, nrows=rows, ncols=columns, squeeze=False)
+    for each in axes.ravel():
+        each.set_axis_off()
+    for each, image, is_, says, share in zip(axes.ravel(), images, true, predicted, probabilities, strict=False):
+        each.imshow(image, cmap="gray_r", vmin=0.0, vmax=1.0)
+        each.set_title(f"{_short(is_)} taken for\n{_short(says)} ({share:.0%})", fontsize=7)
+    drawn.suptitle("Surest mistakes on the test part", fontsize=10)
+    return _saved(drawn, path)
+
+
+# --- what they share -------------------------------------------------------------------------------------------------
+
+
+def smoothed(values: np.ndarray, share: float = 0.02) -> np.ndarray:
+    """An exponential moving average over about `share` of the values, started without bias (as in Adam).
+
+    >>> smoothed(np.array([4.0, 4.0, 4.0]))
+    array([4., 4., 4.])
+    """
+    keep = 1.0 - 1.0 / max(1.0, share * len(values))
+    total, weight, out = 0.0, 0.0, np.empty(len(values))
+    for index, value in enumerate(values):
+        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
+        out[index] = total / weight
+    return out
+
+
+def _known(x: Sequence[Any] | range, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs whose value is a finite number."""
+    values = np.array([math.nan if each is None else each for each in y], dtype=np.float64)
+    places = np.asarray(list(x), dtype=np.float64)
+    kept = np.isfinite(values)
+    return places[kept], values[kept]
+
+
+def _finite(values: Any) -> list[float]:
+    return [float(each) for each in values if each is not None and math.isfinite(each)]
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    every = max(1, len(x) // MOST_POINTS_OF_A_LINE)
+    return x[::every], y[::every]
+
+
+def _epoch_ends(steps: Mapping[str, Numbers]) -> list[int]:
+    """The number of iterations after each epoch."""
+    epochs = np.asarray(steps["epoch"], dtype=np.int64)
+    last = np.flatnonzero(np.diff(epochs, append=epochs[-1:] + 1))
+    return [int(steps["step"][index] or 0) + 1 for index in last]
+
+
+def _scale(axes: Any, values: list[float]) -> None:
+    if values and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_FROM:
+        axes.set_yscale("log")
+
+
+def _short(name: Any) -> str:
+    text = str(name).replace("$", r"\$")
+    return text if len(text) <= 16 else text[:14] + "…"
+
+
+def _saved(drawn: Any, path: Path) -> Path:
+    drawn.savefig(path, metadata={"Software": None})
+    return path

@@ -1,0 +1,260 @@
+"""What a callback is: methods named after the events of the loop, a trigger, and a named priority.
+
+In: the Trainer, at each event. Out: whatever the callback does there: record, decide, save, show.
+`EVENTS` is the whole list, in the order in which a run passes through it.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from thalweg.errors import ArgumentError, ConfigurationError, DTypeError, ThalwegError, explain
+from thalweg.train.choices import did_you_mean
+
+EVENTS: dict[str, str] = {
+    "fit_begin": "before the first epoch; raise here for arguments that cannot work",
+    "epoch_begin": "before the first batch of an epoch",
+    "batch_begin": "state.inputs, targets and weights are there",
+    "loss": "inside the step: the forward pass is built; state.prediction and state.loss are pending tensors",
+    "gradients": "inside the step: after backward, before clipping and the update; each parameter has its .grad",
+    "update": "the parameters are updated and every value of the step is known; metrics have not seen the batch",
+    "batch_end": "the loss and the metrics of the epoch include the batch",
+    "validation_begin": "before the validation data is read",
+    "validation_end": "state.logs holds the val_ numbers",
+    "epoch_end": "a whole epoch is over; state.logs holds its numbers",
+    "exception": "something raised; state.exception holds it",
+    "fit_end": "always last: after the epochs, a stop, an interrupt or an exception",
+}
+# Events that happen once a batch: they reach a callback only at every `every_steps`-th step.
+STEP_EVENTS = frozenset({"batch_begin", "loss", "gradients", "update", "batch_end"})
+LAST_EVENTS = frozenset({"exception", "fit_end"})
+# Events inside the step: with Trainer(compile=True) they are traced, so they may use tensor operations only.
+TRACED_EVENTS = frozenset({"loss", "gradients"})
+
+
+class Priority(enum.IntEnum):
+    """Who comes first at an event; callbacks of equal priority run in the order in which they were given."""
+
+    MEASURE = 100
+    """Adds numbers to state.logs or state.watched, so that all the others see them."""
+    RECORD = 200
+    """Writes down what happened, before anybody changes the learning rate."""
+    DECIDE = 300
+    """Stops, or changes the learning rate."""
+    SAVE = 400
+    SHOW = 500
+
+
+class CallbackError(ThalwegError, RuntimeError):
+    """A callback raised something that is not an error of Thalweg's; the cause is chained."""
+
+
+class Callback:
+    """Base of all callbacks: override the methods of the events that you need.
+
+    Every method takes the `Trainer` and finds the run on `trainer.state` (see `TrainingState`): `epoch`, `step`,
+    `logs`, `loss`, ... `trainer.stop(reason)` ends the run at the next step boundary; a tensor put into
+    `trainer.state.watched` during `on_loss` or `on_gradients` is computed together with the step.
+
+    Attributes:
+        priority: who comes first, see `Priority`.
+        every_steps: the trigger of the events that happen once a batch: 10 means at steps 0, 10, 20, ...
+        adds_logs: whether it may add names to `state.logs`, which others may then monitor.
+
+    >>> class Greeter(Callback):
+    ...     def on_fit_begin(self, trainer):
+    ...         trainer.greeted = True
+    """
+
+    priority: ClassVar[int] = Priority.MEASURE
+    every_steps: int = 1
+    adds_logs: ClassVar[bool] = True
+
+    def on_fit_begin(self, trainer: Any) -> None: ...
+
+    def on_epoch_begin(self, trainer: Any) -> None: ...
+
+    def on_batch_begin(self, trainer: Any) -> None: ...
+
+    def on_loss(self, trainer: Any) -> None: ...
+
+    def on_gradients(self, trainer: Any) -> None: ...
+
+    def on_update(self, trainer: Any) -> None: ...
+
+    def on_batch_end(self, trainer: Any) -> None: ...
+
+    def on_validation_begin(self, trainer: Any) -> None: ...
+
+    def on_validation_end(self, trainer: Any) -> None: ...
+
+    def on_epoch_end(self, trainer: Any) -> None: ...
+
+    def on_exception(self, trainer: Any) -> None: ...
+
+    def on_fit_end(self, trainer: Any) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def overrides(callback: Callback, event: str) -> bool:
+    """Whether the callback does anything at the event."""
+    return getattr(type(callback), f"on_{event}") is not getattr(Callback, f"on_{event}")
+
+
+def in_order(callbacks: Iterable[Any]) -> list[Callback]:
+    """The callbacks by priority, each checked to be one, and there once."""
+    found: list[Callback] = []
+    for each in callbacks:
+        _check(each)
+        if not any(each is other for other in found):
+            found.append(each)
+    return sorted(found, key=lambda callback: callback.priority)
+
+
+def _check(callback: Any) -> None:
+    if not isinstance(callback, Callback):
+        remedy = f"make it an instance: {callback.__name__}()" if isinstance(callback, type) else None
+        remedy = remedy or "derive it from tw.callbacks.Callback, or use LambdaCallback(on_epoch_end=function)"
+        raise DTypeError(
+            explain("this is no callback", received=repr(callback), expected="instances of Callback", remedy=remedy)
+        )
+    whole_number("every_steps", callback.every_steps, 1, type(callback).__name__)
+
+
+def fire(event: str, trainer: Any, callbacks: Iterable[Callback]) -> None:
+    """Call the event's method of every callback whose trigger allows it.
+
+    An error surfaces with the callback's name. At the end of a run every callback still gets its turn, so that files
+    are closed; an error there does not hide the one that ended the run.
+    """
+    errors: list[Exception] = []
+    for callback in callbacks:
+        if event in STEP_EVENTS and trainer.state.step % callback.every_steps:
+            continue
+        try:
+            getattr(callback, f"on_{event}")(trainer)
+        except Exception as error:
+            errors.append(_named(error, callback, event, trainer))
+            if event not in LAST_EVENTS:
+                break
+    if not errors:
+        return
+    ended_by = trainer.state.exception if event in LAST_EVENTS else None
+    if ended_by is None:
+        raise errors[0] from errors[0].__cause__
+    for error in errors:
+        ended_by.add_note(f"then, at {event}: {error}")
+
+
+def _named(error: Exception, callback: Callback, event: str, trainer: Any) -> Exception:
+    if isinstance(error, ThalwegError):
+        error.add_note(f"in the callback {callback!r}, on_{event}")
+        return error
+    named = CallbackError(
+        explain(
+            f"the callback {type(callback).__name__} failed",
+            received=f"{type(error).__name__}: {error}",
+            where=f"{callback!r}.on_{event}, epoch {trainer.state.epoch + 1}, step {trainer.state.step}",
+            remedy="the cause is chained above",
+        )
+    )
+    named.__cause__ = error
+    return named
+
+
+# --- what callbacks share --------------------------------------------------------------------------------------------
+
+
+class Monitor:
+    """One number of the epoch that a callback watches, and which direction is better.
+
+    mode "auto" asks the metric itself (`higher_is_better`); the loss is better when lower.
+    """
+
+    def __init__(self, name: str, mode: str, where: str) -> None:
+        if mode not in ("auto", "min", "max"):
+            expected = "'auto', 'min' or 'max'"
+            raise ArgumentError(explain("unknown mode", received=repr(mode), expected=expected, where=where))
+        self.name, self.mode, self.where = name, mode, where
+        self.higher_is_better = mode == "max"
+
+    def begin(self, trainer: Any) -> None:
+        """Find the direction, and refuse a name that this run cannot produce."""
+        if self.mode == "auto":
+            self.higher_is_better = self._direction(trainer)
+        names = trainer.log_names()
+        if self.name not in names and not trainer.may_add_logs():
+            raise self._unknown(names)
+
+    def _direction(self, trainer: Any) -> bool:
+        name = self.name.removeprefix("val_")
+        if name == "loss":
+            return False
+        for metric in trainer.metrics:
+            if metric.name == name:
+                if metric.higher_is_better is None:
+                    raise ArgumentError(
+                        explain(f"neither direction of {name} is better", where=self.where, remedy="monitor another")
+                    )
+                return bool(metric.higher_is_better)
+        return False
+
+    def read(self, trainer: Any) -> float:
+        """The number of this epoch."""
+        if self.name not in trainer.state.logs:
+            raise self._unknown(list(trainer.state.logs))
+        value = trainer.state.logs[self.name]
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            expected, received = "one number an epoch", f"{self.name}: {type(value).__name__}"
+            raise ConfigurationError(
+                explain("this cannot be monitored", received=received, expected=expected, where=self.where)
+            ) from None
+
+    def _unknown(self, names: list[str]) -> ConfigurationError:
+        remedy = did_you_mean(self.name, names) or "monitor one of these names"
+        if self.name.startswith("val_") and not any(name.startswith("val_") for name in names):
+            remedy = "pass validation=(x, y) or validation_split=0.2 to fit(), or monitor 'loss'"
+        return ConfigurationError(
+            explain(
+                "this run does not produce the monitored number",
+                received=repr(self.name),
+                expected=", ".join(names),
+                where=self.where,
+                remedy=remedy,
+            )
+        )
+
+    @property
+    def worst(self) -> float:
+        return -math.inf if self.higher_is_better else math.inf
+
+    def is_better(self, value: float, best: float, by: float = 0.0) -> bool:
+        """Whether `value` improves on `best` by more than `by`; NaN never does."""
+        return value - by > best if self.higher_is_better else value + by < best
+
+
+def whole_number(name: str, value: Any, least: int, where: str) -> int:
+    """The value, if it is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(
+            explain(f"{name} must be a whole number", received=repr(value), expected=f"at least {least}", where=where)
+        )
+    return value
+
+
+def number(name: str, value: Any, least: float, where: str, most: float = math.inf) -> float:
+    """The value, if it is a finite number in [least, most]."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not least <= value <= most:
+        expected = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+        raise ArgumentError(
+            explain(f"{name} is out of range", received=repr(value), expected=f"a number, {expected}", where=where)
+        )
+    return float(value)

@@ -1,0 +1,84 @@
+"""`History`: every number of a run, by epoch and by step, in lists that can be plotted.
+
+In: the logs of each epoch and the loss of each step. Out: `.history`, `.steps`, and how the run ended.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from thalweg.train.callbacks.base import Callback, Priority
+
+
+class History(Callback):
+    """The record that `Trainer.fit` returns.
+
+    Attributes:
+        history: a list for each name, one entry a whole epoch: ``loss``, the metrics, the same with ``val_`` before
+            them, ``learning_rate``, ``seconds``.
+        epoch: the numbers of these epochs, from 0.
+        steps: a list for each name, one entry a step, of whole and of interrupted epochs: ``step``, ``epoch``,
+            ``loss``, ``learning_rate``, and what callbacks watch, such as ``gradient_norm/0``. A quantity that is
+            watched every few steps is None in between.
+        interrupted: whether Ctrl-C ended the run.
+        stop_reason: why it ended before its last epoch, or None.
+
+    >>> import thalweg as tw
+    >>> trainer = tw.Trainer(tw.nn.Linear(1, 1), loss="mse", progress=False)
+    >>> history = trainer.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=3)
+    >>> len(history["loss"]), history.epoch
+    (3, [0, 1, 2])
+    """
+
+    priority = Priority.RECORD
+    adds_logs = False
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[Any]] = {}
+        self.epoch: list[int] = []
+        self.steps: dict[str, list[Any]] = {"step": [], "epoch": [], "loss": [], "learning_rate": []}
+        self.interrupted = False
+        self.stop_reason: str | None = None
+        self._started = 0.0
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self.history[name]
+
+    def on_epoch_begin(self, trainer: Any) -> None:
+        self._started = time.perf_counter()
+
+    def on_update(self, trainer: Any) -> None:
+        state = trainer.state
+        numbers = {"step": state.step, "epoch": state.epoch, "loss": state.loss.item()}
+        numbers["learning_rate"] = state.learning_rate
+        numbers |= {name: value.item() for name, value in state.watched.items() if value.numel() == 1}
+        _append(self.steps, numbers)
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        state = trainer.state
+        state.logs.setdefault("learning_rate", state.learning_rate)
+        state.logs.setdefault("seconds", time.perf_counter() - self._started)
+        self.epoch.append(state.epoch)
+        _append(self.history, state.logs)
+
+    def on_fit_end(self, trainer: Any) -> None:
+        self.interrupted = trainer.state.interrupted
+        self.stop_reason = trainer.state.stop_reason
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if _is_number(values[-1]))
+        return f"History({len(self.epoch)} epochs: {last})" if self.epoch else "History(0 epochs)"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _append(lists: dict[str, list[Any]], numbers: dict[str, Any]) -> None:
+    """Append to every list; a name that is new, or missing this time, is filled with None."""
+    length = max(map(len, lists.values()), default=0)
+    for name in numbers:
+        lists.setdefault(name, [None] * length)
+    for name, values in lists.items():
+        values.append(numbers.get(name))

@@ -1,0 +1,93 @@
+"""One table of all module classes: how each is built, what it is called with, and what shape must come out.
+
+In: nothing. Out: `CASES`, which the contract suite runs through; a class that stands in no row fails there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import thalweg as tw
+from thalweg import nn
+
+
+@dataclass(frozen=True)
+class Case:
+    """`build()` makes the module, `shapes` are those of its inputs; `integers` maps an input to its upper bound."""
+
+    build: Callable[[], nn.Module]
+    shapes: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    integers: tuple[int | None, ...] = ()
+    low: float = -1.0
+    high: float = 1.0
+    is_called: bool = True
+
+    @property
+    def name(self) -> str:
+        return type(self.build()).__name__
+
+    def inputs(self, dtype: str = "float32") -> list[tw.Tensor]:
+        generator = tw.Generator(3)
+        bounds = self.integers or (None,) * len(self.shapes)
+        return [
+            tw.rand(*shape, generator=generator, dtype=dtype) * (self.high - self.low) + self.low
+            if bound is None
+            else tw.randint(0, bound, shape, generator=generator)
+            for shape, bound in zip(self.shapes, bounds, strict=True)
+        ]
+
+
+def _same(build: Callable[[], nn.Module], shape: tuple[int, ...] = (4, 3), **options: float) -> Case:
+    return Case(build, (shape,), shape, **options)  # type: ignore[arg-type]
+
+
+def _pair(build: Callable[[], nn.Module], output: tuple[int, ...] = (), **options: float) -> Case:
+    return Case(build, ((4, 3), (4, 3)), output, **options)  # type: ignore[arg-type]
+
+
+def _labels(build: Callable[[], nn.Module], output: tuple[int, ...] = ()) -> Case:
+    return Case(build, ((4, 3), (4,)), output, (None, 3))
+
+
+CASES = [
+    Case(lambda: nn.Linear(3, 5), ((4, 3),), (4, 5)),
+    Case(lambda: nn.Linear(3, 5, bias=False), ((2, 1, 3),), (2, 1, 5)),
+    Case(lambda: nn.Linear(3, 1), ((3,),), (1,)),
+    Case(lambda: nn.Embedding(7, 2), ((4, 3),), (4, 3, 2), (7,)),
+    Case(lambda: nn.Embedding(7, 2, padding_idx=-1), ((4,),), (4, 2), (7,)),
+    Case(lambda: nn.Flatten(), ((2, 3, 4),), (2, 12)),
+    Case(lambda: nn.Unflatten(1, (2, -1)), ((3, 6),), (3, 2, 3)),
+    _same(lambda: nn.Identity("anything")),
+    _same(lambda: nn.Dropout(0.3)),
+    _same(lambda: nn.Dropout(0.0)),
+    _same(lambda: nn.BatchNorm1d(3)),
+    _same(lambda: nn.BatchNorm1d(3, momentum=None), (4, 3, 2)),
+    _same(lambda: nn.BatchNorm1d(3, affine=False, track_running_stats=False)),
+    _same(lambda: nn.BatchNorm1d(3, bias=False)),
+    _same(lambda: nn.LayerNorm(3)),
+    _same(lambda: nn.LayerNorm((5, 3), bias=False), (2, 5, 3)),
+    _same(lambda: nn.LayerNorm(3, elementwise_affine=False)),
+    *[_same(each) for each in (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU)],
+    *[_same(each) for each in (nn.Softplus, nn.LogSigmoid, nn.ReLU6)],
+    _same(nn.Hardtanh, low=-0.9, high=0.9),
+    _same(lambda: nn.GELU("tanh")),
+    _same(lambda: nn.Softmax(dim=-1)),
+    _same(lambda: nn.LogSoftmax(dim=1)),
+    *[_pair(each) for each in (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)],
+    _pair(lambda: nn.MSELoss(reduction="none"), (4, 3)),
+    _pair(lambda: nn.HuberLoss("sum", delta=0.5)),
+    _labels(nn.CrossEntropyLoss),
+    _labels(lambda: nn.CrossEntropyLoss(tw.tensor([1.0, 2.0, 0.5]), 1, "sum", 0.1)),
+    _pair(nn.CrossEntropyLoss, low=0.1, high=0.9),
+    _labels(nn.NLLLoss),
+    _labels(lambda: nn.NLLLoss(reduction="none"), (4,)),
+    _pair(nn.BCELoss, low=0.1, high=0.9),
+    _pair(nn.BCEWithLogitsLoss, low=0.1, high=0.9),
+    _pair(lambda: nn.BCEWithLogitsLoss(pos_weight=tw.tensor([1.0, 3.0, 0.5])), low=0.1, high=0.9),
+    Case(lambda: nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2)), ((6, 3),), (6, 2)),
+    Case(nn.Sequential, ((2, 2),), (2, 2)),
+    Case(lambda: nn.ModuleList([nn.Linear(2, 2), nn.ReLU()]), (), (), is_called=False),
+    Case(lambda: nn.ModuleDict({"a": nn.Linear(2, 2)}), (), (), is_called=False),
+]
