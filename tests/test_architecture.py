@@ -32,6 +32,7 @@ LAZY_IMPORTS = {
     "llvmlite": "0.15 s to import; reading data or evaluating on NumPy does not need it",
     "matplotlib": "an extra, and 0.7 s to import",
     "PIL": "an extra",
+    "rich": "0.03 s to import, and only a terminal needs it",
     "sklearn": "a peer",
     "torch": "a peer, and 2 s to import",
 }

@@ -1,7 +1,7 @@
 """Batch, stochastic and mini-batch gradient descent: one loop, with batch sizes N, 1 and m.
 
 Run it with `python docs/examples/batch_sizes.py`; `--picture FILE` draws the losses (needs matplotlib).
-In: the digits that come with Thalweg. Out: for each batch size the number of updates, the time, the losses, the accuracy.
+In: the digits that come with Thalweg. Out: for each batch size the updates, the time, the losses, the accuracy.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def accuracy(model: nn.Module) -> float:
 
 
 def compare(epochs: int = 20, examples: int | None = None, mini: int = 32) -> list[Run]:
-    """The three, over the same examples for the same number of epochs. The noisier the gradient, the smaller the rate."""
+    """The three, over the same examples and epochs. The noisier the gradient, the smaller the rate."""
     images, labels = tw.data.digits().train
     x, y = images.reshape(-1, 64)[:examples], labels[:examples]
     return [
@@ -85,7 +85,9 @@ def smoothed(losses: Sequence[float], count: int) -> np.ndarray:
 
 
 def table(runs: Sequence[Run]) -> str:
-    lines = [f"{'':<11}{'batch size':>10}{'rate':>7}{'updates':>9}{'seconds':>9}{'last losses':>13}{'test accuracy':>15}"]
+    lines = [
+        f"{'':<11}{'batch size':>10}{'rate':>7}{'updates':>9}{'seconds':>9}{'last losses':>13}{'test accuracy':>15}"
+    ]
     for run in runs:
         last = np.mean(run.losses[-max(1, len(run.losses) // 20) :])
         lines.append(
@@ -96,7 +98,7 @@ def table(runs: Sequence[Run]) -> str:
 
 def draw(runs: Sequence[Run], path: str, examples: int) -> None:
     """The loss against the examples seen, so that the three can be compared at equal work."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # noqa: PLC0415, an extra that only the drawing needs
 
     axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
     for run in runs:

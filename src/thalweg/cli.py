@@ -21,6 +21,7 @@ from thalweg.errors import ConfigurationError, ThalwegError, explain
 from thalweg.recipes import use
 from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, settings_of_flags
 from thalweg.recipes.record import thalweg_version
+from thalweg.recipes.settings import OTHER_NAMES, flag_of
 from thalweg.recipes.train import train
 from thalweg.report.explain import add_arguments as add_explain_arguments
 from thalweg.report.explain import run as run_explain
@@ -66,7 +67,9 @@ class Parser(argparse.ArgumentParser):
         """Raise for arguments that nobody takes."""
         known = [option for action in self._actions for option in action.option_strings]
         name = unknown[0].partition("=")[0]
-        close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+        others = {flag_of(other): flag_of(ours) for other, ours in OTHER_NAMES.items() if flag_of(ours) in known}
+        spelled = difflib.get_close_matches(name, [*known, *others], n=1, cutoff=0.7)
+        close = [others.get(option, option) for option in spelled]
         close = close or [option for option in known if len(name) > 4 and (name in option or option in name)]
         raise ConfigurationError(
             explain(
@@ -91,6 +94,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         name: parsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
         for name, (about, epilog) in abouts.items()
     }
+    commands["train"].usage = "thalweg train WHAT [flags]"
     add_train_arguments(commands["train"])
     commands["predict"].add_argument("run", metavar="RUN", help="a run folder")
     commands["predict"].add_argument("input", metavar="INPUT", help="CSV, or for images .npy, .npz, IDX or CSV")

@@ -109,7 +109,7 @@ def test_products_of_awkward_shapes(m: int, k: int, n: int, flags: tuple[bool, b
 
 def test_an_index_out_of_range_is_noticed_and_nothing_is_written() -> None:
     table, index = make_input((3, 2), float32), make_input((2,), int64)
-    program = native.build([table, index], [gather(table, index, role="index"), add(table, table)], frozenset({1}))
+    program = native.build([table, index], [gather(table, index, role="index"), add(table, table)], {1: 0})
     assert program is not None
     cell = np.full((3, 2), 7, np.float32)
     arrays = [cell, np.array([0, 3])]
@@ -132,7 +132,7 @@ def test_a_number_in_every_place_needs_no_kernel() -> None:
     two = broadcast(reshape(constant(2.0, float32), shape=(1, 1)), shape=(3, 4))
     program = native.build([x], [multiply(x, two)])
     assert program is not None
-    assert [node.op.name for node in program.layout.kernels()] == ["multiply"]
+    assert [[node.op.name for node in kernel.nodes] for kernel in program.layout.kernels] == [["multiply"]]
 
 
 def test_an_output_that_is_an_input_or_a_number_is_copied() -> None:
@@ -149,21 +149,21 @@ def test_an_output_that_is_an_input_or_a_number_is_copied() -> None:
 
 
 def test_equal_kernels_are_emitted_once() -> None:
-    x = make_input((5,), float32)
+    x = make_input((5, 5), float32)
     y: Node = x
     for _ in range(6):
-        y = exp(y)
+        y = matmul(y, x, transpose_a=False, transpose_b=False)
     program = native.build([x], [y])
     assert program is not None
     assert program.text.count("define internal void @k") == 1
 
 
 def test_the_arena_is_used_again_after_the_last_read() -> None:
-    x = make_input((1024,), float32)
+    x, index = make_input((1024,), float32), make_input((1024,), int64)
     y: Node = x
     for _ in range(20):
-        y = add(exp(y), y)
-    program = native.build([x], [sum_(y, axes=(0,))])
+        y = scatter_add(exp(y), index, shape=(1024,), role="index")
+    program = native.build([x, index], [sum_(y, axes=(0,))])
     assert program is not None
     assert program.layout.arena <= 3 * 4096
 

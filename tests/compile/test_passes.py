@@ -61,7 +61,7 @@ def test_live_values_never_overlap_in_the_arena() -> None:
     births = list(range(60))
     sizes = {each: int(generator.integers(1, 5000)) for each in births}
     deaths = {each: each + int(generator.integers(0, 20)) for each in births}
-    offsets, total = plan_arena(births, sizes, deaths)
+    offsets, total = plan_arena([(each, each) for each in births], sizes, deaths)
     for a in births:
         for b in births:
             if a < b <= deaths[a]:

@@ -34,7 +34,9 @@ def blocks_of(text: str) -> list[Block]:
     result = []
     for index, match in enumerate(found):
         following = found[index + 1] if index + 1 < len(found) else None
-        is_output = following is not None and following[1] == "text" and not text[match.end() : following.start()].strip()
+        is_output = (
+            following is not None and following[1] == "text" and not text[match.end() : following.start()].strip()
+        )
         reason = _REASON.search(text[: match.start()])
         result.append(
             Block(

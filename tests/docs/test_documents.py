@@ -58,11 +58,15 @@ def test_python_blocks_run_and_print_what_the_page_says(page, tmp_path, monkeypa
 
 def shell_blocks() -> list[tuple[Path, Block]]:
     found = [(page, block) for page in PAGES for block in blocks_of(page.read_text(encoding="utf-8"))]
-    return [(page, block) for page, block in found if block.language in SHELL and commands_of(block) and not block.reason]
+    return [
+        (page, block) for page, block in found if block.language in SHELL and commands_of(block) and not block.reason
+    ]
 
 
 @pytest.mark.skipif(not CLI.exists(), reason="there is no command line yet")
-@pytest.mark.parametrize(("page", "block"), shell_blocks(), ids=lambda each: name_of(each) if isinstance(each, Path) else "")
+@pytest.mark.parametrize(
+    ("page", "block"), shell_blocks(), ids=lambda each: name_of(each) if isinstance(each, Path) else ""
+)
 def test_commands_run_and_print_what_the_page_says(page, block, tmp_path):
     start = "import sys; from thalweg.cli import main; sys.exit(main())"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"}
@@ -113,6 +117,7 @@ def load(path: Path) -> ModuleType:
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    sys.modules[path.stem] = module  # dataclasses look their module up
     specification.loader.exec_module(module)
     return module
 

@@ -32,7 +32,9 @@ def assert_close(what: str, ours: Any, theirs: Any, dtype: str, floor: float = 0
     assert error <= TOLERANCES[dtype] * scale, f"{what}: differs by {error:.3g} at a scale of {scale:.3g}\n{a}\n{b}"
 
 
-def draw(rng: np.random.Generator, shape: Sequence[int], dtype: str, low: float = -2.0, high: float = 2.0) -> np.ndarray:
+def draw(
+    rng: np.random.Generator, shape: Sequence[int], dtype: str, low: float = -2.0, high: float = 2.0
+) -> np.ndarray:
     return rng.uniform(low, high, tuple(shape)).astype(dtype)
 
 

@@ -104,7 +104,14 @@ def test_other_functions(dtype):
     for p, dim in ((2.0, 1), (2.0, 0), (1.0, -1), (3.0, 1)):
         compare(torch, lambda a: ours.normalize(a, p, dim), lambda b: theirs.normalize(b, p, dim), [x], dtype, rng)
     for widths, value in (((1, 2), 0.0), ((0, 1, 2, 0), 3.5), ((-1, 1), -1.0)):
-        compare(torch, lambda a: ours.pad(a, widths, value=value), lambda b: theirs.pad(b, widths, value=value), [x], dtype, rng)
+        compare(
+            torch,
+            lambda a: ours.pad(a, widths, value=value),
+            lambda b: theirs.pad(b, widths, value=value),
+            [x],
+            dtype,
+            rng,
+        )
     labels = rng.integers(0, 4, (3, 2))
     for classes in (-1, 4, 9):
         a, b = ours.one_hot(labels, classes), theirs.one_hot(torch.tensor(labels), classes)

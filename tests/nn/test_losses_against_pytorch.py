@@ -64,7 +64,11 @@ def test_regression_losses_at_their_kinks(name, options, dtype):
 
 @pytest.mark.parametrize(
     ("shape", "weighted", "reduction", "labels", "dtype"),
-    sweep(itertools.product(SHAPES[:-1], (None, "all", "last"), REDUCTIONS, ("hard", "soft"), DTYPES), fraction=0.3, seed=22),
+    sweep(
+        itertools.product(SHAPES[:-1], (None, "all", "last"), REDUCTIONS, ("hard", "soft"), DTYPES),
+        fraction=0.3,
+        seed=22,
+    ),
 )
 def test_binary_cross_entropy(shape, weighted, reduction, labels, dtype):
     rng = np.random.default_rng(0)
@@ -85,13 +89,17 @@ def test_binary_cross_entropy_limits_its_logarithms(dtype):
 
 @pytest.mark.parametrize(
     ("shape", "weighted", "positive", "reduction", "dtype"),
-    sweep(itertools.product(SHAPES[:-1], (False, True), (None, "one", "last"), REDUCTIONS, DTYPES), fraction=0.3, seed=23),
+    sweep(
+        itertools.product(SHAPES[:-1], (False, True), (None, "one", "last"), REDUCTIONS, DTYPES), fraction=0.3, seed=23
+    ),
 )
 def test_binary_cross_entropy_with_logits(shape, weighted, positive, reduction, dtype):
     rng = np.random.default_rng(0)
     x, t = draw(rng, shape, dtype, -60, 60), draw(rng, shape, dtype, 0, 1)
     weight = draw(rng, shape, dtype, 0.5, 2) if weighted else None
-    pos_weight = None if positive is None else draw(rng, (1,) if positive == "one" and shape else shape[-1:], dtype, 0.2, 5)
+    pos_weight = (
+        None if positive is None else draw(rng, (1,) if positive == "one" and shape else shape[-1:], dtype, 0.2, 5)
+    )
     options = {"weight": weight, "pos_weight": pos_weight, "reduction": reduction}
     check("BCEWithLogitsLoss", options, [x, t], dtype, rng, floor=1e-3)
 
@@ -102,7 +110,9 @@ CLASSES = ((1,), (5,), (1, 3), (7, 4), (5, 1), (3, 5, 2), (2, 3, 2, 3), (2, 13))
 @pytest.mark.parametrize(
     ("shape", "weighted", "ignore", "smoothing", "reduction", "dtype"),
     sweep(
-        itertools.product(CLASSES, (False, True), (None, 0, -1), (0.0, 0.1, 1.0), REDUCTIONS, DTYPES), fraction=0.15, seed=24
+        itertools.product(CLASSES, (False, True), (None, 0, -1), (0.0, 0.1, 1.0), REDUCTIONS, DTYPES),
+        fraction=0.15,
+        seed=24,
     ),
 )
 def test_cross_entropy_of_labels(shape, weighted, ignore, smoothing, reduction, dtype):
@@ -168,7 +178,11 @@ def test_all_labels_ignored_gives_nan_as_in_pytorch():
 @pytest.mark.filterwarnings("ignore:reduction.*mean:UserWarning")
 @pytest.mark.parametrize(
     ("shape", "reduction", "log_target", "dtype"),
-    sweep(itertools.product(((4,), (3, 5), (2, 3, 2)), (*REDUCTIONS, "batchmean"), (True, False), DTYPES), fraction=0.5, seed=27),
+    sweep(
+        itertools.product(((4,), (3, 5), (2, 3, 2)), (*REDUCTIONS, "batchmean"), (True, False), DTYPES),
+        fraction=0.5,
+        seed=27,
+    ),
 )
 def test_kl_div(shape, reduction, log_target, dtype):
     rng = np.random.default_rng(0)

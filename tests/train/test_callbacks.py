@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import inspect
+import io
 import json
 import math
 
@@ -29,7 +30,7 @@ MAKERS = {
     "LambdaCallback": lambda folder: cb.LambdaCallback(on_epoch_end=lambda t: t.state.logs.update(extra=1.0)),
     "LearningRateScheduler": lambda folder: cb.LearningRateScheduler(lambda epoch: 0.05),
     "ModelCheckpoint": lambda folder: cb.ModelCheckpoint(folder / "{epoch}.safetensors"),
-    "ProgressBar": lambda folder: cb.ProgressBar(open(folder / "progress.txt", "w")),
+    "ProgressBar": lambda folder: cb.ProgressBar(io.StringIO()),
     "ReduceLROnPlateau": lambda folder: cb.ReduceLROnPlateau(),
     "RunFolder": lambda folder: cb.RunFolder(folder / "run"),
     "TerminateOnNaN": lambda folder: cb.TerminateOnNaN(),
@@ -55,7 +56,8 @@ def test_a_callback_works_in_a_run_and_changes_no_result_it_should_not(name, com
     history = made.fit(classes(), validation_split=0.2, epochs=2, batch_size=16)
     plain = trainer(network(), metrics=["accuracy"], compile=compile)
     plain.fit(classes(), validation_split=0.2, epochs=2, batch_size=16)
-    assert history.epoch == [0, 1] and all(map(math.isfinite, history["val_loss"]))
+    assert history.epoch == [0, 1]
+    assert all(map(math.isfinite, history["val_loss"]))
     for key, value in weights(made.model).items():
         np.testing.assert_allclose(value, weights(plain.model)[key], rtol=1e-4, atol=1e-6)
 
@@ -85,7 +87,8 @@ def test_a_callback_closes_what_it_opened_when_a_step_fails(name, tmp_path):
 def test_a_callback_says_what_its_arguments_are(name):
     kind = public_callbacks()[name]
     text = inspect.getdoc(kind)
-    assert text and ">>>" in text
+    assert text
+    assert ">>>" in text
     for argument in inspect.signature(kind).parameters:
         assert name in ("LambdaCallback",) or argument in text, f"{name}: {argument} is not documented"
 
@@ -113,7 +116,8 @@ def test_the_events_of_a_run_in_their_order():
     trainer(callbacks=[recorder]).fit(classes(20), validation=classes(10), epochs=2, batch_size=10)
     epoch = ["epoch_begin", *STEP * 2, "validation_begin", "validation_end", "epoch_end"]
     assert recorder.seen == ["fit_begin", *epoch * 2, "fit_end"]
-    assert len(EVENTS) == 12 and TRACED_EVENTS < set(STEP) < set(EVENTS)
+    assert len(EVENTS) == 12
+    assert TRACED_EVENTS < set(STEP) < set(EVENTS)
 
 
 def test_an_exception_has_its_event_and_still_ends_the_run():
@@ -155,7 +159,8 @@ def test_the_callbacks_of_one_fit_are_gone_in_the_next():
 def test_stop_ends_the_run_at_the_step():
     hook = cb.LambdaCallback(on_batch_end=lambda t: t.state.step == 4 and t.stop("enough"))
     history = trainer(callbacks=[hook]).fit(classes(50), epochs=5, batch_size=10)
-    assert history.stop_reason == "enough" and len(history.steps["loss"]) == 5
+    assert history.stop_reason == "enough"
+    assert len(history.steps["loss"]) == 5
 
 
 def test_what_a_callback_raises_names_it():
@@ -177,7 +182,8 @@ def test_an_error_at_the_end_does_not_hide_the_one_that_ended_the_run():
     ]
     with pytest.raises(cb.CallbackError, match="ZeroDivisionError") as caught:
         trainer().fit(classes(), callbacks=extra)
-    assert "disk full" in "".join(caught.value.__notes__) and seen
+    assert "disk full" in "".join(caught.value.__notes__)
+    assert seen
 
 
 def test_a_tensor_watched_in_the_step_comes_out_with_it(monkeypatch):
@@ -187,7 +193,8 @@ def test_a_tensor_watched_in_the_step_comes_out_with_it(monkeypatch):
     made = trainer(callbacks=[cb.LambdaCallback(on_loss=watch)])
     counter = CountEvaluations(monkeypatch)
     history = made.fit(classes(32), epochs=1, batch_size=16)
-    assert counter.count == 2 and all(isinstance(value, float) for value in history.steps["largest"])
+    assert counter.count == 2
+    assert all(isinstance(value, float) for value in history.steps["largest"])
 
 
 # --- early stopping --------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ def test_early_stopping(numbers, arguments, epochs, kept):
 @pytest.mark.parametrize(("name", "best"), [("val_loss", 1), ("val_r2", 2), ("r2", 2), ("loss", 1)])
 def test_the_direction_is_asked_of_the_metric(name, best):
     stopping = cb.EarlyStopping(name, patience=9, restore_best_weights=True)
-    history, bias = scripted([2, 1, 3], stopping, name=name)
+    _history, bias = scripted([2, 1, 3], stopping, name=name)
     assert bias == best == stopping.best_epoch
 
 
@@ -254,7 +261,8 @@ def test_the_best_weights_come_back_after_an_interrupt_and_keep_buffers():
     history = made.fit(
         classes(), validation=classes(), epochs=9, callbacks=[cb.EarlyStopping(restore_best_weights=True), hooks]
     )
-    assert history.interrupted and same_bits(weights(made.model), kept["best"])
+    assert history.interrupted
+    assert same_bits(weights(made.model), kept["best"])
 
 
 def test_early_stopping_saves_memory_after_the_run():
@@ -270,7 +278,9 @@ def plateau(numbers, optimizer="sgd", **arguments):
     reduce = cb.ReduceLROnPlateau(**arguments)
     made = trainer(tw.nn.Linear(3, 1), loss="mse", optimizer=optimizer, lr=0.5, metrics=[])
     rates = []
-    record = cb.LambdaCallback(priority=Priority.SHOW, on_epoch_end=lambda t: rates.append(t.optimizer.param_groups[0]["lr"]))
+    record = cb.LambdaCallback(
+        priority=Priority.SHOW, on_epoch_end=lambda t: rates.append(t.optimizer.param_groups[0]["lr"])
+    )
     made.fit(line(8), epochs=len(numbers), callbacks=[Scripted(numbers), reduce, record])
     return rates
 
@@ -291,7 +301,8 @@ def test_reduce_on_plateau_is_pytorchs(seed):
     arguments = {
         "factor": float(draw.choice([0.1, 0.5, 0.9])), "patience": int(draw.integers(0, 4)),
         "threshold": float(draw.choice([1e-4, 0.1, 0.3])), "threshold_mode": str(draw.choice(["rel", "abs"])),
-        "cooldown": int(draw.integers(0, 3)), "min_lr": float(draw.choice([0.0, 0.05])), "mode": str(draw.choice(["min", "max"])),
+        "cooldown": int(draw.integers(0, 3)), "min_lr": float(draw.choice([0.0, 0.05])),
+        "mode": str(draw.choice(["min", "max"])),
     }  # fmt: skip
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
     peer = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **arguments)
@@ -304,7 +315,9 @@ def test_reduce_on_plateau_is_pytorchs(seed):
 
 def test_min_delta_is_an_absolute_threshold():
     numbers = [10.0, 9.5, 9.0, 8.5]
-    assert plateau(numbers, patience=0, min_delta=0.6) == plateau(numbers, patience=0, threshold=0.6, threshold_mode="abs")
+    assert plateau(numbers, patience=0, min_delta=0.6) == plateau(
+        numbers, patience=0, threshold=0.6, threshold_mode="abs"
+    )
 
 
 def test_a_scheduler_sets_the_rate_of_each_epoch():
@@ -338,7 +351,8 @@ def test_an_older_log_is_set_aside_or_continued(tmp_path):
     for append in (False, False, True):
         trainer(callbacks=[cb.CSVLogger(path, append=append)]).fit(classes(), epochs=2)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log.1.csv", "log.csv"]
-    assert len(path.read_text().splitlines()) == 5 and len((tmp_path / "log.1.csv").read_text().splitlines()) == 3
+    assert len(path.read_text().splitlines()) == 5
+    assert len((tmp_path / "log.1.csv").read_text().splitlines()) == 3
 
 
 def test_a_log_with_other_columns_is_not_continued(tmp_path):
@@ -354,8 +368,16 @@ def test_json_lines_hold_steps_epochs_and_the_end(tmp_path):
     history = made.fit(classes(), epochs=2, batch_size=20)
     lines = [json.loads(each) for each in path.read_text().splitlines()]
     assert [each["event"] for each in lines] == ["step", "step", "epoch", "step", "epoch", "end"]
-    assert lines[0]["loss"] == history.steps["loss"][0] and "gradient_norm/0" in lines[0]
-    assert lines[-1] == {"event": "end", "epoch": 1, "step": 6, "interrupted": False, "stop_reason": None, "error": None}
+    assert lines[0]["loss"] == history.steps["loss"][0]
+    assert "gradient_norm/0" in lines[0]
+    assert lines[-1] == {
+        "event": "end",
+        "epoch": 1,
+        "step": 6,
+        "interrupted": False,
+        "stop_reason": None,
+        "error": None,
+    }
 
 
 def test_a_nan_is_null_in_json(tmp_path):
@@ -380,7 +402,8 @@ def test_gradient_norms_are_those_before_clipping(monkeypatch):
     model = copy.deepcopy(made.model)
     counter = CountEvaluations(monkeypatch)
     history = made.fit(x, y, epochs=1, batch_size=8, shuffle=False)
-    assert counter.count == 4 and norms.steps == [0, 2]
+    assert counter.count == 4
+    assert norms.steps == [0, 2]
     tw.nn.functional.mse_loss(model(tw.tensor(x[:8])), tw.tensor(y[:8])).backward()
     for layer in ("0", "2"):
         module = model.get_submodule(layer)
@@ -398,13 +421,21 @@ def test_terminate_on_nan_stops_at_the_step():
 
     with pytest.warns(RuntimeWarning):
         history = trainer(loss=explode, metrics=["accuracy"], callbacks=[cb.TerminateOnNaN()]).fit(classes(), epochs=5)
-    assert len(history.steps["loss"]) == 1 and history.epoch == [] and "step 0" in history.stop_reason
+    assert len(history.steps["loss"]) == 1
+    assert history.epoch == []
+    assert "step 0" in history.stop_reason
 
 
 def test_what_a_function_adds_to_the_logs_is_recorded_and_can_be_monitored(tmp_path):
     add = cb.LambdaCallback(on_epoch_end=lambda t: t.state.logs.update(score=float(t.state.epoch)))
     path = tmp_path / "log.csv"
-    extra = [cb.CSVLogger(path), add, cb.EarlyStopping("score", mode="max"), cb.ModelCheckpoint(tmp_path / "{score}.safetensors")]
+    extra = [
+        cb.CSVLogger(path),
+        add,
+        cb.EarlyStopping("score", mode="max"),
+        cb.ModelCheckpoint(tmp_path / "{score}.safetensors"),
+    ]
     history = trainer().fit(classes(), epochs=3, callbacks=extra)
-    assert history["score"] == [0.0, 1.0, 2.0] and "score" in path.read_text()
+    assert history["score"] == [0.0, 1.0, 2.0]
+    assert "score" in path.read_text()
     assert (tmp_path / "2.0.safetensors").exists()

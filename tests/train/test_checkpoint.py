@@ -27,8 +27,10 @@ def test_weights_come_back_with_their_bits_names_dtypes_and_shapes(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, model(), {"data": "digits"})
     found = load_weights(path)
-    assert same_bits(found, weights(model())) and list(found) == sorted(weights(model()))
-    assert found["1.num_batches_tracked"].shape == () and read_metadata(path) == {"data": "digits"}
+    assert same_bits(found, weights(model()))
+    assert list(found) == sorted(weights(model()))
+    assert found["1.num_batches_tracked"].shape == ()
+    assert read_metadata(path) == {"data": "digits"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_, np.float16])
@@ -37,7 +39,9 @@ def test_arrays_of_any_dtype_and_layout(dtype, tmp_path):
     save_weights(tmp_path / "w", {"a": array, "scalar": array[0, 0], "empty": array[:0]})
     found = load_weights(tmp_path / "w")
     np.testing.assert_array_equal(found["a"], array)
-    assert found["a"].dtype == dtype and found["scalar"].shape == () and found["empty"].shape == (0, 2)
+    assert found["a"].dtype == dtype
+    assert found["scalar"].shape == ()
+    assert found["empty"].shape == (0, 2)
 
 
 def test_weights_are_written_into_a_module(tmp_path):
@@ -108,7 +112,8 @@ def test_an_interrupt_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_weights(path, {"w": np.ones(3)})
-    assert load_weights(path)["w"].sum() == 0 and len(list(tmp_path.iterdir())) == 1
+    assert load_weights(path)["w"].sum() == 0
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def damage(path, kind):
@@ -130,7 +135,17 @@ def damage(path, kind):
 
 @pytest.mark.parametrize(
     "kind",
-    ["empty", "truncated header", "truncated data", "too long", "lying header", "a pickle", "text", "a zip", "broken JSON"],
+    [
+        "empty",
+        "truncated header",
+        "truncated data",
+        "too long",
+        "lying header",
+        "a pickle",
+        "text",
+        "a zip",
+        "broken JSON",
+    ],
 )
 def test_a_damaged_or_foreign_file_is_refused(kind, tmp_path):
     path = tmp_path / "w.safetensors"
@@ -174,7 +189,9 @@ def test_weights_of_another_model_change_nothing(tmp_path):
 # --- going on from a checkpoint --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", lambda p: tw.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True)])
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "sgd", lambda p: tw.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True)]
+)
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_resumed_run_has_the_bits_of_an_unbroken_one(optimizer, compile, tmp_path):
     def make():
@@ -189,7 +206,8 @@ def test_a_resumed_run_has_the_bits_of_an_unbroken_one(optimizer, compile, tmp_p
     assert (second.epochs_trained, second.state.step) == (2, 8)
     history = second.fit(classes(), epochs=5, initial_epoch=second.epochs_trained, batch_size=16)
     assert same_bits(weights(second.model), weights(unbroken.model))
-    assert history.epoch == [2, 3, 4] and history.steps["step"][0] == 8
+    assert history.epoch == [2, 3, 4]
+    assert history.steps["step"][0] == 8
 
 
 def test_a_schedule_goes_on_where_it_was(tmp_path):
@@ -224,7 +242,8 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path):
         before = weights(other.model)
         with pytest.raises(error):
             other.load_checkpoint(path)
-        assert same_bits(before, weights(other.model)) and other.epochs_trained == 0
+        assert same_bits(before, weights(other.model))
+        assert other.epochs_trained == 0
 
 
 def _with_another_group(made):
@@ -262,7 +281,8 @@ def test_the_best_only_is_saved(tmp_path):
         tmp_path / "{epoch}.st", monitor="score", mode="max", save_best_only=True, save_weights_only=True
     )
     run([1.0, 3.0, 2.0, 4.0, float("nan")], checkpoint)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["1.st", "2.st", "4.st"] and checkpoint.best == 4.0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["1.st", "2.st", "4.st"]
+    assert checkpoint.best == 4.0
 
 
 def test_a_threshold_for_the_first_file(tmp_path):

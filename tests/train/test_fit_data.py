@@ -85,7 +85,8 @@ def test_a_loader_s_order_depends_on_the_epoch_alone():
         hook = tw.callbacks.LambdaCallback(on_batch_begin=lambda t, seen=seen: seen.append(t.state.inputs.numpy()))
         trainer(callbacks=[hook]).fit(loader, initial_epoch=epochs[0], epochs=epochs[1])
         orders.append(seen)
-    assert np.array_equal(orders[0][0], orders[1][0]) and np.array_equal(orders[0][1], orders[2][0])
+    assert np.array_equal(orders[0][0], orders[1][0])
+    assert np.array_equal(orders[0][1], orders[2][0])
 
 
 def test_shuffling_is_the_default_and_drop_last_leaves_the_short_batch_out():
@@ -94,7 +95,8 @@ def test_shuffling_is_the_default_and_drop_last_leaves_the_short_batch_out():
         on_batch_begin=lambda t: (sizes.append(len(t.state.inputs)), first.append(t.state.inputs.numpy()[0]))
     )
     trainer(callbacks=[hook]).fit((X, Y), batch_size=16, drop_last=True)
-    assert sizes == [16, 16, 16] and not np.allclose(first[0], X[0])
+    assert sizes == [16, 16, 16]
+    assert not np.allclose(first[0], X[0])
 
 
 # --- validation ------------------------------------------------------------------------------------------------------
@@ -108,7 +110,8 @@ def parts(y, targets=Targets.CLASSES, seed=0, share=0.2):
 
 def test_the_validation_part_is_shuffled_disjoint_and_complete():
     training, validation = parts(np.arange(50) % 5)
-    assert sorted([*training, *validation]) == list(range(50)) and len(validation) == 10
+    assert sorted([*training, *validation]) == list(range(50))
+    assert len(validation) == 10
     assert list(validation) != sorted(validation)
 
 
@@ -141,7 +144,8 @@ def test_a_share_of_any_set_reached_by_number_can_be_held_out(kind, tmp_path):
     seen = []
     made.fit(KINDS[kind](tmp_path), validation_split=0.3, epochs=2, callbacks=[
         tw.callbacks.LambdaCallback(on_epoch_end=lambda t: seen.append(t.state.examples))])  # fmt: skip
-    assert seen == [35, 35] and "val_accuracy" in made.history.history
+    assert seen == [35, 35]
+    assert "val_accuracy" in made.history.history
 
 
 def test_sample_weights_travel_with_their_examples():

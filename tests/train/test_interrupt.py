@@ -28,8 +28,12 @@ def test_the_step_is_finished_and_everything_is_saved(tmp_path):
     history = made.fit(
         classes(), epochs=9, batch_size=20, callbacks=[at_step(4, press), cb.LambdaCallback(on_fit_end=ended.append)]
     )
-    assert history.interrupted and "Ctrl-C" in history.stop_reason and ended == [made]
-    assert len(history.steps["loss"]) == 5 and history.epoch == [0] and made.epochs_trained == 1
+    assert history.interrupted
+    assert "Ctrl-C" in history.stop_reason
+    assert ended == [made]
+    assert len(history.steps["loss"]) == 5
+    assert history.epoch == [0]
+    assert made.epochs_trained == 1
     assert signal.getsignal(signal.SIGINT) is before
     assert same_bits(load_weights(tmp_path / "run" / "model.safetensors"), weights(made.model))
 
@@ -46,7 +50,8 @@ def test_an_interrupted_validation_is_no_validation():
     history = made.fit(
         classes(), validation=classes(), epochs=3, callbacks=[cb.LambdaCallback(on_validation_begin=press)]
     )
-    assert history.interrupted and history.epoch == []
+    assert history.interrupted
+    assert history.epoch == []
     assert set(made.evaluate(classes(), batch_size=10)) == {"loss"}
 
 
@@ -55,9 +60,12 @@ def test_a_second_interrupt_stops_at_once():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         trainer().fit(
-            classes(), epochs=9, callbacks=[at_step(1, lambda: (press(), press())), cb.LambdaCallback(on_fit_end=ended.append)]
+            classes(),
+            epochs=9,
+            callbacks=[at_step(1, lambda: (press(), press())), cb.LambdaCallback(on_fit_end=ended.append)],
         )
-    assert ended and signal.getsignal(signal.SIGINT) is before
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_handler_is_put_back_after_an_error():
@@ -71,7 +79,8 @@ def test_a_program_that_ignores_interrupts_keeps_doing_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         history = trainer().fit(classes(), epochs=2, callbacks=[at_step(0, press)])
-        assert not history.interrupted and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert not history.interrupted
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 

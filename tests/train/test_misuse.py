@@ -73,7 +73,10 @@ BEFORE_TRAINING = {
     "text as inputs": (fit((np.array(["a"] * 20), Y)), "only numbers can be trained on"),
     "text as labels": (fit((X, np.array(["cat"] * 20))), "only numbers can be trained on"),
     "NaN in the inputs": (fit((nan_at((3, 1)), Y)), r"position \(3, 1\)"),
-    "infinity in the targets": (fit((RX, np.full(20, np.inf)), made={"loss": "mse"}, model=network(3, 1)), "the targets hold numbers that are not finite"),
+    "infinity in the targets": (
+        fit((RX, np.full(20, np.inf)), made={"loss": "mse"}, model=network(3, 1)),
+        "the targets hold numbers that are not finite",
+    ),
     "a generator for two epochs": (fit((b for b in [(X, Y)]), epochs=2), "read only once"),
     "a generator already made": (fit(lambda: 3), "makes no batches"),
     "drop_last leaves nothing": (fit(batch_size=64, drop_last=True), "drop_last leaves no batch"),
@@ -86,13 +89,19 @@ BEFORE_TRAINING = {
     "labels of two columns": (fit((X, np.stack([Y, Y], 1))), "targets do not have the shape"),
     "one output for a cross-entropy": (fit(model=network(2, 1)), r"one score for each class(.|\n)*bce_with_logits"),
     "binary labels of 1 and 2": (fit((X, Y), made={"loss": "bce_with_logits"}, model=network(2, 1)), "0 to 1"),
-    "targets of another width": (fit((RX, np.ones((20, 2))), made={"loss": "mse"}, model=network(3, 1)), r"output \(20, 1\), targets \(20, 2\)"),
+    "targets of another width": (
+        fit((RX, np.ones((20, 2))), made={"loss": "mse"}, model=network(3, 1)),
+        r"output \(20, 1\), targets \(20, 2\)",
+    ),
     "a vector for two outputs": (fit((RX, RY[:, 0]), made={"loss": "mse"}, model=network(3, 2)), "shape"),
     "inputs of another width": (fit((RX, Y)), "(?i)shape|features"),
     "validation of another width": (fit(validation=(RX, Y)), "(?i)shape|features"),
     "validation labels out of range": (fit(validation=(X, Y + 5)), "label is out of range"),
     # metrics and losses
-    "accuracy of a regression": (regression(made={"loss": "mse", "metrics": ["accuracy"]}), "(?i)no probabilities|no class labels"),
+    "accuracy of a regression": (
+        regression(made={"loss": "mse", "metrics": ["accuracy"]}),
+        "(?i)no probabilities|no class labels",
+    ),
     "top-5 of three classes": (fit(made={"metrics": ["top_5_accuracy"]}), "first 5 guesses"),
     "an unknown metric": (make(metrics=["acuracy"]), "did you mean 'accuracy'"),
     "a metric's class": (make(metrics=[tw.metrics.Accuracy]), "make it an instance"),
@@ -113,7 +122,10 @@ BEFORE_TRAINING = {
     "a model without parameters": (make(model=nn.Flatten()), "nothing to train"),
     "a model frozen later": (
         lambda: (made := trainer()).model.requires_grad_(False) and made.fit(X, Y), "nothing to train"),
-    "another model's optimizer": (fit(made={"optimizer": optim.SGD(network().parameters(), lr=0.1)}), "does not update this model"),
+    "another model's optimizer": (
+        fit(made={"optimizer": optim.SGD(network().parameters(), lr=0.1)}),
+        "does not update this model",
+    ),
     "an unknown optimizer": (make(optimizer="adamm"), "did you mean 'adam"),
     "a number as optimizer": (make(optimizer=0.1), "this is no optimizer"),
     "a function that makes no optimizer": (make(optimizer=lambda p: 3), "makes no optimizer"),
@@ -135,7 +147,10 @@ BEFORE_TRAINING = {
     "validation_split as a number of samples": (fit(validation_split=20), "less than 1"),
     "validation twice": (fit(validation=(X, Y), validation_split=0.2), "both say what to validate on"),
     "a share of a stream": (fit(Stream(), validation_split=0.2), "validation_split needs samples"),
-    "a share of a loader": (fit(DataLoader(TensorDataset(X, Y)), validation_split=0.2), "validation_split needs samples"),
+    "a share of a loader": (
+        fit(DataLoader(TensorDataset(X, Y)), validation_split=0.2),
+        "validation_split needs samples",
+    ),
     "a share of one example": (fit((X[:1], Y[:1]), validation_split=0.2), "too few samples"),
     # weights
     "too few weights": (fit(sample_weight=np.ones(3)), "3 in sample_weight"),
@@ -143,7 +158,10 @@ BEFORE_TRAINING = {
     "a weight of NaN": (fit(sample_weight=np.full(20, np.nan)), "sample weights out of range"),
     "weights in a column": (fit(sample_weight=np.ones((20, 1))), r"shape \(20,\)"),
     "weights twice": (fit((X, Y, np.ones(20)), sample_weight=np.ones(20)), "given twice"),
-    "weights beside a loader": (fit(DataLoader(TensorDataset(X, Y)), sample_weight=np.ones(20)), "sample_weight must be part"),
+    "weights beside a loader": (
+        fit(DataLoader(TensorDataset(X, Y)), sample_weight=np.ones(20)),
+        "sample_weight must be part",
+    ),
     "a negative class weight": (make(class_weight={0: -1.0}), "class weight is out of range"),
     "a class weight that is no number": (make(class_weight={0: "a"}), "no class weights"),
     "an unknown kind of class weight": (make(class_weight="equal"), "no class weights"),
@@ -162,14 +180,18 @@ BEFORE_TRAINING = {
         "did you mean 'val_accuracy'"),
     "a direction that does not exist": (lambda: cb.EarlyStopping(mode="up"), "unknown mode"),
     "a metric without a direction": (
-        fit(made={"metrics": [tw.metrics.ConfusionMatrix(3)]}, callbacks=[cb.EarlyStopping("confusion_matrix")]), "neither direction"),
+        fit(made={"metrics": [tw.metrics.ConfusionMatrix(3)]}, callbacks=[cb.EarlyStopping("confusion_matrix")]),
+        "neither direction"),
     "negative patience": (lambda: cb.EarlyStopping(patience=-1), "patience must be a whole number"),
     "a factor above 1": (lambda: cb.ReduceLROnPlateau(factor=2.0), "factor is out of range"),
     "a factor of 1": (lambda: cb.ReduceLROnPlateau(factor=1.0), "reduces nothing"),
     "an unknown threshold mode": (lambda: cb.ReduceLROnPlateau(threshold_mode="relative"), "unknown threshold_mode"),
     "rates for other groups": (fit(callbacks=[cb.ReduceLROnPlateau("loss", min_lr=[0.1, 0.2])]), "min_lr does not fit"),
     "a schedule that is a number": (lambda: cb.LearningRateScheduler(0.1), "no schedule"),
-    "a schedule below 0": (fit(callbacks=[cb.LearningRateScheduler(lambda epoch: -1.0)]), "the learning rate is out of range"),
+    "a schedule below 0": (
+        fit(callbacks=[cb.LearningRateScheduler(lambda epoch: -1.0)]),
+        "the learning rate is out of range",
+    ),
     "an unknown field in a file name": (fit(callbacks=[cb.ModelCheckpoint("/tmp/{val_acc}.st")]), "has a field"),
     "an open brace in a file name": (lambda: cb.ModelCheckpoint("{epoch"), "no template"),
     "keep_last 0": (lambda: cb.ModelCheckpoint("w", keep_last=0), "keep_last must be a whole number"),
@@ -232,7 +254,9 @@ def test_a_refused_fit_leaves_the_trainer_as_it_was():
     before, history = weights(made.model), made.history
     with pytest.raises(ThalwegError):
         made.fit(X, Y + 9)
-    assert same_bits(before, weights(made.model)) and made.model.training and made.history is history
+    assert same_bits(before, weights(made.model))
+    assert made.model.training
+    assert made.history is history
     made.fit(X, Y)
 
 

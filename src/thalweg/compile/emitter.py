@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int64, uint8
+from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int32, int64, uint8
 from thalweg.errors import ThalwegError
 from thalweg.graph import Shape
 
@@ -30,6 +30,25 @@ class Value:
     name: str
     dtype: DType
     lanes: int = 1
+
+
+class Counting(Value):
+    """The indices start, start + step, start + 2 step, ... of a vector's lanes, made a vector only if someone asks.
+
+    A load whose place counts by 1 is one vector load, by 0 one number, by anything else a gather.
+    """
+
+    def __init__(self, e: Emitter, start: Value, step: int, lanes: int) -> None:
+        object.__setattr__(self, "e", e)
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "dtype", int64)
+        object.__setattr__(self, "lanes", lanes)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        counts = ", ".join(f"i64 {lane * self.step}" for lane in range(self.lanes))
+        return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
 
 
 _REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
@@ -70,9 +89,12 @@ class Emitter:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.variables: list[str] = []
+        self.active: Value | None = None  # the lanes that hold entries at all, at the edge of an axis
         self.declarations: set[str] = set()
         self._count = 0
         self._block = "entry"
+        self._known: dict[str, Value] = {}  # index arithmetic already done in this block
 
     def fresh(self) -> str:
         self._count += 1
@@ -159,19 +181,34 @@ class Emitter:
 
     def _binary(self, instruction: str, a: Value, b: Value) -> Value:
         a, b = self._meet(a, b)
-        return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}", a.lanes)
+        text = f"{instruction} {self._typed(a)}, {b.name}"
+        if a.dtype is not int64 or a.lanes > 1:
+            return self.emit(a.dtype, text, a.lanes)
+        if text not in self._known:
+            self._known[text] = self.emit(int64, text)
+        return self._known[text]
 
     def add(self, a: Value, b: Value) -> Value:
+        if isinstance(a, Counting) or isinstance(b, Counting):
+            return self._count_on(a, b, 1)
+        if a.dtype is int64 and "0" in (a.name, b.name):
+            return b if a.name == "0" else a
         if a.dtype is bool_:
             return self._binary("or", a, b)
         return self._binary("fadd" if a.dtype.is_floating_point else "add", a, b)
 
     def subtract(self, a: Value, b: Value) -> Value:
+        if isinstance(a, Counting) or isinstance(b, Counting):
+            return self._count_on(a, b, -1)
         return self._binary("fsub" if a.dtype.is_floating_point else "sub", a, b)
 
     def multiply(self, a: Value, b: Value) -> Value:
         if a.dtype is int64 and "0" in (a.name, b.name):
             return literal(0, int64)
+        if a.dtype is int64 and "1" in (a.name, b.name):
+            return b if a.name == "1" else a
+        if isinstance(a, Counting) and b.lanes == 1 and b.name.isdecimal():
+            return Counting(self, self.multiply(a.start, b), a.step * int(b.name), a.lanes)
         if a.dtype is bool_:
             return self._binary("and", a, b)
         return self._binary("fmul" if a.dtype.is_floating_point else "mul", a, b)
@@ -195,6 +232,16 @@ class Emitter:
 
     def minimum(self, a: Value, b: Value) -> Value:
         return self._extreme("min", a, b)
+
+    def _count_on(self, a: Value, b: Value, sign: int) -> Value:
+        """a + sign b, where at least one counts along the lanes."""
+        lanes = max(a.lanes, b.lanes)
+        starts = [x.start if isinstance(x, Counting) else x for x in (a, b)]
+        if any(x.lanes > 1 for x in starts):
+            return self._binary("add" if sign > 0 else "sub", a, b)
+        steps = [x.step if isinstance(x, Counting) else 0 for x in (a, b)]
+        start = self.add(*starts) if sign > 0 else self.subtract(*starts)
+        return Counting(self, start, steps[0] + sign * steps[1], lanes)
 
     def _extreme(self, which: str, a: Value, b: Value) -> Value:
         if a.dtype is bool_:
@@ -226,8 +273,7 @@ class Emitter:
         if a.dtype.is_floating_point or a.dtype is bool_:
             raise NotEmittable(f"{instruction} of {a.dtype.name}")
         is_zero = self.compare("equal", b, literal(0, b.dtype))
-        with self.when(is_zero):
-            self.lines.append("  call void @record(ptr %status, i64 %kernel, i64 0, i64 0)")
+        self.record_any(is_zero, self.cast(b, int64), self.integer(0))
         safe = self.select(is_zero, literal(1, b.dtype), b)
         if a.dtype is uint8:
             return self._binary(f"u{instruction}", a, safe)
@@ -326,6 +372,8 @@ class Emitter:
             return x
         if to is bool_:
             return self.compare("not_equal", x, literal(0, x.dtype))
+        if to is uint8 and x.dtype.is_floating_point:
+            x = self.cast(x, int32)  # negative numbers wrap, as in NumPy
         text = f"{_conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
         return self.emit(to, text, x.lanes)
 
@@ -406,6 +454,48 @@ class Emitter:
             f"  call void @{name}({kind} {value.name}, ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)})"
         )
 
+    def record_any(self, bad: Value, value: Value, place: Value) -> None:
+        """Note in the status word that some lane holds a position out of range."""
+        if self.active is not None and bad.lanes > 1:
+            bad = self.bitwise("bitwise_and", bad, self.active)
+        is_any = bad if bad.lanes == 1 else self._any(bad)
+        with self.when(is_any):
+            first = place.start if isinstance(place, Counting) else self.lane(place, 0)
+            self.lines.append(
+                f"  call void @record(ptr %status, i64 %kernel, i64 {first.name}, i64 {self.lane(value, 0).name})"
+            )
+
+    def _any(self, x: Value) -> Value:
+        name = f"llvm.vector.reduce.or.v{x.lanes}i1"
+        self.declarations.add(f"declare i1 @{name}(<{x.lanes} x i1>)")
+        return self.emit(bool_, f"call i1 @{name}({self._typed(x)})")
+
+    def load_at(self, pointer: str, place: Value, dtype: DType, mask: Value | None = None) -> Value:
+        """The entries at the places of all lanes."""
+        if not isinstance(place, Counting):
+            return self.load(pointer, place, dtype) if place.lanes == 1 else self._gather(pointer, place, dtype, mask)
+        if place.step == 0:
+            return self.load(pointer, place.start, dtype)
+        if place.step == 1:
+            return self.load(pointer, place.start, dtype, place.lanes, mask)
+        return self._gather(pointer, place, dtype, mask)
+
+    def _gather(self, pointer: str, place: Value, dtype: DType, mask: Value | None) -> Value:
+        lanes = place.lanes
+        base, kind = _MEMORY[dtype.name], memory_type(dtype, lanes)
+        addresses = self.fresh()
+        self.lines.append(f"  {addresses} = getelementptr {base}, ptr {pointer}, {self._typed(place)}")
+        name = f"llvm.masked.gather.v{lanes}{_mangled(dtype)}.v{lanes}p0"
+        self.declarations.add(f"declare {kind} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
+        on = mask or Value("splat (i1 true)", bool_, lanes)
+        text = (
+            f"call {kind} @{name}(<{lanes} x ptr> {addresses}, i32 {dtype.itemsize}, {self._typed(on)}, "
+            f"{kind} zeroinitializer)"
+        )
+        if dtype is bool_:
+            return self.compare("not_equal", self.emit(uint8, text, lanes), literal(0, uint8))
+        return self.emit(dtype, text, lanes)
+
     def advance(self, pointer: str, entries: Value, dtype: DType) -> str:
         """The pointer moved on by a number of entries."""
         return pointer if entries.name == "0" else self._address(pointer, entries, dtype)
@@ -418,6 +508,7 @@ class Emitter:
     def label(self, name: str) -> None:
         self.lines.append(f"{name}:")
         self._block = name
+        self._known = {}
 
     def jump(self, name: str) -> None:
         self.lines.append(f"  br label %{name}")
@@ -492,7 +583,7 @@ class Emitter:
     def variable(self, dtype: DType, value: Value) -> str:
         """A local variable, which LLVM keeps in a register."""
         name = self.fresh()
-        self.lines.insert(0, f"  {name} = alloca {_MEMORY[dtype.name]}")
+        self.variables.append(f"  {name} = alloca {_MEMORY[dtype.name]}")
         self.store(name, self.integer(0), value)
         return name
 

@@ -66,7 +66,7 @@ def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple
         "ptr noalias %scratch",
     ]
     head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nentry:"
-    return "\n".join([head, *e.lines, "  ret void", "}"]), e.declarations
+    return "\n".join([head, *e.variables, *e.lines, "  ret void", "}"]), e.declarations
 
 
 # --- the forms -------------------------------------------------------------------------------------------------------

@@ -13,18 +13,18 @@ T = TypeVar("T")
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
 
-def plan_arena(births: Sequence[T], sizes: Mapping[T, int], deaths: Mapping[T, int]) -> tuple[dict[T, int], int]:
-    """First fit: `births[i]` is born at time i and may be overwritten after time `deaths[it]`.
+def plan_arena(
+    births: Sequence[tuple[int, T]], sizes: Mapping[T, int], deaths: Mapping[T, int]
+) -> tuple[dict[T, int], int]:
+    """First fit: each value is born at its time and may be overwritten after the time of its death.
 
-    >>> plan_arena(["a", "b", "c"], {"a": 64, "b": 64, "c": 64}, {"a": 1, "b": 2, "c": 2})
+    >>> plan_arena([(0, "a"), (1, "b"), (2, "c")], {"a": 64, "b": 64, "c": 64}, {"a": 1, "b": 2, "c": 2})
     ({'a': 0, 'b': 64, 'c': 0}, 128)
     """
     offsets: dict[T, int] = {}
     live: list[tuple[int, int, int]] = []  # (offset, end, death), by offset
     total = 0
-    for time, each in enumerate(births):
-        if each not in sizes:
-            continue
+    for time, each in births:
         live = [block for block in live if block[2] >= time]
         size = -(-max(sizes[each], 1) // _ALIGNMENT) * _ALIGNMENT
         offset = 0

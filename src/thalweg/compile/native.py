@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 
 from thalweg.compile.emitter import NotEmittable, Value, literal
+from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
 from thalweg.compile.memory import plan_arena
+from thalweg.compile.nest import emit_nest
 from thalweg.compile.target import host
-from thalweg.graph import Node, constant_leaf, input_leaf, toposort
+from thalweg.graph import Node, constant_leaf, input_leaf, structure_key, toposort
 
 _lock = threading.Lock()
 _RECORD = """
@@ -43,62 +45,74 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
 @dataclass
 class Layout:
-    """Where each node's value lies: a slot of the pointer table, an offset in the arena, or a number."""
+    """Where each value lies: a slot of the pointer table, an offset in the arena, or a number in the code."""
 
     inputs: Sequence[Node]
     outputs: Sequence[Node]
-    written: frozenset[int] = frozenset()  # outputs that go to cells: copied at the end, after the status word is seen
-    order: list[Node] = field(default_factory=list)
-    numbers: dict[Node, Value] = field(default_factory=dict)
-    same_as: dict[Node, Node] = field(default_factory=dict)
+    writes: Mapping[int, int] = field(default_factory=dict)  # output -> the input whose cell it is written to
+    kernels: list[Kernel] = field(default_factory=list)
     slots: dict[Node, int] = field(default_factory=dict)
     offsets: dict[Node, int] = field(default_factory=dict)
     arena: int = 0
     scratch: int = 0
+    checks: int = 0  # how many of the kernels must have run before it is known that the data are good
 
     def __post_init__(self) -> None:
-        self.order = toposort(self.outputs)
-        for node in self.order:
-            self._classify(node)
+        self.kernels = fuse(self.outputs)
+        self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
         for index, node in enumerate(self.outputs):
             source = self.source(node)
-            if index not in self.written and source.inputs and source not in self.slots and source not in self.numbers:
+            if source in self.slots or is_number(source) or not source.inputs:
+                continue
+            if index not in self.writes or self._may_write_at_once(source, self.inputs[self.writes[index]]):
                 self.slots[source] = len(self.inputs) + index
         self._plan()
 
-    def _classify(self, node: Node) -> None:
-        if node.op is constant_leaf:
-            self.numbers[node] = literal(node.attributes["value"], node.dtype)
-        elif node.op.kind == "move" and len(node.inputs) == 1 and node.op.identities.get("linear"):
-            source = node.inputs[0]
-            if source in self.numbers:  # one number everywhere stays so wherever it is moved
-                self.numbers[node] = self.numbers[source]
-            elif node.op.identities.get("keeps_order"):
-                self.same_as[node] = self.source(source)
-
     def source(self, node: Node) -> Node:
-        return self.same_as.get(node, node)
+        """The node whose memory this one shows."""
+        while node.op.identities.get("keeps_order") and not is_number(node):
+            node = node.inputs[0]
+        return node
+
+    def _may_write_at_once(self, node: Node, cell: Node) -> bool:
+        """Whether the cell may get its new value in the kernel that makes it: nobody reads the old one afterwards.
+
+        The kernel itself may read it, entry for entry; and no kernel from here on can be stopped by bad data.
+        """
+        position = next(i for i, kernel in enumerate(self.kernels) if node in kernel.nodes)
+        kernel = self.kernels[position]
+        if position < self.checks or not kernel.is_nest or kernel.axes is not None or kernel.domain != node.shape:
+            return False
+        readers = [i for i, each in enumerate(self.kernels) if cell in each.inputs]
+        mapped = any(cell in _behind_moves(each) for each in kernel.nodes)
+        return all(i <= position for i in readers) and not mapped and cell not in map(self.source, self.outputs)
 
     def _plan(self) -> None:
-        kernels = self.kernels()
+        births: list[tuple[int, Node]] = []
         deaths: dict[Node, int] = {}
-        for time, node in enumerate(kernels):
-            for each in (node, *node.inputs):
-                deaths[self.source(each)] = time
+        for time, kernel in enumerate(self.kernels):
+            for each in (*kernel.outputs, *kernel.inputs):
+                deaths[each] = time
+            births += [(time, node) for node in kernel.outputs if node not in self.slots]
         for node in self.outputs:
-            deaths[self.source(node)] = len(kernels)
-        sizes = {node: node.size * node.dtype.itemsize for node in kernels if node not in self.slots}
-        self.offsets, self.arena = plan_arena(kernels, sizes, deaths)
-        self.scratch = max(map(scratch_bytes, kernels), default=0)
+            deaths[self.source(node)] = len(self.kernels)
+        sizes = {node: node.size * node.dtype.itemsize for _, node in births}
+        self.offsets, self.arena = plan_arena(births, sizes, deaths)
+        self.scratch = max((scratch_bytes(k.nodes[0]) for k in self.kernels if not k.is_nest), default=0)
 
-    def kernels(self) -> list[Node]:
-        """The nodes that need code of their own, in order."""
-        return [
-            node
-            for node in self.order
-            if node.op.kind != "leaf" and node not in self.numbers and node not in self.same_as
-        ]
+
+def _behind_moves(node: Node) -> set[Node]:
+    """What a node reads through index maps."""
+    found: set[Node] = set()
+    stack = [each for each in node.inputs if each.op.kind == "move"]
+    while stack:
+        each = stack.pop()
+        if each.op.kind == "move":
+            stack.extend(each.inputs)
+        else:
+            found.add(each)
+    return found
 
 
 def emit_program(layout: Layout) -> str:
@@ -106,21 +120,52 @@ def emit_program(layout: Layout) -> str:
     functions: dict[Hashable, tuple[str, str]] = {}
     declarations: set[str] = set()
     calls: list[str] = []
-    for index, node in enumerate(layout.kernels()):
-        numbers = [layout.numbers.get(each) for each in node.inputs]
-        key = kernel_key(node, numbers)
+    for index, kernel in enumerate(layout.kernels):
+        key, emit = _code_of(kernel)
         if key not in functions:
-            name = f"k{len(functions)}_{node.op.name}"
-            text, needed = emit_kernel(name, node, numbers)
+            name = f"k{len(functions)}_{kernel.nodes[-1].op.name}"
+            text, needed = emit(name)
             functions[key] = (name, text)
             declarations |= needed
-        pointers = [_pointer(layout, each) for each in (node, *node.inputs)]
-        calls.append(
-            f"  call void @{functions[key][0]}({', '.join(pointers)}, ptr %status, i64 {index + 1}, ptr %scratch)"
-        )
-    body = "\n".join([*_table_loads(layout), *calls, *_copies(layout)])
+        pointers = [_pointer(layout, each) for each in _arguments(kernel)]
+        rest = f"ptr %status, i64 {index + 1}" + ("" if kernel.is_nest else ", ptr %scratch")
+        if index == layout.checks and index:
+            calls += _leave_if_bad()
+        calls.append(f"  call void @{functions[key][0]}({', '.join([*pointers, rest])})")
+    if layout.checks == len(layout.kernels):
+        calls += _leave_if_bad()
+    body = "\n".join([*_table_loads(layout), *calls, *_copies(layout), "  br label %leave", "leave:"])
     step = f"define void @step(ptr %table) {{\nentry:\n{body}\n  ret void\n}}"
     return "\n".join([*sorted(declarations), _RECORD, *[text for _, text in functions.values()], step])
+
+
+def _code_of(kernel: Kernel) -> tuple[Hashable, Callable[[str], tuple[str, set[str]]]]:
+    """A key that is equal for kernels with equal code, and how to write that code."""
+    if kernel.is_nest:
+        key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes)
+        return key, lambda name: emit_nest(name, kernel)
+    (node,) = kernel.nodes
+    numbers = [number_of(each) for each in node.inputs]
+    return kernel_key(node, numbers), lambda name: emit_kernel(name, node, numbers)
+
+
+def _arguments(kernel: Kernel) -> list[Node]:
+    return [*kernel.outputs, *(kernel.inputs if kernel.is_nest else kernel.nodes[0].inputs)]
+
+
+def number_of(node: Node) -> Value | None:
+    """The number that stands in every place of the node, if that is known."""
+    if not is_number(node):
+        return None
+    while node.op is not constant_leaf:
+        node = node.inputs[0]
+    return literal(node.attributes["value"], node.dtype)
+
+
+def _leave_if_bad() -> list[str]:
+    """Before anything is written: stop if bad data were met."""
+    return ["  %code = load i64, ptr %status", "  %good = icmp eq i64 %code, 0",
+            "  br i1 %good, label %go_on, label %leave", "go_on:"]  # fmt: skip
 
 
 def _slot_count(layout: Layout) -> int:
@@ -143,23 +188,22 @@ def _table_loads(layout: Layout) -> list[str]:
 
 def _pointer(layout: Layout, node: Node) -> str:
     node = layout.source(node)
-    if node in layout.numbers:
+    if is_number(node):
         return "ptr null"
     return f"ptr %p{layout.slots[node]}" if node in layout.slots else f"ptr %a{layout.offsets[node]}"
 
 
 def _copies(layout: Layout) -> list[str]:
-    """Outputs that are not computed in place: copied at the end, unless bad data were met."""
-    lines = ["  %code = load i64, ptr %status", "  %good = icmp eq i64 %code, 0",
-             "  br i1 %good, label %copy, label %leave", "copy:"]  # fmt: skip
+    """Outputs that are not computed where they belong: copied at the end."""
+    lines = []
     for index, node in enumerate(layout.outputs):
         slot = len(layout.inputs) + index
         size = node.size * node.dtype.itemsize
-        if node not in layout.numbers and size and layout.slots.get(layout.source(node)) != slot:
+        if not is_number(node) and size and layout.slots.get(layout.source(node)) != slot:
             lines.append(
                 f"  call void @llvm.memcpy.p0.p0.i64(ptr %p{slot}, {_pointer(layout, node)}, i64 {size}, i1 false)"
             )
-    return [*lines, "  br label %leave", "leave:"]
+    return lines
 
 
 class NativeProgram:
@@ -183,7 +227,7 @@ class NativeProgram:
         """All outputs; None if an index in the data was out of range, with nothing changed."""
         held = [np.ascontiguousarray(array).reshape(array.shape) for array in arrays]
         results = [
-            destinations[index] if index in destinations and node not in self.layout.numbers else self._new(node)
+            destinations[index] if index in destinations and not is_number(node) else self._new(node)
             for index, node in enumerate(self.layout.outputs)
         ]
         with self._lock:
@@ -194,7 +238,7 @@ class NativeProgram:
             return results if self._status[0] == 0 else None
 
     def _new(self, node: Node) -> np.ndarray:
-        if node in self.layout.numbers:
+        if is_number(node):
             source = node
             while source.op is not constant_leaf:
                 source = source.inputs[0]
@@ -227,12 +271,12 @@ def _load(text: str) -> tuple[object, int]:
 
 
 def build(
-    inputs: Sequence[Node], outputs: Sequence[Node], written: frozenset[int] = frozenset()
+    inputs: Sequence[Node], outputs: Sequence[Node], writes: Mapping[int, int] = MappingProxyType({})
 ) -> NativeProgram | None:
     """The program as machine code, or None where something in it has no emission."""
     if any(node.op is input_leaf and node not in set(inputs) for node in toposort(outputs)):
         return None  # a value known before the trace: only the interpreter holds it
-    layout = Layout(inputs, outputs, written)
+    layout = Layout(inputs, outputs, writes)
     try:
         text = emit_program(layout)
     except NotEmittable:

@@ -24,9 +24,12 @@ def pass_drop_identities(outputs: Sequence[Node]) -> list[Node]:
     def simpler(node: Node) -> Node:
         if node.op.identities.get("stops_gradient"):
             return node.inputs[0]
-        if node.op.kind == "move" and node.op.name == "reshape" and node.shape == node.inputs[0].shape:
-            return node.inputs[0]
-        return node
+        if not node.op.identities.get("keeps_order"):
+            return node
+        source = node.inputs[0]
+        if source.op is node.op:
+            source = source.inputs[0]
+        return source if node.shape == source.shape else rebuild(node, (source,))
 
     return rewrite(outputs, simpler)
 

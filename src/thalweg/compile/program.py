@@ -39,7 +39,7 @@ class Executable:
         program = _with_own_inputs(program)
         self.program = program
         self.outputs = run_passes(program.outputs)
-        self.native = native.build(program.inputs, self.outputs, frozenset(index for index, _ in program.writes))
+        self.native = native.build(program.inputs, self.outputs, dict(program.writes))
 
     @property
     def is_native(self) -> bool:

@@ -106,7 +106,7 @@ class Optimizer:
                 state[name]._assign(value.node)
 
     def _prepare(self, param: Tensor, group: ParamGroup) -> State:
-        """The state of a parameter, made at its first step; a term switched on later begins then, one off is dropped."""
+        """The state of a parameter, made at its first step; a term switched on later begins then, one off is lost."""
         if self._prepared.get(param) != group.structure:
             known = self.state.get(param, {})
             with outside_trace():

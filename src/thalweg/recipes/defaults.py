@@ -6,6 +6,7 @@ get enough steps.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from thalweg.recipes.problem import CLASSIFICATION, Problem
@@ -15,32 +16,43 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"layers": (256, 128), "dropout": 0.3, "lr": 3e-3, "batch_size": 32, "epochs": 40, "patience": 15},
     "mnist": {"layers": (128,), "dropout": 0.2, "lr": 5e-3, "batch_size": 128, "epochs": 12, "patience": 5},
     "fashion_mnist": {"layers": (256, 128), "dropout": 0.2, "lr": 3e-3, "batch_size": 128, "epochs": 15, "patience": 5},
-    TABLE: {"layers": (256, 128), "dropout": 0.1, "lr": 3e-3, "epochs": 60, "patience": 15},
+    TABLE: {"layers": (256, 128), "dropout": 0.1, "lr": 3e-3, "patience": 15},
 }
-SMALLEST_BATCH, LARGEST_BATCH = 8, 128
-STEPS_PER_EPOCH = 40
-"""How many steps an epoch of a small table should have, as far as the smallest batch allows."""
+SMALLEST_BATCH, LARGEST_BATCH = 8, 1024
+FEWEST_STEPS, MOST_STEPS = 40, 400
+"""Steps in an epoch of a table: a small one gets smaller batches, a large one larger batches."""
+FEWEST_EPOCHS, MOST_EPOCHS, STEPS_OF_A_RUN = 10, 60, 8000
 
 
 def resolved(settings: Settings, problem: Problem) -> Settings:
     """The settings with every gap filled: by the recipe, then by the data."""
-    values = DEFAULTS[settings.recipe] | {
-        "batch_size": DEFAULTS[settings.recipe].get("batch_size") or batch_size_for(problem.counts["training"]),
-        "loss": "cross_entropy" if problem.outputs.task == CLASSIFICATION else "mse",
-    }
+    size = settings.batch_size or batch_size_for(problem.counts["training"])
+    loss = "cross_entropy" if problem.outputs.task == CLASSIFICATION else "mse"
+    by_data = {"batch_size": size, "epochs": epochs_for(problem.counts["training"], size), "loss": loss}
+    values = by_data | DEFAULTS[settings.recipe]
     return settings.replaced(**{name: value for name, value in values.items() if getattr(settings, name) is None})
 
 
 def batch_size_for(examples: int) -> int:
-    """A power of two between 8 and 128 that gives about 40 steps in an epoch.
+    """A power of two: over 40 steps in an epoch up to batches of 128, and then 400 up to batches of 1024.
 
-    >>> batch_size_for(150), batch_size_for(1500), batch_size_for(20_000)
-    (8, 32, 128)
+    >>> [batch_size_for(examples) for examples in (150, 1500, 20_000, 200_000)]
+    [8, 64, 128, 512]
     """
     size = SMALLEST_BATCH
-    while size < LARGEST_BATCH and size * STEPS_PER_EPOCH < examples:
+    while size < LARGEST_BATCH and size * (FEWEST_STEPS if size < 128 else MOST_STEPS) < examples:
         size *= 2
     return size
+
+
+def epochs_for(examples: int, batch_size: int) -> int:
+    """Epochs for about 8,000 steps in all: from 10 for a large table to 60 for a small one.
+
+    >>> epochs_for(1500, 64), epochs_for(30_000, 128), epochs_for(1_000_000, 1024)
+    (60, 34, 10)
+    """
+    steps = math.ceil(examples / batch_size)
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS_OF_A_RUN / steps)))
 
 
 def shown_default(name: str) -> str | None:

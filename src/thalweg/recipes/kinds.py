@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 class Kind:
     """One way of writing a value. `metavar` stands for it in a usage line, `expected` says what it may be."""
 
-    metavar: ClassVar[str] = "TEXT"
+    metavar: ClassVar[str] = ""
     is_switch: ClassVar[bool] = False
 
     @property
@@ -132,7 +132,10 @@ class Text(Kind):
     """A text, not empty: a path, the name of a column; a number is taken as its digits."""
 
     word: str = "text"
-    metavar = "TEXT"
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return self.word.upper()
 
     @property
     def expected(self) -> str:

@@ -65,7 +65,9 @@ class NetworkShape:
     def from_config(cls, config: Any, where: str) -> NetworkShape:
         """The shape that `to_config` described. Raises FileFormatError for anything else."""
         try:
-            shape = cls(**{**config, "input_shape": tuple(config["input_shape"]), "layers": tuple(config["layers"])})
+            values = {name: config[name] for name in cls.__dataclass_fields__}
+            lists = {name: tuple(values[name]) for name in ("input_shape", "layers")}
+            shape = cls(**values | lists)
             whole = all(
                 type(width) is int and width > 0 for width in (*shape.input_shape, *shape.layers, shape.outputs)
             )

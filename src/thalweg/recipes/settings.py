@@ -37,6 +37,13 @@ GROUPS = {
     "tables": "how a CSV file is read",
     "images": "where the images are",
 }
+# What other programs call a setting, for those who come from there.
+OTHER_NAMES = {
+    "learning_rate": "lr", "hidden": "layers", "hidden_layers": "layers", "hidden_layer_sizes": "layers",
+    "units": "layers", "folder": "run", "run_folder": "run", "label": "target", "gradient_clipping": "clip",
+    "max_grad_norm": "clip", "early_stopping": "patience", "validation_split": "validation", "random_state": "seed",
+    "decay": "weight_decay", "silent": "quiet", "verbose": "quiet", "separator": "delimiter",
+}  # fmt: skip
 LARGEST_CONFIG = 1 << 20
 
 
@@ -120,7 +127,7 @@ class Settings:
     quiet: bool = setting(False, Switch(), "the run", "no progress: print the result alone", recorded=False)
 
     data: str | None = setting(
-        None, Text("path"), "images", "folder with the four IDX files", recipes=("mnist", "fashion_mnist", TABLE)
+        None, Text("folder"), "images", "folder with the four IDX files", recipes=("mnist", "fashion_mnist", TABLE)
     )
 
     target: str | None = setting(
@@ -209,7 +216,7 @@ def checked(name: str, value: Any, where: str) -> Any:
     except (ValueError, TypeError, OverflowError):
         raise ConfigurationError(
             explain(
-                f"{name.replace('_', ' ')} cannot be this",
+                f"not a possible value of {name.replace('_', ' ')}",
                 received=f"{value!r:.80}",
                 expected=kind.expected,
                 where=where,
@@ -293,7 +300,8 @@ def _known_keys(values: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _unknown_key(key: str, names: list[str], path: str) -> ConfigurationError:
-    close = difflib.get_close_matches(key.replace("-", "_").lower(), names, n=3, cutoff=0.5)
+    spelled = difflib.get_close_matches(key.replace("-", "_").lower(), [*names, *OTHER_NAMES], n=2, cutoff=0.6)
+    close = list(dict.fromkeys(OTHER_NAMES.get(name, name) for name in spelled))
     return ConfigurationError(
         explain(
             "a key that is no setting",

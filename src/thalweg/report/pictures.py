@@ -100,7 +100,7 @@ def draw_gradient_norms(path: Path, steps: Mapping[str, Numbers]) -> Path:
         axes.plot(*_thinned(step + 1, norm), color=colour, alpha=0.25, linewidth=0.7)
         style = "-" if number < len(COLOURS) else "--"
         axes.plot(*_thinned(step + 1, smoothed(norm)), color=colour, linestyle=style, linewidth=1.8, label=label)
-    axes.set_yscale("log")
+    _logarithmic(axes)
     axes.set(xlabel="iteration", ylabel="Euclidean norm", title="Gradient norm of each layer")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _saved(drawn, path)
@@ -172,17 +172,16 @@ def draw_mistakes(path: Path, images: np.ndarray, true: Sequence[Any], predicted
 
 
 def smoothed(values: np.ndarray, share: float = 0.02) -> np.ndarray:
-    """An exponential moving average over about `share` of the values, started without bias (as in Adam).
+    """The mean over a window of about `share` of the values around each one; shorter windows at the ends.
 
-    >>> smoothed(np.array([4.0, 4.0, 4.0]))
-    array([4., 4., 4.])
+    >>> smoothed(np.array([1.0, 2.0, 6.0]), share=1.0)
+    array([1.5, 3. , 4. ])
     """
-    keep = 1.0 - 1.0 / max(1.0, share * len(values))
-    total, weight, out = 0.0, 0.0, np.empty(len(values))
-    for index, value in enumerate(values):
-        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        out[index] = total / weight
-    return out
+    half = math.ceil(share * len(values)) // 2
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    first = np.maximum(np.arange(len(values)) - half, 0)
+    last = np.minimum(np.arange(len(values)) + half + 1, len(values))
+    return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
 def _known(x: Sequence[Any] | range, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +210,22 @@ def _epoch_ends(steps: Mapping[str, Numbers]) -> list[int]:
 
 def _scale(axes: Any, values: list[float]) -> None:
     if values and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_FROM:
-        axes.set_yscale("log")
+        _logarithmic(axes)
+
+
+def _logarithmic(axes: Any) -> None:
+    """A logarithmic axis with plain numbers on it; those between powers of ten only where there are few powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    if high / low < 100:
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        axes.yaxis.set_minor_formatter(plain)
+    else:
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _short(name: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from thalweg import ops
 from thalweg.dtype import BOOL, INTEGER, DType, as_dtype, bool_, float32, int64, result_dtype, scalar_dtype
-from thalweg.errors import DTypeError, ShapeError, explain
+from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.graph import Node, Primitive, Shape, constant, full
 
 Operand = Node | bool | int | float
@@ -110,6 +110,15 @@ def _wrapped(value: float, dtype: DType) -> bool | int:
     return (int(value) - int(limits.min)) % 2 ** (8 * dtype.itemsize) + int(limits.min)
 
 
+def need_tensor(name: str, *operands: object, remedy: str = "convert it with tw.tensor(...)") -> None:
+    """Refuse what is not a tensor, for functions that need axes."""
+    for each in operands:
+        if not isinstance(each, Node):
+            raise DTypeError(
+                explain(f"{name} takes a tensor here", received=type(each).__name__, expected="a tensor", remedy=remedy)
+            )
+
+
 def meet(name: str, *operands: Operand, dtype: DType | None = None) -> list[Node]:
     """All operands in one shape and one dtype."""
     dtype = dtype or common_dtype(operands)
@@ -197,6 +206,8 @@ def greater_equal(a: Operand, b: Operand) -> Node:
 
 def divide(a: Operand, b: Operand, rounding_mode: str | None = None) -> Node:
     """True division, always floating point; ``rounding_mode="floor"`` or ``"trunc"`` as in PyTorch."""
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise ArgumentError(explain("unknown rounding_mode", received=repr(rounding_mode), expected="None, floor, trunc"))
     if rounding_mode == "floor":
         return floor_divide(a, b)
     dtype = common_dtype((a, b))
@@ -247,6 +258,7 @@ def _short_power(x: Node, p: float) -> Node | None:
 
 def where(condition: Node, yes: Operand, no: Operand) -> Node:
     """`yes` where the condition holds, else `no`; the branch not taken gets a gradient of exactly 0."""
+    need_tensor("where (condition)", condition)
     if condition.dtype is not bool_:
         raise DTypeError(
             explain(
@@ -402,9 +414,9 @@ def cast(x: Node, dtype: DType) -> Node:
 
 
 def masked_fill(x: Node, mask: Node, value: Operand) -> Node:
+    need_tensor("masked_fill", x, mask)
     shape = broadcast_shapes(x.shape, mask.shape, name="masked_fill")
-    filled = value if isinstance(value, Node) else constant(value, x.dtype)
-    return where(mask, convert(filled, x.dtype), expand_to(x, shape))
+    return where(mask, as_node(value, x.dtype), expand_to(x, shape))
 
 
 # --- activations -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ In: a tensor and what to differentiate by. Out: gradients in `.grad`, or returne
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 from thalweg import ops
@@ -14,7 +15,7 @@ from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gr
 from thalweg.graph import Node, constant_leaf, full, make_input, toposort
 from thalweg.tensor.arithmetic import add
 from thalweg.tensor.core import Tensor, as_tensor, overwritten_at, request
-from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT
+from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, companions
 from thalweg.tensor.modes import modes, set_recording
 
 
@@ -55,6 +56,8 @@ def backward(
     for (tensor, _), cotangent in zip(found, cotangents, strict=True):
         if cotangent is not None:
             _collect(tensor, cotangent, create_graph)
+    if modes.trace is None and root.value is None:
+        companions[root] = [weakref.ref(t._grad) for t, _ in found if isinstance(t._grad, Tensor)]
     request(self)
 
 
@@ -217,7 +220,8 @@ def _keeps_nothing(node: Node) -> bool:
         while divisor.op.kind == "move":
             divisor = divisor.inputs[0]
         return divisor.op is constant_leaf
-    return bool(node.op.identities.get("linear"))
+    # A pending value that was written into a leaf ends in `detach`: the leaf itself, which every pass ends at.
+    return bool(node.op.identities.get("linear")) or stops_gradient(node)
 
 
 def _collect(tensor: Tensor, cotangent: Node, create_graph: bool) -> None:

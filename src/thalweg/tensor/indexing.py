@@ -15,7 +15,7 @@ from thalweg import ops
 from thalweg.dtype import bool_, int64
 from thalweg.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, explain
 from thalweg.graph import Node, full, make_input
-from thalweg.tensor.arithmetic import Operand, as_node, broadcast_shapes, convert, expand_to, less, where
+from thalweg.tensor.arithmetic import Operand, as_node, broadcast_shapes, convert, expand_to, less, need_tensor, where
 from thalweg.tensor.reductions import pick
 from thalweg.tensor.shaping import axis_of, flip, permute, reshape
 
@@ -337,6 +337,7 @@ def gather(x: Node, dim: int, index: Node) -> Node:
 
 
 def _check_gather(name: str, x: Node, axis: int, index: Node) -> None:
+    need_tensor(f"{name} (index)", index)
     if index.dtype.is_floating_point or index.dtype is bool_:
         raise DTypeError(explain(f"{name} needs integer positions", received=index.dtype.name, remedy="use .long()"))
     fits = index.ndim == x.ndim and all(
@@ -396,6 +397,7 @@ def _source(name: str, src: Operand, x: Node, index: Node) -> Node:
 def index_select(x: Node, dim: int, index: Node) -> Node:
     """The entries of x at `index`, a vector of positions, along `dim`."""
     axis = axis_of(dim, x.ndim)
+    need_tensor("index_select (index)", index)
     if index.dtype.is_floating_point or index.dtype is bool_ or index.ndim > 1:
         raise DTypeError(
             explain("index_select needs a vector of integer positions",
@@ -409,6 +411,7 @@ def index_select(x: Node, dim: int, index: Node) -> Node:
 
 def embedding(index: Node, weight: Node) -> Node:
     """The rows of `weight` (num_embeddings, embedding_dim) at `index` (*): (*, embedding_dim)."""
+    need_tensor("embedding", index, weight)
     if index.dtype.is_floating_point or index.dtype is bool_:
         raise DTypeError(
             explain(

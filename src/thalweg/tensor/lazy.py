@@ -7,7 +7,9 @@ returns it runs as a compiled program from the cache that `tw.compile` uses. Kno
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +38,23 @@ _seen: dict[Hashable, int] = {}
 _MOST_SEEN = 4096
 
 
+# Of a node that was differentiated: the gradients, to be computed together with it, so that the forward pass is shared.
+companions: weakref.WeakKeyDictionary[Node, list[weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+
+
+def _with_companions(wanted: Sequence[Node]) -> list[Node]:
+    found = list(wanted)
+    for node in wanted:
+        if node.value is None:
+            tensors = (reference() for reference in companions.pop(node, ()))
+            found += [tensor._node for tensor in tensors if tensor is not None and tensor._base is None]
+    return found
+
+
 def compute(wanted: Sequence[Node]) -> None:
     """Give every wanted node its value; values that live tensors show are kept on the way."""
+    if companions:
+        wanted = _with_companions(wanted)
     order = toposort([node for node in wanted if node.value is None], is_leaf=is_known)
     pending = [node for node in order if node.value is None]
     if not pending:
@@ -69,7 +86,7 @@ def _run_compiled(order: Sequence[Node], pending: Sequence[Node], keep: set[Node
     _seen[key] = count  # the newest last, so that the oldest is forgotten first
     if len(_seen) > _MOST_SEEN:
         del _seen[next(iter(_seen))]
-    if count * len(pending) < COMPILE_AFTER:
+    if count < 2 or count * len(pending) < COMPILE_AFTER:  # the first time always on NumPy
         return False
     program = executable_for(Program(tuple(leaves), tuple(outputs)))
     for node, value in zip(outputs, program([leaf.value for leaf in leaves]), strict=True):

@@ -6,17 +6,18 @@ for `tw.*`. Each name is stated once, in a table.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, bool_, float32, float64, int32, int64, uint8
-from thalweg.errors import ArgumentError, ShapeError, explain
+from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.graph import Node, next_serial
 from thalweg.tensor import arithmetic, indexing, products, reductions, shaping
 from thalweg.tensor.backward import backward, grad
-from thalweg.tensor.core import Tensor, lift, lift_in_place, lift_view, lower
+from thalweg.tensor.core import Tensor, as_tensor, lift, lift_in_place, lift_view, lower
 from thalweg.tensor.core import _wrap as wrap
 from thalweg.tensor.random import normal_node, uniform_node
 
@@ -482,16 +483,42 @@ _THROUGH_METHODS = tuple(name for name in VIEWS if name not in ("view", "expand_
 def _through_method(name: str) -> Callable[..., Any]:
     method = getattr(Tensor, name)
 
-    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return method(input, *args, **kwargs)
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(input, (Tensor, np.ndarray)):
+            raise _no_tensor(name, input)
+        return method(as_tensor(input), *args, **kwargs)
 
     function.__name__ = name
     function.__doc__ = method.__doc__
     return function
 
 
+def _on_a_tensor(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, after a look at its first argument; arithmetic and comparison take numbers there too."""
+    lifted = lift(function)
+    if name in _ONLY_FUNCTIONS or name in _BINARY or function.__module__ == arithmetic.__name__:
+        return lifted
+
+    @functools.wraps(lifted)
+    def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(input, (Tensor, np.ndarray)):
+            raise _no_tensor(name, input)
+        return lifted(input, *args, **kwargs)
+
+    return checked
+
+
+def _no_tensor(name: str, received: object) -> DTypeError:
+    return DTypeError(
+        explain(f"{name} takes a tensor", received=type(received).__name__, expected="a tensor or a NumPy array",
+                remedy="convert it with tw.tensor(...)")
+    )  # fmt: skip
+
+
+_BINARY = ("add", "sub", "max", "min")
+
 functions: dict[str, Callable[..., Any]] = {
-    **{name: lift(function) for name, function in (FUNCTIONS | _ONLY_FUNCTIONS).items()},
+    **{name: _on_a_tensor(name, function) for name, function in (FUNCTIONS | _ONLY_FUNCTIONS).items()},
     **{name: _through_method(name) for name in _THROUGH_METHODS},
     "nonzero": _nonzero,
     "grad": grad,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from thalweg import ops
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import Node, size_of
-from thalweg.tensor.arithmetic import add, broadcast_shapes, expand_to, meet_dtype, multiply
+from thalweg.tensor.arithmetic import add, broadcast_shapes, expand_to, meet_dtype, multiply, need_tensor
 from thalweg.tensor.shaping import permute, reshape, squeeze, unsqueeze
 
 
@@ -34,6 +34,7 @@ def matmul(a: Node, b: Node) -> Node:
 
     A batch times one matrix is folded into a single product of (batch x rows, inner) by (inner, columns).
     """
+    need_tensor("matmul", a, b)
     if not a.ndim or not b.ndim:
         raise ShapeError(
             explain(
@@ -82,6 +83,7 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
 
 def _of_ranks(name: str, rank_a: int, rank_b: int) -> Callable[[Node, Node], Node]:
     def product(a: Node, b: Node) -> Node:
+        need_tensor(name, a, b)
         if (a.ndim, b.ndim) != (rank_a, rank_b):
             raise ShapeError(
                 explain(f"{name} takes tensors of {rank_a} and {rank_b} axes", received=f"{a.shape} and {b.shape}",
@@ -110,12 +112,14 @@ def dot(a: Node, b: Node) -> Node:
     return matmul(a, b)
 
 
-def einsum(equation: str, *operands: Node) -> Node:
+def einsum(equation: str, *operands: Node | Sequence[Node]) -> Node:
     """Einstein's summation: ``einsum("bij,bjk->bik", a, b)``; two operands at a time, from the left.
 
     Letters that appear on one operand only and not in the result are summed first, shared ones that stay are batch
     axes, shared ones that go are contracted by one matrix product. `...` stands for leading axes.
     """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
     inputs, result = _parse_einsum(equation, operands)
     terms = [_diagonals(labels, node) for labels, node in zip(inputs, operands, strict=True)]
     while len(terms) > 1:
@@ -130,6 +134,15 @@ def einsum(equation: str, *operands: Node) -> Node:
 def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], str]:
     left, arrow, result = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
+    for labels in (*inputs, result):
+        letters = labels.replace("...", "", 1)
+        if letters and not (letters.isascii() and letters.isalpha()):
+            raise ArgumentError(
+                explain("einsum: labels are letters", received=repr(equation),
+                        expected="letters, at most one `...` an operand, commas and one ->")
+            )  # fmt: skip
+    if len(set(result)) != len(result.replace("...", ".")):
+        raise ArgumentError(explain("einsum: an axis stands twice in the result", received=repr(result)))
     if len(inputs) != len(operands):
         raise ArgumentError(
             explain(
@@ -174,6 +187,8 @@ def _diagonals(labels: str, node: Node) -> tuple[str, Node]:
         while labels.count(label) > 1:
             first = labels.index(label)
             second = labels.index(label, first + 1)
+            if node.shape[first] != node.shape[second]:
+                raise _two_extents(label, node.shape[first], node.shape[second])
             position = ops.iota(shape=(node.shape[first],), axis=0, dtype="int64")
             order = [first, second, *[i for i in range(node.ndim) if i not in (first, second)]]
             node = ops.gather(permute(node, order), position, position, role="index")
@@ -221,12 +236,12 @@ def _einsum_sizes(terms: Sequence[tuple[str, Node]]) -> dict[str, int]:
         for label, extent in zip(labels, node.shape, strict=True):
             known = sizes.get(label, 1)
             if known != 1 and extent not in (1, known):
-                raise ShapeError(
-                    explain(
-                        f"einsum: the axis {label!r} has two extents",
-                        received=f"{known} and {extent}",
-                        expected="equal extents",
-                    )
-                )
-            sizes[label] = max(known, extent) if extent else 0
+                raise _two_extents(label, known, extent)
+            sizes[label] = extent if known == 1 else known
     return sizes
+
+
+def _two_extents(label: str, first: int, second: int) -> ShapeError:
+    return ShapeError(
+        explain(f"einsum: the axis {label!r} has two extents", received=f"{first} and {second}", expected="equal extents")
+    )

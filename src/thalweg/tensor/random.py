@@ -15,7 +15,7 @@ import numpy as np
 
 from thalweg import ops
 from thalweg.dtype import DType, as_dtype, float32, float64, int64
-from thalweg.errors import ArgumentError, explain
+from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import Node, make_input
 from thalweg.tensor.arithmetic import (
     add, convert, divide, floor_divide, less, less_equal, log1p, multiply, remainder,
@@ -93,11 +93,18 @@ def manual_seed(seed: int) -> Generator:
 
 
 def _bits(shape: tuple[int, ...], generator: Generator | None) -> Node:
+    if any(extent < 0 for extent in shape):
+        raise ArgumentError(explain("an extent cannot be negative", received=shape, expected="sizes of at least 0"))
     return ops.random_bits((generator or default_generator).next_key(), shape=shape)
 
 
 def uniform_node(shape: tuple[int, ...], dtype: DType, generator: Generator | None = None) -> Node:
     """Uniform in [0, 1): the top 24 bits of a word for float32, 53 bits of two words for float64."""
+    if not dtype.is_floating_point:
+        raise DTypeError(
+            explain("uniform and normal numbers need a floating-point dtype", received=dtype.name,
+                    expected="float32 or float64", remedy="use tw.randint for integers")
+        )  # fmt: skip
     if dtype is float64:
         words = _bits((2, *shape), generator)
         high = multiply(convert(floor_divide(_half(words, 0), 32), float64), 2.0**-27)

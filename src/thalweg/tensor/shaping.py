@@ -33,7 +33,7 @@ def axes_of(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """The axes that a reduction names; None means all."""
     if dims is None:
         return tuple(range(ndim))
-    if isinstance(dims, int):
+    if not isinstance(dims, (list, tuple)):
         dims = (dims,)
     axes = tuple(axis_of(dim, ndim) for dim in dims)
     if not ndim:  # a number has one entry and no axis; dim 0 and -1 are allowed, as in PyTorch
@@ -179,10 +179,21 @@ def broadcast_tensors(*nodes: Node) -> list[Node]:
     return [expand_to(node, shape) for node in nodes]
 
 
+def _several(name: str, tensors: Sequence[Node]) -> list[Node]:
+    if not isinstance(tensors, (list, tuple)) or not all(isinstance(each, Node) for each in tensors):
+        kinds = sorted({type(each).__name__ for each in tensors}) if isinstance(tensors, (list, tuple)) else "no list"
+        raise DTypeError(
+            explain(f"{name} takes a list or tuple of tensors", received=kinds, expected="tensors only",
+                    remedy=f"write tw.{name}([a, b], dim)")
+        )  # fmt: skip
+    if not tensors:
+        raise ArgumentError(explain(f"{name} needs at least one tensor", received="an empty sequence"))
+    return list(tensors)
+
+
 def cat(tensors: Sequence[Node], dim: int = 0) -> Node:
-    nodes = list(tensors)
-    if not nodes:
-        raise ArgumentError(explain("cat needs at least one tensor", received="an empty sequence"))
+    """The tensors joined along an axis that they have."""
+    nodes = _several("cat", tensors)
     if any(node.ndim == 0 for node in nodes):
         raise ShapeError(explain("cat cannot join 0-d tensors", received="a 0-d tensor", remedy="use stack"))
     dtype = common_dtype(nodes)
@@ -200,9 +211,8 @@ def cat(tensors: Sequence[Node], dim: int = 0) -> Node:
 
 
 def stack(tensors: Sequence[Node], dim: int = 0) -> Node:
-    nodes = list(tensors)
-    if not nodes:
-        raise ArgumentError(explain("stack needs at least one tensor", received="an empty sequence"))
+    """The tensors joined along a new axis."""
+    nodes = _several("stack", tensors)
     if any(node.shape != nodes[0].shape for node in nodes):
         raise ShapeError(
             explain(
@@ -273,12 +283,13 @@ def flip(x: Node, *axes: int | Sequence[int], dims: Sequence[int] | None = None)
 
 
 def roll(x: Node, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Node:
+    """The entries moved along their axes; what leaves at one end comes in at the other."""
     if dims is None:
         return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
-    pairs = zip(
-        (shifts,) if isinstance(shifts, int) else shifts, (dims,) if isinstance(dims, int) else dims, strict=True
-    )
-    for shift, dim in pairs:
+    steps, axes = ((each,) if isinstance(each, int) else tuple(each) for each in (shifts, dims))
+    if len(steps) != len(axes):
+        raise ShapeError(explain("roll needs one shift an axis", received=f"shifts {steps}, dims {axes}"))
+    for shift, dim in zip(steps, axes, strict=True):
         axis = axis_of(dim, x.ndim)
         extent = x.shape[axis]
         if extent and shift % extent:
@@ -292,6 +303,8 @@ def repeat(x: Node, *sizes: int | Sequence[int]) -> Node:
     counts = flat_ints(sizes)
     if len(counts) < x.ndim:
         raise ShapeError(explain("repeat needs a count for every axis", received=counts, expected=f"{x.ndim} or more"))
+    if any(count < 0 for count in counts):
+        raise ArgumentError(explain("a number of copies cannot be negative", received=counts, expected="at least 0"))
     shape = (1,) * (len(counts) - x.ndim) + x.shape
     interleaved = tuple(each for extent in shape for each in (1, extent))
     repeated = tuple(each for count, extent in zip(counts, shape, strict=True) for each in (count, extent))

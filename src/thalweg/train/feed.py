@@ -126,9 +126,9 @@ def _other_feed(data: Any, batch_size: int, shuffle: bool, drop_last: bool, seed
         feed = _loader_feed(data, where)
         feed.dataset = None  # to split it would be to forget how it makes batches
         return feed
-    is_map = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    is_map: bool = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if isinstance(data, IterableDataset) or (is_map and not isinstance(data, dict | str | bytes)):
-        if is_map and len(data) == 0:
+        if is_map and len(data) == 0:  # type: ignore[arg-type]
             raise empty(where)
         can_shuffle = shuffle and (is_map or hasattr(data, "chunks"))
         return _loader_feed(DataLoader(data, batch_size, can_shuffle, drop_last=drop_last, seed=seed), where)
@@ -163,7 +163,7 @@ def _iterable_feed(data: Any, where: str) -> Feed:
 
 
 def _loader_feed(loader: DataLoader, where: str) -> Feed:
-    """The loader's own order and sizes; its `epoch` keeps up, so that it goes on where training left it."""
+    """The loader's own order and sizes. Epochs are asked for by number; the loader's own count stays as it is."""
 
     def open_epoch(number: int) -> Iterator[Any]:
         return loader.batches(number)

@@ -103,9 +103,9 @@ class Objective:
             return self._scalar(self._mean(prediction, target))
         each = self._per_example(prediction, target, weight)
         # All weights of a batch may be 0: then its loss is 0, not 0/0.
-        return (each * weight).sum() / weight.sum().clamp(min=_SMALLEST)  # type: ignore[attr-defined,no-any-return]
+        return (each * weight).sum() / weight.sum().clamp(min=_SMALLEST)  # type: ignore[no-any-return,attr-defined]
 
-    def _per_example(self, prediction: Tensor, target: Any, weight: Tensor) -> Tensor:
+    def _per_example(self, prediction: Tensor, target: Any, weight: Tensor) -> Any:
         each = (self._each or self._mean)(prediction, target)
         if not isinstance(each, Tensor) or each.ndim == 0 or each.shape[0] != weight.shape[0]:
             raise ShapeError(
@@ -117,7 +117,7 @@ class Objective:
                     remedy="return the losses before the mean, or name a loss such as 'mse'",
                 )
             )
-        return each.flatten(1).mean(1) if each.ndim > 1 else each  # type: ignore[attr-defined,no-any-return]
+        return each.flatten(1).mean(1) if each.ndim > 1 else each  # type: ignore[attr-defined]
 
     def _scalar(self, loss: Any) -> Tensor:
         if isinstance(loss, Tensor) and loss.ndim == 0 and loss.dtype.is_floating_point:

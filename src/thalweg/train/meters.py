@@ -1,6 +1,7 @@
 """The numbers of an epoch while it runs: the mean loss and the metrics, exact over batches of any size.
 
-In: the loss, the predictions and the targets of each batch, as arrays. Out: `results()`, a name and a value for each.
+In: the loss, the predictions and the targets of each batch, as arrays.
+Out: `results()`, a name and a value for each.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A model's modes during training and evaluation, and the dtype that it computes in.
 
-In: a module. Out: contexts that put every sub-module's mode back as it was, and the model's dtype.
+In: a module.
+Out: contexts that put every sub-module's mode back as it was, and the model's dtype.
 """
 
 from __future__ import annotations

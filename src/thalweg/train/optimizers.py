@@ -1,6 +1,7 @@
 """The optimizer of a Trainer, by name, class or instance.
 
-In: what the user gave, the model, a learning rate. Out: an optimizer that updates the model's parameters, or an error.
+In: what the user gave, the model, a learning rate.
+Out: an optimizer that updates the model's parameters, or an error.
 """
 
 from __future__ import annotations

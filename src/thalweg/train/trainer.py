@@ -26,7 +26,7 @@ from thalweg.tensor.core import request
 from thalweg.tensor.trace import compile as compile_step
 from thalweg.train import checkpoint, feed, losses
 from thalweg.train.callbacks import Callback, History, JSONLinesLogger, ProgressBar, RunFolder
-from thalweg.train.callbacks.base import fire, in_order, whole_number
+from thalweg.train.callbacks.base import due_in_the_step, fire, in_order, whole_number
 from thalweg.train.feed import Batch, Feed
 from thalweg.train.interrupt import StopOnInterrupt
 from thalweg.train.learning_rate import learning_rate, pending_learning_rate
@@ -202,7 +202,7 @@ class Trainer:
         x, y, weight = self.tensors(self._weighted(batch, plan))
         state.inputs, state.targets, state.weights = x, y, weight
         self.fire("batch_begin")
-        loss, state.prediction, watched = self._step(x, y, weight, self._due())
+        loss, state.prediction, watched = self._step(x, y, weight, due_in_the_step(self._active, state.step))
         state.loss, state.watched = loss, watched
         self._settle()
         self.fire("update")
@@ -223,7 +223,7 @@ class Trainer:
         loss = self.objective(prediction, y, weight)
         self.state.loss, self.state.prediction, self.state.watched = loss, prediction, {}
         self.fire("loss")
-        sum([penalty() for penalty in self.penalties], loss).backward()
+        self._with_penalties(loss).backward()
         self.fire("gradients")
         self.clip_gradients()
         rate = pending_learning_rate(self.optimizer)
@@ -249,6 +249,11 @@ class Trainer:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
+
+    def _with_penalties(self, loss: Any) -> Any:
+        for penalty in self.penalties:
+            loss = loss + penalty()
+        return loss
 
     def forward(self, x: Any) -> Tensor:
         """The model's output for a batch: ``model(x)``, or ``model(*x)`` for a tuple of inputs."""
@@ -387,13 +392,9 @@ class Trainer:
     # --- the pieces that need no reading -----------------------------------------------------------------------------
 
     def _training_outputs(self, x: Any, y: Any, weight: Any, due: tuple[int, ...]) -> Any:
-        """`train_step` with what callbacks watch. `due` is static: one program for each set of callbacks in turn."""
+        """`train_step` with what callbacks watch. `due` is static: one program for each set of them."""
         loss, prediction = self.train_step(x, y, weight)
         return loss, prediction, self.state.watched
-
-    def _due(self) -> tuple[int, ...]:
-        step = self.state.step
-        return tuple(index for index, callback in enumerate(self._active) if step % callback.every_steps == 0)
 
     def _settle(self) -> None:
         """The values of the step as plain tensors, so that its graph can go."""
@@ -451,7 +452,7 @@ class Trainer:
         if progress not in (True, False, "auto"):
             expected = "True, False or 'auto'"
             raise ArgumentError(explain("unknown progress", received=repr(progress), expected=expected))
-        bar = [ProgressBar(every_epoch=progress is True)] if progress else []
+        bar: list[Callback] = [ProgressBar(every_epoch=progress is True)] if progress else []
         if self.run_folder is None:
             return bar
         return [JSONLinesLogger(Path(self.run_folder.folder) / "metrics.jsonl"), self.run_folder, *bar]

@@ -1,6 +1,7 @@
 """A model's state as NumPy arrays: copied out, so that later updates do not change it.
 
-In: a module, or any mapping of names to tensors or arrays. Out: a dictionary of arrays.
+In: a module, or any mapping of names to tensors or arrays.
+Out: a dictionary of arrays.
 """
 
 from __future__ import annotations

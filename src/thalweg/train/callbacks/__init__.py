@@ -1,6 +1,7 @@
 """Callbacks: what happens at the events of training, beside the training itself.
 
-In: the Trainer, at each event of `EVENTS`. Out: records, files, decisions. Every callback derives from `Callback`.
+In: the Trainer, at each event of `EVENTS`.
+Out: records, files, decisions. Every callback derives from `Callback`.
 """
 
 from thalweg.train.callbacks.base import EVENTS, Callback, CallbackError, Priority

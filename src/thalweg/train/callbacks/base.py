@@ -97,13 +97,12 @@ class Callback:
 
     def on_fit_end(self, trainer: Any) -> None: ...
 
+    def handles(self, event: str) -> bool:
+        """Whether it does anything at the event."""
+        return getattr(type(self), f"on_{event}") is not getattr(Callback, f"on_{event}")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-def overrides(callback: Callback, event: str) -> bool:
-    """Whether the callback does anything at the event."""
-    return getattr(type(callback), f"on_{event}") is not getattr(Callback, f"on_{event}")
 
 
 def in_order(callbacks: Iterable[Any]) -> list[Callback]:
@@ -134,7 +133,8 @@ def fire(event: str, trainer: Any, callbacks: Iterable[Callback]) -> None:
     """
     errors: list[Exception] = []
     for callback in callbacks:
-        if event in STEP_EVENTS and trainer.state.step % callback.every_steps:
+        is_turn = event not in STEP_EVENTS or trainer.state.step % callback.every_steps == 0
+        if not is_turn or not callback.handles(event):
             continue
         try:
             getattr(callback, f"on_{event}")(trainer)
@@ -147,8 +147,17 @@ def fire(event: str, trainer: Any, callbacks: Iterable[Callback]) -> None:
     ended_by = trainer.state.exception if event in LAST_EVENTS else None
     if ended_by is None:
         raise errors[0] from errors[0].__cause__
-    for error in errors:
-        ended_by.add_note(f"then, at {event}: {error}")
+    for late in errors:
+        ended_by.add_note(f"then, at {event}: {late}")
+
+
+def due_in_the_step(callbacks: Iterable[Callback], step: int) -> tuple[int, ...]:
+    """The numbers of the callbacks that take part in this step itself: one compiled program for each such set."""
+    return tuple(
+        index
+        for index, callback in enumerate(callbacks)
+        if step % callback.every_steps == 0 and any(map(callback.handles, TRACED_EVENTS))
+    )
 
 
 def _named(error: Exception, callback: Callback, event: str, trainer: Any) -> Exception:

@@ -1,6 +1,7 @@
 """`LambdaCallback`: a callback out of plain functions.
 
-In: functions of the trainer, by event. Out: a callback that calls them.
+In: functions of the trainer, by event.
+Out: a callback that calls them.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ class LambdaCallback(Callback):
             if not callable(function):
                 raise DTypeError(explain(f"{name} takes a function of the trainer", received=repr(function)))
 
+    def handles(self, event: str) -> bool:
+        return f"on_{event}" in self.functions
+
     def __repr__(self) -> str:
         return f"LambdaCallback({', '.join(self.functions)})"
 
 
 def _call(event: str) -> Callable[[LambdaCallback, Any], None]:
     def method(self: LambdaCallback, trainer: Any) -> None:
-        if function := self.functions.get(f"on_{event}"):
-            function(trainer)
+        self.functions[f"on_{event}"](trainer)
 
     return method
 

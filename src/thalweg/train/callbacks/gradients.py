@@ -1,13 +1,14 @@
 """`GradientNorms`: how large each layer's gradient is, step by step, without a second evaluation.
 
-In: the gradients after backward, before clipping. Out: a norm for each layer in the history of the steps.
+In: the gradients after backward, before clipping.
+Out: a norm for each layer in the history of the steps.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from thalweg.tensor import Tensor, no_grad
+from thalweg.tensor import no_grad
 from thalweg.train.callbacks.base import Callback, Priority
 
 
@@ -41,8 +42,8 @@ class GradientNorms(Callback):
     def on_gradients(self, trainer: Any) -> None:
         with no_grad():
             for layer, gradients in gradients_by_layer(trainer.model).items():
-                total = sum((gradient * gradient).sum() for gradient in gradients)
-                trainer.state.watched[f"gradient_norm/{layer}"] = total.sqrt()  # type: ignore[union-attr]
+                squares: Any = sum((gradient * gradient).sum() for gradient in gradients)
+                trainer.state.watched[f"gradient_norm/{layer}"] = squares.sqrt()
 
     def on_update(self, trainer: Any) -> None:
         self.steps.append(trainer.state.step)
@@ -54,9 +55,9 @@ class GradientNorms(Callback):
         return f"GradientNorms(every_steps={self.every_steps})"
 
 
-def gradients_by_layer(model: Any) -> dict[str, list[Tensor]]:
+def gradients_by_layer(model: Any) -> dict[str, list[Any]]:
     """The gradients that backward has collected, under the path of the module that owns the parameter."""
-    found: dict[str, list[Tensor]] = {}
+    found: dict[str, list[Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             found.setdefault(name.rpartition(".")[0] or name, []).append(parameter.grad)

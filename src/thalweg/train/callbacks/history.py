@@ -1,6 +1,7 @@
 """`History`: every number of a run, by epoch and by step, in lists that can be plotted.
 
-In: the logs of each epoch and the loss of each step. Out: `.history`, `.steps`, and how the run ended.
+In: the logs of each epoch and the loss of each step.
+Out: `.history`, `.steps`, and how the run ended.
 """
 
 from __future__ import annotations

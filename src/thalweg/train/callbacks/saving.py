@@ -1,6 +1,7 @@
 """`ModelCheckpoint`: the weights on disk, after every epoch or when they are the best so far.
 
-In: the model at the end of an epoch. Out: safetensors files that appear whole or not at all.
+In: the model at the end of an epoch.
+Out: safetensors files that appear whole or not at all.
 """
 
 from __future__ import annotations

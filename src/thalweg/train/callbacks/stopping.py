@@ -1,6 +1,7 @@
 """Callbacks that end a run: when it no longer improves, and when the loss is no longer a number.
 
-In: the numbers of each epoch, the loss of each step. Out: `trainer.stop(reason)`, and the best weights put back.
+In: the numbers of each epoch, the loss of each step.
+Out: `trainer.stop(reason)`, and the best weights put back.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class EarlyStopping(Callback):
     Attributes:
         best, best_epoch: the best number and its epoch (from 0). stopped_epoch: where it stopped, or None.
 
-    Arguments and rules are those of Keras 3; Prechelt, "Early stopping - but when?" (1998).
+    Arguments and documented rules are those of Keras 3; Prechelt, "Early stopping - but when?" (1998).
 
     >>> EarlyStopping("val_accuracy", patience=3, restore_best_weights=True)
     EarlyStopping(monitor='val_accuracy', patience=3)
