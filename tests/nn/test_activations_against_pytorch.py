@@ -5,6 +5,7 @@ equal values and derivatives.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -101,19 +102,17 @@ def test_other_functions(dtype):
     rng = np.random.default_rng(0)
     ours, theirs = nn.functional, torch.nn.functional
     x = draw(rng, (4, 5), dtype)
-    for p, dim in ((2.0, 1), (2.0, 0), (1.0, -1), (3.0, 1)):
-        compare(torch, lambda a: ours.normalize(a, p, dim), lambda b: theirs.normalize(b, p, dim), [x], dtype, rng)
-    for widths, value in (((1, 2), 0.0), ((0, 1, 2, 0), 3.5), ((-1, 1), -1.0)):
-        compare(
-            torch,
-            lambda a: ours.pad(a, widths, value=value),
-            lambda b: theirs.pad(b, widths, value=value),
-            [x],
-            dtype,
-            rng,
-        )
+    calls = [("normalize", (p, dim), {}) for p, dim in ((2.0, 1), (2.0, 0), (1.0, -1), (3.0, 1))]
+    calls += [("pad", (w,), {"value": value}) for w, value in (((1, 2), 0.0), ((0, 1, 2, 0), 3.5), ((-1, 1), -1.0))]
+    for name, arguments, options in calls:
+        a, b = (partial(_call, getattr(each, name), arguments, options) for each in (ours, theirs))
+        compare(torch, a, b, [x], dtype, rng)
     labels = rng.integers(0, 4, (3, 2))
     for classes in (-1, 4, 9):
         a, b = ours.one_hot(labels, classes), theirs.one_hot(torch.tensor(labels), classes)
         assert a.dtype == "int64"
         assert (a.numpy() == b.numpy()).all()
+
+
+def _call(function, arguments, options, x):
+    return function(x, *arguments, **options)

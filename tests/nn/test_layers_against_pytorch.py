@@ -90,8 +90,8 @@ def test_batch_norm(shape, momentum, affine, tracks, training, eps, dtype):
     ("shape", "count", "affine", "bias", "eps", "dtype"),
     sweep(
         itertools.product(
-            ((1, 7), (5, 2), (3, 13), (2, 3, 5), (1, 4, 1, 6), (6,)), (1, 2), (True, False), (True, False), (1e-5, 1e-1),
-            DTYPES,
+            ((1, 7), (5, 2), (3, 13), (2, 3, 5), (1, 4, 1, 6), (6,)), (1, 2), (True, False), (True, False),
+            (1e-5, 1e-1), DTYPES,
         ),
         seed=4,
     ),
@@ -108,6 +108,15 @@ def test_layer_norm(shape, count, affine, bias, eps, dtype):
     x = draw(rng, shape, dtype)
     axes = tuple(range(x.ndim - len(normalized), x.ndim))
     compare(torch, ours, theirs, [x], dtype, rng, floor=scale_of_terms(x, axes, eps))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norm_without_a_bias(dtype):
+    rng = np.random.default_rng(0)
+    ours = nn.BatchNorm1d(3, bias=False, dtype=dtype)
+    theirs = torch.nn.BatchNorm1d(3, bias=False, dtype=getattr(torch, dtype))
+    share_state(ours, theirs)
+    compare(torch, ours, theirs, [draw(rng, (5, 3), dtype)], dtype, rng, floor=1.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -156,7 +165,8 @@ def test_a_network_of_all_layers(dtype):
 def test_representations_are_those_of_pytorch():
     def build(library):
         model = library.Sequential(
-            library.Linear(6, 8), library.BatchNorm1d(8), library.ReLU(inplace=True), library.ReLU(), library.Dropout(0.1),
+            library.Linear(6, 8), library.BatchNorm1d(8), library.BatchNorm1d(8, bias=False), library.Dropout(0.1),
+            library.ReLU(inplace=True), library.ReLU(), library.LayerNorm(2, bias=False),
             library.LayerNorm((8,)), library.GELU(), library.Embedding(3, 4, 0), library.LeakyReLU(0.2), library.ELU(),
             library.SELU(), library.SiLU(), library.Softplus(), library.LogSigmoid(), library.Softmax(dim=1),
             library.LogSoftmax(dim=1), library.ReLU6(), library.Hardtanh(), library.Sigmoid(), library.Tanh(),

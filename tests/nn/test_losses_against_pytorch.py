@@ -1,4 +1,4 @@
-"""Every loss against PyTorch: every option and reduction, labels and probabilities, extra axes, weights, ignored labels.
+"""Every loss against PyTorch: every option and reduction, labels and probabilities, weights, ignored labels.
 
 In: swept configurations. Out: equal values and gradients, of the predictions and of the targets where those have one.
 """

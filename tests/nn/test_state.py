@@ -27,7 +27,7 @@ def test_names_and_order():
         "first.weight", "first.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var",
         "norm.num_batches_tracked", "last.weight", "last.bias",
     ]  # fmt: skip
-    assert list(build().state_dict(prefix="net."))[0] == "net.first.weight"
+    assert next(iter(build().state_dict(prefix="net."))) == "net.first.weight"
 
 
 @pytest.mark.peer

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thalweg.compile.mathematics import FUNCTIONS
 from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int32, int64, uint8
 from thalweg.errors import ThalwegError
 from thalweg.graph import Shape
@@ -290,11 +291,13 @@ class Emitter:
     # --- mathematics -------------------------------------------------------------------------------------------------
 
     def call(self, name: str, *x: Value) -> Value:
-        """A function of mathematics by its name."""
+        """A function of mathematics by its name: for float32 our own vector code, for float64 LLVM's or libm's."""
         if name == "fabs" and not x[0].dtype.is_floating_point:
             return x[0] if x[0].dtype is uint8 else self.maximum(x[0], self.negative(x[0]))
         if not x[0].dtype.is_floating_point:
             raise NotEmittable(f"{name} of {x[0].dtype.name}")
+        if x[0].dtype is float32 and name in FUNCTIONS:
+            return FUNCTIONS[name](self, *x)
         if name in _INTRINSICS:
             return self._intrinsic(_INTRINSICS[name], *x)
         if name in _LIBRARY:
@@ -376,6 +379,19 @@ class Emitter:
             x = self.cast(x, int32)  # negative numbers wrap, as in NumPy
         text = f"{_conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
         return self.emit(to, text, x.lanes)
+
+    def any_lane(self, x: Value) -> Value:
+        """Whether the condition holds in some lane."""
+        if x.lanes == 1:
+            return x
+        name = f"llvm.vector.reduce.or.v{x.lanes}i1"
+        self.declarations.add(f"declare i1 @{name}(<{x.lanes} x i1>)")
+        return self.emit(bool_, f"call i1 @{name}({self._typed(x)})")
+
+    def is_number(self, x: Value, value: float) -> bool:
+        """Whether `x` is known to be this number when the code is written."""
+        name = literal(value, x.dtype).name
+        return x.name in (name, f"splat ({register_type(x.dtype)} {name})")
 
     # --- integer help for index maps ---------------------------------------------------------------------------------
 
@@ -566,6 +582,21 @@ class Emitter:
         yield
         self.jump(f"done{tag}")
         self.label(f"done{tag}")
+
+    def rarely(self, condition: Value, usual: Value, unusual: Callable[[], Value]) -> Value:
+        """`unusual()` in the lanes where the condition holds; jumped over where it holds in none."""
+        before, held = self._block, self.any_lane(condition)
+        self._count += 1
+        tag = self._count
+        self.lines.append(f"  br i1 {held.name}, label %rare{tag}, label %met{tag}")
+        self.label(f"rare{tag}")
+        chosen, after = self.select(condition, unusual(), usual), self._block
+        self.jump(f"met{tag}")
+        self.label(f"met{tag}")
+        kind = register_type(usual.dtype, chosen.lanes)
+        return self.emit(
+            usual.dtype, f"phi {kind} [{usual.name}, %{before}], [{chosen.name}, %{after}]", chosen.lanes
+        )
 
     def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
         """A nest of loops over every index of a shape."""

@@ -1,6 +1,7 @@
 """The activation functions as modules, with PyTorch's names, arguments and defaults.
 
-In: a tensor of any shape. Out: one of the same shape. Formulas and sources are in `functional.activations`.
+In: a tensor of any shape.
+Out: one of the same shape. Formulas and sources are in `functional.activations`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`Dropout`: a different random half of the network at every step, so that no entry relies on one other.
 
-In: any shape, floating point. Out: the same shape. Identity in evaluation mode.
+In: any shape, floating point.
+Out: the same shape. Identity in evaluation mode.
 """
 
 from __future__ import annotations

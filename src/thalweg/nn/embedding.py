@@ -1,6 +1,7 @@
 """`Embedding`: a table of learned vectors, looked up by integers.
 
-In: integers of any shape. Out: the same shape with one more axis, the vector of each.
+In: integers of any shape.
+Out: the same shape with one more axis, the vector of each.
 """
 
 from __future__ import annotations

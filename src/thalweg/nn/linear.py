@@ -1,6 +1,7 @@
 """`Linear`: every output is a weighted sum of all inputs.
 
-In: (*, in_features). Out: (*, out_features). The weight has PyTorch's layout, one row an output.
+In: (*, in_features).
+Out: (*, out_features). The weight has PyTorch's layout, one row an output.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The losses as modules, with PyTorch's names, arguments and defaults.
 
-In: predictions and targets. Out: a 0-d tensor, or one number an entry. Formulas and sources are in `functional.losses`.
+In: predictions and targets.
+Out: a 0-d tensor, or one number an entry. Formulas and sources are in `functional.losses`.
 """
 
 from __future__ import annotations

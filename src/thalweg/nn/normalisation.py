@@ -116,8 +116,8 @@ class BatchNorm1d(_BatchNorm):
     evaluation mode with the running ones. Running statistics move by `momentum`; with `momentum=None` they are the
     plain average of all batches. A training batch with one value a channel raises `ShapeError`.
 
-    State: `weight`, `bias` (with `affine`; no bias with `bias=False`), `running_mean`, `running_var` (C,), `num_batches_tracked` (with
-    `track_running_stats`). Ioffe and Szegedy, ICML 2015.
+    State: `weight`, `bias` (with `affine`; no bias with `bias=False`), `running_mean`, `running_var` (C,) and
+    `num_batches_tracked` (with `track_running_stats`). Ioffe and Szegedy, ICML 2015.
 
     >>> import thalweg as tw
     >>> from thalweg import nn

@@ -1,6 +1,7 @@
 """Checks of constructor arguments, and new parameters: what every layer's `__init__` needs.
 
-In: what the user wrote. Out: the same value when it makes sense, else an error that names the argument.
+In: what the user wrote.
+Out: the same value when it makes sense, else an error that names the argument.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Modules that change the shape, or nothing: `Flatten`, `Unflatten`, `Identity`.
 
-In: a tensor. Out: the same entries in another shape; no parameters.
+In: a tensor.
+Out: the same entries in another shape; no parameters.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def power(e: Emitter, x: Value, p: Value) -> Value:
     """
     for exponent, stated in _STATED.items():
         if e.is_number(p, exponent):
-            return stated(e, x)
+            return stated(e, e.spread(x, max(x.lanes, p.lanes)))
     zero, one, magnitude = e.number(0, float32), e.number(1, float32), e.call("fabs", x)
     y = _narrow_exp(e, e.multiply(e.cast(p, float64), _wide_log(e, magnitude)))
     is_one = e.bitwise("bitwise_or", e.compare("equal", x, one), e.compare("equal", p, zero))
