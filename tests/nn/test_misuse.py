@@ -100,6 +100,8 @@ MISUSES = [
     Misuse("path of no module", lambda: nn.Sequential(nn.ReLU()).get_submodule("1"), ModuleAttributeError, ("'1'", "one of 0")),
     Misuse("path of no parameter", lambda: nn.Linear(1, 1).get_parameter("w"), ModuleAttributeError, ("'w'", "weight, bias")),
     Misuse("integer module", lambda: nn.Linear(1, 1).to("int64"), DTypeError, ("int64", "float32 or float64")),
+    Misuse("a device that is not there", lambda: nn.Linear(1, 1).to("cuda:0"), ArgumentError, ("'cuda:0'", "'cpu'")),
+    Misuse("a device by keyword", lambda: nn.Linear(1, 1).to(device="cuda"), ArgumentError, ("'cuda'",)),
     Misuse("train with text", lambda: nn.ReLU().train("yes"), ArgumentError, ("'yes'", "True or False")),
     Misuse("state of another network", lambda: nn.Linear(2, 2).load_state_dict({"w": np.ones(2)}), StateError, ("missing:", "unexpected: w")),
     Misuse("index beyond a Sequential", lambda: nn.Sequential(nn.ReLU())[1], IndexRangeError, ("-1 <= index < 1",)),

@@ -14,7 +14,8 @@ import numpy as np
 from thalweg import ops
 from thalweg.errors import DTypeError, explain
 from thalweg.graph import Node, next_serial, scope
-from thalweg.tensor.core import Tensor, lower
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import lower
 from thalweg.tensor.modes import set_recording
 
 

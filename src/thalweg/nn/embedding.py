@@ -17,7 +17,8 @@ from thalweg.nn.functional import embedding
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
 from thalweg.nn.settings import new_parameter, whole_number
-from thalweg.tensor.core import Tensor, as_tensor
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import as_tensor
 
 
 class Embedding(Module):

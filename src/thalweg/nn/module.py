@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from thalweg.dtype import DType, as_dtype, float32, float64
+from thalweg.dtype import ALL_DTYPES, DType, as_dtype, float32, float64
 from thalweg.errors import ArgumentError, DTypeError, ThalwegError, TraceError, explain
 from thalweg.graph import full, make_input
 from thalweg.nn import state, summaries
@@ -21,6 +21,8 @@ from thalweg.nn.calls import Structure, call
 from thalweg.nn.parameter import Parameter
 from thalweg.tensor.core import Tensor, bump_version
 from thalweg.tensor.modes import modes
+
+_DTYPE_NAMES = frozenset(dtype.name for dtype in ALL_DTYPES)
 
 
 class ModuleAttributeError(ThalwegError, AttributeError):
@@ -409,13 +411,13 @@ class Module:
         fn(self)
         return self
 
-    def to(self, *args: Any, dtype: object = None, **_: Any) -> Self:
+    def to(self, *args: Any, dtype: object = None, device: object = None) -> Self:
         """Convert all floating-point parameters and buffers to a dtype, in place; the device can only be the CPU."""
-        for each in args:
+        for each in (*args, device):
             if isinstance(each, Tensor):
                 dtype = each.dtype
-            elif isinstance(each, str) and each.partition(":")[0] == "cpu":
-                continue
+            elif isinstance(each, str) and each not in _DTYPE_NAMES:
+                _need_cpu(each)
             elif each is not None:
                 dtype = each
         if dtype is not None:
@@ -483,6 +485,11 @@ class Module:
         bytes                      407,080
         """
         return summaries.summarise(self, input_shapes, dtype)
+
+
+def _need_cpu(device: str) -> None:
+    if device.partition(":")[0] != "cpu":
+        raise ArgumentError(explain("this device is not there", received=repr(device), expected="'cpu'"))
 
 
 def _fits_cell(cell: Tensor, value: Tensor) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 from thalweg.nn.module import Module
 from thalweg.nn.settings import whole_number
 from thalweg.tensor import shaping
-from thalweg.tensor.core import Tensor, as_tensor, lift_view
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import as_tensor, lift_view
 
 _flatten = lift_view(shaping.flatten)
 _unflatten = lift_view(shaping.unflatten)

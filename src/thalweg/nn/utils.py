@@ -13,8 +13,9 @@ from thalweg.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
 from thalweg.nn.applying import write
 from thalweg.tensor import reductions, shaping
 from thalweg.tensor.arithmetic import add, clamp, divide, multiply
-from thalweg.tensor.core import Tensor, lift
+from thalweg.tensor.core import Tensor
 from thalweg.tensor.creation import zeros
+from thalweg.tensor.lifting import lift
 from thalweg.tensor.modes import set_recording
 
 

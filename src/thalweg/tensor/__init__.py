@@ -4,15 +4,37 @@ In: numbers, arrays, other tensors. Out: tensors whose shape, dtype and errors a
 computed when someone needs them. Operators are sugar over `thalweg.ops`; this room adds no mathematics of its own.
 """
 
-from thalweg.tensor.creation import (
-    arange, empty, eye, from_numpy, full, full_like, is_tensor, linspace, ones, ones_like, tensor, zeros, zeros_like,
-)  # fmt: skip
 from thalweg.tensor.check import gradcheck
-from thalweg.tensor.core import Tensor, as_tensor
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.creation import (
+    arange,
+    empty,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    is_tensor,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)  # fmt: skip
+from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.methods import functions
 from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from thalweg.tensor.random import (
-    Generator, bernoulli, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm,
+    Generator,
+    bernoulli,
+    manual_seed,
+    multinomial,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
 )  # fmt: skip
 from thalweg.tensor.trace import compile
 

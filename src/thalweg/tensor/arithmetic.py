@@ -207,7 +207,9 @@ def greater_equal(a: Operand, b: Operand) -> Node:
 def divide(a: Operand, b: Operand, rounding_mode: str | None = None) -> Node:
     """True division, always floating point; ``rounding_mode="floor"`` or ``"trunc"`` as in PyTorch."""
     if rounding_mode not in (None, "floor", "trunc"):
-        raise ArgumentError(explain("unknown rounding_mode", received=repr(rounding_mode), expected="None, floor, trunc"))
+        raise ArgumentError(
+            explain("unknown rounding_mode", received=repr(rounding_mode), expected="None, floor, trunc")
+        )
     if rounding_mode == "floor":
         return floor_divide(a, b)
     dtype = common_dtype((a, b))

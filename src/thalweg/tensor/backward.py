@@ -14,8 +14,9 @@ from thalweg.errors import ArgumentError, GradientError, ShapeError, explain
 from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
 from thalweg.graph import Node, constant_leaf, full, make_input, toposort
 from thalweg.tensor.arithmetic import add
-from thalweg.tensor.core import Tensor, as_tensor, overwritten_at, request
+from thalweg.tensor.core import Tensor, overwritten_at, request
 from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, companions
+from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.modes import modes, set_recording
 
 

@@ -121,7 +121,9 @@ def _replayed(name: str, fn: Any, arguments: list[Any]) -> Outputs:
 
 def _checked(name: str, outputs: list[Tensor]) -> list[Tensor]:
     if not outputs:
-        raise ArgumentError(explain(f"{name} returned no floating-point tensor", expected="a tensor, or a tuple of them"))
+        raise ArgumentError(
+            explain(f"{name} returned no floating-point tensor", expected="a tensor, or a tuple of them")
+        )
     for each in outputs:
         if each.dtype is not float64:
             raise DTypeError(

@@ -7,13 +7,13 @@ buffers, gradients and optimizer state are tensors whose node is replaced when t
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from thalweg import ops
-from thalweg.dtype import DType, as_dtype, dtype_of_array, float32
+from thalweg.dtype import DType, float32
 from thalweg.errors import ArgumentError, DTypeError, GradientError, ShapeError, explain
 from thalweg.graph import Node, Shape, make_input, next_serial, rebuild, zeros_like
 from thalweg.tensor import lazy
@@ -54,8 +54,18 @@ class Tensor:
             [6., 8.]])
     """
 
-    __slots__ = ("_node", "_requires_grad", "_leaf", "_grad", "_base", "_root", "_trace", "_waiting", "_retains",
-                 "__weakref__")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_grad",
+        "_leaf",
+        "_node",
+        "_requires_grad",
+        "_retains",
+        "_root",
+        "_trace",
+        "_waiting",
+    )  # fmt: skip
 
     def __init__(self, data: Any = None, requires_grad: bool = False) -> None:
         """A leaf tensor with its own copy of `data` (an array, a number, nested lists or a tensor)."""
@@ -157,7 +167,7 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         with set_recording(False):
-            self._assign(as_tensor(value).detach().node)
+            self._assign((value if isinstance(value, Tensor) else Tensor(value)).detach().node)
 
     def detach(self) -> Tensor:
         """The same values, through which no gradient flows. A view, as in PyTorch."""
@@ -314,7 +324,9 @@ class Tensor:
         elif self._requires_grad and not modes.grad_enabled:
             node = _behind_the_record(before, node)
         elif shown_by_another(node, self):
-            node = ops.reshape(node, shape=node.shape)  # a copy: two tensors never share a node unless one views the other
+            node = ops.reshape(
+                node, shape=node.shape
+            )  # a copy: two tensors never share a node unless one views the other
         if requires_grad:
             self._requires_grad, self._leaf = True, False
         self._replace(node)
@@ -522,102 +534,6 @@ def _is_tame(array: np.ndarray) -> bool:
         return True
     finite = np.abs(array[np.isfinite(array) & (array != 0)])
     return not finite.size or (finite.max() < 1e5 and finite.min() > 1e-4)
-
-
-# --- from functions of nodes to functions of tensors -----------------------------------------------------------------
-
-
-def lower(value: Any, flags: list[bool]) -> Any:
-    """A tensor's node, arrays as leaves, sequences entry by entry; a recorded operand leaves a mark in `flags`."""
-    if isinstance(value, Tensor):
-        node = value.node
-        if value._requires_grad:
-            if modes.grad_enabled:
-                flags.append(True)
-            else:
-                node = ops.detach(node)
-        return node
-    if isinstance(value, np.ndarray):
-        return array_leaf(value)
-    if isinstance(value, (list, tuple)) and any(isinstance(each, (Tensor, np.ndarray)) for each in value):
-        return type(value)(lower(each, flags) for each in value)
-    return value
-
-
-def array_leaf(array: np.ndarray) -> Node:
-    dtype = dtype_of_array(array)
-    if modes.trace is not None:
-        return modes.trace.read_array(array)  # type: ignore[no-any-return]
-    return make_input(array.shape, dtype, np.array(array, dtype.numpy))
-
-
-def lift(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of nodes as a function of tensors; the result requires a gradient if an operand does."""
-
-    def on_tensors(*args: Any, **kwargs: Any) -> Any:
-        flags: list[bool] = []
-        result = function(*[lower(each, flags) for each in args], **{k: lower(v, flags) for k, v in kwargs.items()})
-        return _wrap(result, bool(flags))
-
-    on_tensors.__name__ = function.__name__.rstrip("_")
-    on_tensors.__qualname__ = on_tensors.__name__
-    on_tensors.__doc__ = function.__doc__
-    return on_tensors
-
-
-def _wrap(result: Any, requires_grad: bool) -> Any:
-    if isinstance(result, Node):
-        return Tensor._result(result, requires_grad)
-    tensors = (Tensor._result(each, requires_grad) for each in result)
-    return type(result)(*tensors) if hasattr(result, "_fields") else tuple(tensors)
-
-
-def lift_view(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose results show entries of its first operand: views, which in-place writes reach."""
-
-    def on_tensor(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        flags: list[bool] = []
-        node = self.node
-        rest = [lower(each, flags) for each in args]
-        result = function(node, *rest, **{k: lower(v, flags) for k, v in kwargs.items()})
-        return _wrap_view(self, result)
-
-    on_tensor.__name__ = function.__name__.rstrip("_")
-    on_tensor.__doc__ = function.__doc__
-    return on_tensor
-
-
-def _wrap_view(base: Tensor, result: Any) -> Any:
-    if isinstance(result, Node):
-        if base._requires_grad and not modes.grad_enabled:
-            # Made without recording: a view all the same, but one that no gradient flows through.
-            result = ops.detach(result)
-        return Tensor._view(base, result, base._requires_grad and modes.grad_enabled)
-    return tuple(_wrap_view(base, each) for each in result)
-
-
-def lift_in_place(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose result replaces the value of its first operand."""
-
-    def on_tensor(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        flags: list[bool] = []
-        since = next_serial()
-        operands = [lower(each, flags) for each in (self, *args)]
-        node = function(*operands, **{k: lower(v, flags) for k, v in kwargs.items()})
-        self._assign(node, bool(flags), since)
-        return self
-
-    on_tensor.__name__ = function.__name__.rstrip("_") + "_"
-    on_tensor.__doc__ = f"In-place form of `{function.__name__.rstrip('_')}`."
-    return on_tensor
-
-
-def as_tensor(data: Any, dtype: object = None) -> Tensor:
-    """`data` itself if it is a tensor of that dtype, else a tensor of it."""
-    tensor = data if isinstance(data, Tensor) else Tensor(data)
-    if dtype is not None and tensor.dtype is not as_dtype(dtype):
-        return lift(convert)(tensor, as_dtype(dtype))  # type: ignore[no-any-return]
-    return tensor
 
 
 def refuse_unknown(where: str, allowed: Sequence[str], received: str) -> None:

@@ -73,7 +73,10 @@ def full(size: int | Sequence[int], fill_value: float, dtype: object = None, req
     tensor([7., 7.])
     """
     return _filled(
-        flat_ints((size,)), fill_value, as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value), requires_grad
+        flat_ints((size,)),
+        fill_value,
+        as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value),
+        requires_grad,
     )
 
 

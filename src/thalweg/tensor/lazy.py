@@ -63,9 +63,7 @@ def compute(wanted: Sequence[Node]) -> None:
     showing = [tensor for node in pending if node.holder is not None and (tensor := node.holder()) is not None]
     keep.update(tensor._node for tensor in showing if tensor._node.value is None)
     # A later backward pass reads the intermediate values of what still may be differentiated, as in any tape.
-    keep_all = any(
-        tensor._requires_grad and not tensor._leaf and not tensor._node.notes & SWEPT for tensor in showing
-    )
+    keep_all = any(tensor._requires_grad and not tensor._leaf and not tensor._node.notes & SWEPT for tensor in showing)
     is_plain = keep_all or modes.anomaly or eager or len(pending) < _SMALLEST
     if is_plain or not _run_compiled(order, pending, keep):
         _run(pending, keep, keep_all or modes.anomaly)

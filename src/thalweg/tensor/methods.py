@@ -17,8 +17,8 @@ from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.graph import Node, next_serial
 from thalweg.tensor import arithmetic, indexing, products, reductions, shaping
 from thalweg.tensor.backward import backward, grad
-from thalweg.tensor.core import Tensor, as_tensor, lift, lift_in_place, lift_view, lower
-from thalweg.tensor.core import _wrap as wrap
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import as_tensor, lift, lift_in_place, lift_view, lower, wrap
 from thalweg.tensor.random import normal_node, uniform_node
 
 # --- plain results: function of nodes -> method and tw.function ------------------------------------------------------
@@ -180,9 +180,7 @@ def _method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return add_to_tensor
 
 
-def _extreme(
-    extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., Any]
-) -> Any:
+def _extreme(extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., Any]) -> Any:
     """`x.max()`, `x.max(dim)` (values and positions) and `x.max(other)` are three operations under one name."""
 
     def function(x: Node, dim: Any = None, keepdim: bool = False) -> Any:

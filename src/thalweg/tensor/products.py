@@ -243,5 +243,7 @@ def _einsum_sizes(terms: Sequence[tuple[str, Node]]) -> dict[str, int]:
 
 def _two_extents(label: str, first: int, second: int) -> ShapeError:
     return ShapeError(
-        explain(f"einsum: the axis {label!r} has two extents", received=f"{first} and {second}", expected="equal extents")
+        explain(
+            f"einsum: the axis {label!r} has two extents", received=f"{first} and {second}", expected="equal extents"
+        )
     )

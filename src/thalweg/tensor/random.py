@@ -18,7 +18,15 @@ from thalweg.dtype import DType, as_dtype, float32, float64, int64
 from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import Node, make_input
 from thalweg.tensor.arithmetic import (
-    add, convert, divide, floor_divide, less, less_equal, log1p, multiply, remainder,
+    add,
+    convert,
+    divide,
+    floor_divide,
+    less,
+    less_equal,
+    log1p,
+    multiply,
+    remainder,
 )  # fmt: skip
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.modes import modes

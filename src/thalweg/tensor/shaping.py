@@ -103,9 +103,7 @@ def permute(x: Node, *order_: int | Sequence[int], dims: Sequence[int] | None = 
     order = tuple(axis_of(dim, x.ndim) for dim in dims)
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(
-            explain(
-                "permute needs every axis exactly once", received=dims, expected=f"{x.ndim} different axes"
-            )
+            explain("permute needs every axis exactly once", received=dims, expected=f"{x.ndim} different axes")
         )
     return x if order == tuple(range(x.ndim)) else ops.permute(x, order=order)
 
@@ -135,7 +133,9 @@ def matrix_transpose(x: Node) -> Node:
 def movedim(x: Node, source: int | Sequence[int], destination: int | Sequence[int]) -> Node:
     """The axes `source` moved to the places `destination`; the others keep their order."""
     taken = [axis_of(dim, x.ndim, "source") for dim in ([source] if isinstance(source, int) else source)]
-    places = [axis_of(dim, x.ndim, "destination") for dim in ([destination] if isinstance(destination, int) else destination)]
+    places = [
+        axis_of(dim, x.ndim, "destination") for dim in ([destination] if isinstance(destination, int) else destination)
+    ]
     if len(set(taken)) != len(taken) or len(set(places)) != len(places) or len(taken) != len(places):
         raise ShapeError(
             explain("movedim needs as many different places as axes", received=f"{source} to {destination}",

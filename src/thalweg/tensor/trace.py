@@ -338,6 +338,3 @@ def _leaf_node(array: np.ndarray, tensor: Tensor) -> Node:
     node = _known(array)
     node.holder = tensor._node.holder
     return node
-
-
-

@@ -85,7 +85,10 @@ def tanh(e: Emitter, x: Value) -> Value:
     scaled = [coefficient * 2 ** (degree + 1) for degree, coefficient in enumerate(_EXPM1_HALF)]
     q, power = e.multiply_add(e.multiply(r, r), polynomial(e, r, scaled), r), power_of_two(e, rounded)
     d = e.multiply_add(q, power, e.multiply_add(power, e.number(0.5, float32), e.number(-0.5, float32)))
-    return signed_like(e, e.divide(d, e.add(d, e.number(1, float32))), x)
+    y = e.divide(d, e.add(d, e.number(1, float32)))
+    # y = d (1 - y) once more, where d < 1/2 makes the errors of the sum and of the quotient smaller
+    again = e.multiply_add(e.negative(d), y, d)
+    return signed_like(e, e.select(e.compare("less", d, e.number(0.5, float32)), again, y), x)
 
 
 def sigmoid(e: Emitter, x: Value) -> Value:

@@ -14,7 +14,8 @@ from thalweg.nn import expressions
 from thalweg.nn.applying import apply, apply_activation, operand_node, write
 from thalweg.tensor import shaping
 from thalweg.tensor.arithmetic import add, multiply, subtract
-from thalweg.tensor.core import Tensor, as_tensor, refuse_unknown
+from thalweg.tensor.core import Tensor, refuse_unknown
+from thalweg.tensor.lifting import as_tensor
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -100,7 +100,7 @@ def binary_cross_entropy(
     """-(t log p + (1 - t) log(1 - p)) for probabilities p, with logarithms of at least -100.
 
     `weight` broadcasts to the entries. Prefer `binary_cross_entropy_with_logits`, which loses no accuracy near 0 and 1.
-    A "probability" outside [0, 1] gives NaN.
+    Where a logarithm is limited its gradient is 0. A "probability" outside [0, 1] gives NaN.
 
     >>> import thalweg as tw
     >>> binary_cross_entropy(tw.tensor([0.5, 0.0]), tw.tensor([1.0, 0.0]), reduction="none")
