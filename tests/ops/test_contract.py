@@ -26,7 +26,7 @@ EXEMPT = {
 }
 KNOWN_IDENTITIES = {
     "commutative", "identity_element", "idempotent", "involution", "linear", "multilinear", "stops_gradient",
-    "takes_gradients", "projection",
+    "takes_gradients", "projection", "keeps_order", "form",
 }  # fmt: skip
 RECORDS = [record for record in PRIMITIVES.values() if record.probes]
 CASES = [

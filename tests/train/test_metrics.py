@@ -151,7 +151,7 @@ def discovered(base: type[Metric]) -> set[type[Metric]]:
     found = set()
     for kind in base.__subclasses__():
         found |= discovered(kind)
-        is_ours = kind.__module__.startswith("thalweg.")
+        is_ours = kind.__module__.startswith("thalweg.train.")
         if is_ours and not inspect.isabstract(kind) and getattr(sys.modules[kind.__module__], kind.__name__, 0) is kind:
             found.add(kind)
     return found

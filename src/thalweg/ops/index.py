@@ -29,7 +29,7 @@ def _check_indices(name: str, source: Shape, indices: tuple[Shape, ...]) -> None
 
 
 _REMEDIES = {
-    "class label": "labels count from 0: number the classes 0, 1, ..., or widen the last layer to the number of classes",
+    "class label": "labels count from 0: number the classes 0, 1, ..., or widen the last layer to one output a class",
     "embedding row": "set num_embeddings to the largest index plus 1, or map unknown entries to a row of their own",
 }
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.recipes.problem import CLASSIFICATION, Problem
+from thalweg.recipes.problem import CLASSIFICATION, REGRESSION, Problem
 from thalweg.recipes.settings import TABLE, Settings
 
+COMMON: dict[str, Any] = {"batch_norm": False, "label_smoothing": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"layers": (256, 128), "dropout": 0.3, "lr": 3e-3, "batch_size": 32, "epochs": 40, "patience": 15},
+    # Five-fold cross-validation within the training part, two seeds: 0.987; without normalisation 0.979.
+    "digits": {"layers": (256, 128), "batch_norm": True, "dropout": 0.3, "label_smoothing": 0.05, "lr": 3e-3,
+               "batch_size": 32, "epochs": 40, "patience": 15},
     "mnist": {"layers": (128,), "dropout": 0.2, "lr": 5e-3, "batch_size": 128, "epochs": 12, "patience": 5},
     "fashion_mnist": {"layers": (256, 128), "dropout": 0.2, "lr": 3e-3, "batch_size": 128, "epochs": 15, "patience": 5},
-    TABLE: {"layers": (256, 128), "dropout": 0.1, "lr": 3e-3, "patience": 15},
-}
+    # On the validation parts of Adult wider networks lose half a point, on those of California housing they win it.
+    CLASSIFICATION: {"layers": (128, 64), "dropout": 0.3, "lr": 3e-3, "patience": 15},
+    REGRESSION: {"layers": (256, 128), "dropout": 0.1, "lr": 5e-3, "patience": 15},
+}  # fmt: skip
 SMALLEST_BATCH, LARGEST_BATCH = 8, 1024
 FEWEST_STEPS, MOST_STEPS = 40, 400
 """Steps in an epoch of a table: a small one gets smaller batches, a large one larger batches."""
@@ -26,10 +31,11 @@ FEWEST_EPOCHS, MOST_EPOCHS, STEPS_OF_A_RUN = 10, 60, 8000
 
 def resolved(settings: Settings, problem: Problem) -> Settings:
     """The settings with every gap filled: by the recipe, then by the data."""
+    task = problem.outputs.task
     size = settings.batch_size or batch_size_for(problem.counts["training"])
-    loss = "cross_entropy" if problem.outputs.task == CLASSIFICATION else "mse"
+    loss = "cross_entropy" if task == CLASSIFICATION else "mse"
     by_data = {"batch_size": size, "epochs": epochs_for(problem.counts["training"], size), "loss": loss}
-    values = by_data | DEFAULTS[settings.recipe]
+    values = COMMON | by_data | DEFAULTS[task if settings.recipe == TABLE else settings.recipe]
     return settings.replaced(**{name: value for name, value in values.items() if getattr(settings, name) is None})
 
 
@@ -59,15 +65,19 @@ def shown_default(name: str) -> str | None:
     """The default of a setting that differs by recipe, for --help.
 
     >>> shown_default("lr")
-    'digits 0.003, mnist 0.005, fashion_mnist 0.003, table 0.003'
+    'digits 0.003, mnist 0.005, fashion_mnist 0.003, classification 0.003, regression 0.005'
     """
-    values = {recipe: defaults.get(name) for recipe, defaults in DEFAULTS.items()}
-    if not any(value is not None for value in values.values()):
+    values = {recipe: defaults.get(name, COMMON.get(name)) for recipe, defaults in DEFAULTS.items()}
+    if not any(name in defaults for defaults in DEFAULTS.values()):
         return None
-    return ", ".join(f"{recipe} {_text(value)}" for recipe, value in values.items())
+    usual = COMMON.get(name, "differs")
+    texts = [f"{recipe} {_text(value)}" for recipe, value in values.items() if value != usual]
+    return ", ".join(texts + ([f"otherwise {_text(usual)}"] if name in COMMON else []))
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "by its size"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from thalweg.errors import ConfigurationError, explain
 from thalweg.recipes.defaults import shown_default
-from thalweg.recipes.kinds import Kind
+from thalweg.recipes.kinds import Kind, Switch
 from thalweg.recipes.settings import (
     GROUPS,
     IMAGES,
@@ -49,7 +49,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     groups = {name: parser.add_argument_group(name, about) for name, about in GROUPS.items()}
     for field in all_fields():
         kind: Kind = field.metadata["kind"]
-        options: dict[str, Any] = {"action": "store_true"} if kind.is_switch else {"metavar": kind.metavar}
+        options: dict[str, Any] = {"metavar": kind.metavar}
+        if isinstance(kind, Switch):
+            options = {"action": argparse.BooleanOptionalAction if kind.both_ways else "store_true"}
         text = field.metadata["help"] + _default_text(field.name, field.default, field.metadata["shown"], kind)
         groups[field.metadata["group"]].add_argument(flag_of(field.name), default=None, help=text, **options)
 

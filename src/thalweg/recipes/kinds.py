@@ -181,8 +181,9 @@ class Names(Kind):
 
 @dataclass(frozen=True)
 class Switch(Kind):
-    """On or off: a flag without a value, true or false in a file."""
+    """On or off: a flag without a value, true or false in a file; `both_ways` has a --no- flag, too."""
 
+    both_ways: bool = False
     is_switch = True
 
     @property

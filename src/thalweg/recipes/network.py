@@ -86,7 +86,7 @@ def network_shape(settings: Settings, input_shape: tuple[int, ...], outputs: int
     assert settings.layers is not None
     assert settings.dropout is not None
     return NetworkShape(
-        input_shape, settings.layers, outputs, settings.activation, settings.dropout, settings.batch_norm
+        input_shape, settings.layers, outputs, settings.activation, settings.dropout, bool(settings.batch_norm)
     )
 
 

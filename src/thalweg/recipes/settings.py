@@ -66,7 +66,9 @@ class Settings:
     recipe: str
     layers: tuple[int, ...] | None = setting(None, Widths(), "the network", "widths of the hidden layers")
     activation: str = setting("relu", Choice(ACTIVATIONS), "the network", "activation after each hidden layer")
-    batch_norm: bool = setting(False, Switch(), "the network", "normalise each hidden layer over the batch")
+    batch_norm: bool | None = setting(
+        None, Switch(both_ways=True), "the network", "normalise each hidden layer over the batch"
+    )
 
     epochs: int | None = setting(None, Whole(1, 1_000_000), "training", "passes over the training part, at most")
     batch_size: int | None = setting(
@@ -107,8 +109,8 @@ class Settings:
         0.01, Number(), "regularisation", "decay of the weights in each step, decoupled for adamw"
     )
     clip: float = setting(1.0, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
-    label_smoothing: float = setting(
-        0.0, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes"
+    label_smoothing: float | None = setting(
+        None, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes"
     )
 
     seed: int = setting(

@@ -89,6 +89,7 @@ def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
         validation=problem.validation,
         epochs=_known(settings.epochs),
         batch_size=_known(settings.batch_size),
+        drop_last=ends_in_a_single_example(settings, problem),
         callbacks=recorders(settings, problem, folder, stopping),
     )
     seconds = time.perf_counter() - started
@@ -102,7 +103,9 @@ def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
     for line in conclusion(outcome, best):
         say(line)
     if not settings.no_pictures:
-        say(draw(outcome, problem, best))
+        drawn = draw(outcome, problem, best)
+        if not settings.quiet:
+            say(drawn)
     return outcome
 
 
@@ -128,6 +131,11 @@ def make_loss(settings: Settings) -> Any:
     if settings.loss == "cross_entropy" and settings.label_smoothing:
         return CrossEntropyLoss(label_smoothing=settings.label_smoothing)
     return settings.loss
+
+
+def ends_in_a_single_example(settings: Settings, problem: Problem) -> bool:
+    """Whether the last batch would hold one example, over which nothing can be normalised."""
+    return bool(settings.batch_norm) and problem.counts["training"] % _known(settings.batch_size) == 1
 
 
 def early_stopping(settings: Settings) -> EarlyStopping:

@@ -2,7 +2,7 @@
 
 In: one float32 value. Out: erf x. Near 0 an odd polynomial. Beyond, erf a = 1 - 1 / P(a)^8, the form of Hastings
 (Approximations for Digital Computers, 1955; Abramowitz and Stegun 7.1.28) with a fit of our own: the eighth root of
-1 / erfc is so smooth that degree 7 serves all of 0.92 ... 3.93, and a division costs less than an exponential.
+1 / erfc is so smooth that degree 7 serves all of 1 ... 3.93, and a division costs less than an exponential.
 Polynomials are minimax fits of our own (see `exponentials`).
 """
 
@@ -16,15 +16,15 @@ from thalweg.dtype import float32
 if TYPE_CHECKING:
     from thalweg.compile.emitter import Emitter, Value
 
-_SWITCH = 0.92
+_SWITCH = 1.0
 _HIGHEST = 3.93  # erf is 1 in float32 from 3.92 on
 
-# erf x / x = 1 + P(x^2), |x| <= 0.92: relative error 2^-26.0
-_NEAR = (0.12837915122509003, -0.3761250078678131, 0.11281877011060715, -0.026768580079078674, 0.004995853640139103,
-         -0.0006003800663165748)  # fmt: skip
-# erfc(a)^(-1/8) = P(a), 0.92 <= a <= 3.93: error of 1 - 1 / P^8 2^-25.9
-_FAR = (0.9977322816848755, 0.15341410040855408, 0.06077500805258751, 0.06159985065460205, -0.02539810910820961,
-        0.014926735311746597, -0.0034333241637796164, 0.0004955627373419702)  # fmt: skip
+# erf x / x = 1 + P(x^2), |x| <= 1: relative error 2^-24.6
+_NEAR = (0.12837912142276764, -0.37612318992614746, 0.11280113458633423, -0.026709217578172684, 0.004914915654808283,
+         -0.0005619965377263725)  # fmt: skip
+# erfc(a)^(-1/8) = P(a), 1 <= a <= 3.93: error of 1 - 1 / P^8 2^-26.4
+_FAR = (0.9963774681091309, 0.15972107648849487, 0.048415374010801315, 0.07480789721012115, -0.033705636858940125,
+        0.01800045743584633, -0.00405246252194047, 0.0005479189567267895)  # fmt: skip
 
 
 def erf(e: Emitter, x: Value) -> Value:
