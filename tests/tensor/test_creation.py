@@ -23,8 +23,10 @@ def test_an_array_keeps_its_dtype(dtype):
         assert made.numpy().dtype == dtype
 
 
-@pytest.mark.parametrize(("source", "kept"), [("int8", "int32"), ("int16", "int32"), ("uint16", "int32"), ("uint32", "int64"),
-                                              ("float16", "float32"), (">f4", "float32"), (">i8", "int64")])  # fmt: skip
+@pytest.mark.parametrize(("source", "kept"), [("int8", "int32"), ("int16", "int32"), ("uint16", "int32"),
+("uint32", "int64"),
+                                              ("float16", "float32"), (">f4", "float32"),
+                                              (">i8", "int64")])  # fmt: skip
 def test_formats_that_widen(source, kept):
     made = tw.tensor(np.array([1, 2, 3], source))
     assert made.dtype == kept
@@ -34,9 +36,11 @@ def test_formats_that_widen(source, kept):
 @pytest.mark.parametrize(
     ("data", "dtype", "shape"),
     [
-        (3, "int64", ()), (2.5, "float32", ()), (True, "bool", ()), ([1, 2.5], "float32", (2,)), ([True, 2], "int64", (2,)),
+        (3, "int64", ()), (2.5, "float32", ()), (True, "bool", ()), ([1, 2.5], "float32", (2,)), ([True, 2],
+        "int64", (2,)),
         ([], "float32", (0,)), ([[]], "float32", (1, 0)), (np.float64(1), "float64", ()), (np.int32(1), "int32", ()),
-        (np.array(1.5, np.float32), "float32", ()), ([np.ones(2), np.zeros(2)], "float32", (2, 2)), (range(3), "int64", (3,)),
+        (np.array(1.5, np.float32), "float32", ()), ([np.ones(2), np.zeros(2)], "float32", (2, 2)), (range(3),
+        "int64", (3,)),
         (((1, 2), (3, 4)), "int64", (2, 2)), (np.zeros((0, 3), np.int32), "int32", (0, 3)), ([1e300], "float32", (1,)),
     ],
 )  # fmt: skip
@@ -148,7 +152,8 @@ def test_a_deep_copy_is_a_leaf_of_its_own():
 @pytest.mark.parametrize(("value", "text"), [
     (lambda: tw.tensor([1.0, 2.5]), "tensor([1. , 2.5])"), (lambda: tw.tensor(3), "tensor(3)"),
     (lambda: tw.tensor([True]), "tensor([ True])"), (lambda: tw.ones(1, dtype="float64"), "tensor([1.], dtype=thalweg.float64)"),
-    (lambda: tw.ones(2, requires_grad=True), "tensor([1., 1.], requires_grad=True)"), (lambda: tw.zeros(0), "tensor([])"),
+    (lambda: tw.ones(2, requires_grad=True), "tensor([1., 1.], requires_grad=True)"), (lambda: tw.zeros(0),
+    "tensor([])"),
 ])  # fmt: skip
 def test_repr(value, text):
     assert repr(value()) == text

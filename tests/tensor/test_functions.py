@@ -1,4 +1,4 @@
-"""Every function and method of tensors, by discovery, against PyTorch: values, dtypes, gradients; in-place forms too.
+"""Every function and method of tensors, by discovery, against PyTorch: values, dtypes, gradients, in-place forms.
 
 In: the tables of `thalweg.tensor.methods` and the rows of `function_table`. Out: a failure for a name without a row, and
 for any value or gradient that differs by more than 1e-9 in float64 or 1e-5 in float32, judged per tensor.
@@ -121,7 +121,8 @@ def test_against_pytorch(name, case, dtype):
         theirs, their_leaves = run(torch, name, case, dtype, as_method)
         compare_results(mine, theirs, tolerance)
         if not case.is_flat:
-            compare_gradients(weighted_sum(mine, tw.tensor), my_leaves, weighted_sum(theirs, torch.tensor), their_leaves,
+            compare_gradients(weighted_sum(mine, tw.tensor), my_leaves, weighted_sum(theirs, torch.tensor),
+            their_leaves,
                               tolerance)  # fmt: skip
 
 
@@ -158,7 +159,9 @@ def test_in_place_against_pytorch(name, case):
     compare_results([mine[0]], [theirs[0]], 1e-9)
     if case.is_flat:
         return
-    compare_gradients(weighted_sum([mine[0]], tw.tensor), mine[1], weighted_sum([theirs[0]], torch.tensor), theirs[1], 1e-9)
+    compare_gradients(
+        weighted_sum([mine[0]], tw.tensor), mine[1], weighted_sum([theirs[0]], torch.tensor), theirs[1], 1e-9
+    )
 
 
 # Finite differences cannot see a kink or a point without a derivative; PyTorch's convention holds there.
@@ -174,8 +177,14 @@ CHECKABLE = [
 
 @pytest.mark.parametrize(("name", "position", "case"), sweep(CHECKABLE, fraction=0.3, seed=5))
 def test_gradients_against_finite_differences(name, position, case):
-    given = [each.astype(np.float64) if is_differentiated(each) else tw.tensor(each) if isinstance(each, np.ndarray) else each
-             for each in case.args]  # fmt: skip
+    given = [
+        each.astype(np.float64)
+        if is_differentiated(each)
+        else tw.tensor(each)
+        if isinstance(each, np.ndarray)
+        else each
+        for each in case.args
+    ]
 
     def call(*args):
         result = getattr(tw, name)(*args, **case.kwargs)

@@ -37,7 +37,14 @@ def test_shapes_dtypes_and_errors_are_known_without_a_value(evaluated):
     assert (y.shape, y.dtype, y.ndim, len(y), y.requires_grad) == ((3,), "float64", 1, 3, True)
     y.sum().backward()
     assert w.grad.shape == (3, 2)
-    for wrong in (lambda: x @ x, lambda: x + w, lambda: x.view(5, 3), lambda: x.sum(2), lambda: x[4], lambda: tw.cat([x, w])):
+    for wrong in (
+        lambda: x @ x,
+        lambda: x + w,
+        lambda: x.view(5, 3),
+        lambda: x.sum(2),
+        lambda: x[4],
+        lambda: tw.cat([x, w]),
+    ):
         with pytest.raises(tw.ThalwegError):
             wrong()
     assert evaluated == []
@@ -185,10 +192,10 @@ def in_layer(path, function):
 
 def test_the_first_operation_that_makes_a_nan_is_named_with_its_layer():
     x = tw.tensor([1.0, -1.0])
-    with tw.detect_anomaly(), pytest.raises(FloatingPointError, match="log gave the first value") as error:
+    with tw.detect_anomaly():
         h = in_layer("encoder.0", lambda: x * 2)
-        h = in_layer("encoder.1", lambda: h.log())
-        (h + 1).sum().item()
+        with pytest.raises(FloatingPointError, match="log gave the first value") as error:
+            in_layer("encoder.1", lambda: h.log() + 1)
     assert "encoder.1" in str(error.value)
     assert "nan at position (1,)" in str(error.value)
     assert "[-2, 2]" in str(error.value)
@@ -201,10 +208,10 @@ def test_an_overflow_is_named():
 
 def test_a_nan_in_the_backward_pass_is_named_with_its_layer():
     x = tw.tensor([0.0, 1.0], requires_grad=True)
-    with tw.detect_anomaly(), pytest.raises(FloatingPointError, match="not finite") as error:
+    with tw.detect_anomaly():
         h = in_layer("head", lambda: x.sqrt())
-        h.sum().backward()
-        x.grad.tolist()
+        with pytest.raises(FloatingPointError, match="not finite") as error:
+            h.sum().backward()
     assert "head" in str(error.value)
 
 

@@ -15,8 +15,10 @@ from tests.support.sweep import sweep
 
 DTYPES = ("bool", "uint8", "int32", "int64", "float32", "float64")
 KINDS = [*itertools.product(DTYPES, ((2, 3), ())), (True, "number"), (2, "number"), (1.5, "number")]
-OPERATIONS = ("add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum", "eq", "lt", "ge", "logical_and",
-              "bitwise_or", "where", "stack", "matmul", "masked_fill", "copy_", "add_", "mul_", "div_", "setitem")  # fmt: skip
+OPERATIONS = (
+    "add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum", "eq", "lt", "ge", "logical_and", "bitwise_or",
+    "where", "stack", "matmul", "masked_fill", "copy_", "add_", "mul_", "div_", "setitem",
+)  # fmt: skip
 PAIRS = [(a, b) for a, b in itertools.product(KINDS, KINDS) if not a[1] == b[1] == "number"]
 EVERYTHING = list(itertools.product(OPERATIONS, PAIRS))
 
@@ -33,8 +35,7 @@ def operand(kind, library, seed):
 def apply(operation, library, a, b):
     is_tensor = isinstance(a, tw.Tensor) or hasattr(a, "numpy")
     if operation == "where":
-        condition = library.tensor(np.array([True, False, True])) if library is tw else library.tensor([True, False, True])
-        return library.where(condition, a, b)
+        return library.where(library.tensor([True, False, True]), a, b)
     if operation == "stack":
         return library.stack([a, b])
     if operation == "masked_fill":

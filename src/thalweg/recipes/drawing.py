@@ -13,6 +13,7 @@ import numpy as np
 from thalweg.recipes.images import ImageReader
 from thalweg.recipes.problem import Problem
 from thalweg.recipes.run_folder import unwritable
+from thalweg.recipes.scores import in_figures
 from thalweg.report import pictures
 
 MOST_MISTAKES = 24
@@ -48,8 +49,10 @@ def _of_test(outcome: Any, problem: Problem) -> list[Path]:
     folder, scores = outcome.folder.path, outcome.scores
     if scores.points is not None:
         numbers = scores.numbers
-        summary = f"R2 {numbers['r2']:.3f}, RMSE {numbers['rmse']:.4g}"
-        return [pictures.draw_predictions(folder / "predictions.png", *scores.points, problem.data["target"], summary)]
+        summary = f"R2 {numbers['r2']:.3f}, RMSE {in_figures(numbers['rmse'])}"
+        true, predicted = scores.points
+        name = problem.data["target"]
+        return [pictures.draw_predictions(folder / "predictions.png", true, predicted, name, summary)]
     classes = problem.outputs.classes or []
     drawn = [pictures.draw_confusion(folder / "confusion_matrix.png", scores.confusion, classes)]
     if isinstance(problem.reader, ImageReader):

@@ -117,7 +117,7 @@ class ImageReader:
                 explain(
                     "these are no images of the size that the network was trained on",
                     received=f"{images.dtype}, shape {images.shape}",
-                    expected=f"shape (n, {', '.join(map(str, self.shape))}) or (n, {math.prod(self.shape)}), n at least 1",
+                    expected=f"(n, {', '.join(map(str, self.shape))}) or (n, {math.prod(self.shape)}), n at least 1",
                     where=path,
                 )
             )

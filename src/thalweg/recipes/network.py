@@ -154,7 +154,11 @@ def make_optimizer(settings: Settings, model: nn.Module, steps_per_epoch: int) -
         return optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=decay)
     if settings.optimizer == "rmsprop":
         return optim.RMSprop(parameters, lr=rate, momentum=momentum, weight_decay=decay)
-    kinds = {"adamw": optim.AdamW, "adam": optim.Adam, "adagrad": optim.Adagrad}
+    kinds: dict[str, type[optim.Adam] | type[optim.Adagrad]] = {
+        "adamw": optim.AdamW,
+        "adam": optim.Adam,
+        "adagrad": optim.Adagrad,
+    }
     return kinds[settings.optimizer](parameters, lr=rate, weight_decay=decay)
 
 

@@ -1,14 +1,14 @@
 """A trained network with everything that is needed to use it: out of a run folder, or straight after training.
 
-In: a run folder, or a model with its reader and outputs. Out: predictions for files. Nothing in a folder is trusted: what it says is checked
-before a network of that size is made.
+In: a run folder, or a model with its reader and outputs. Out: predictions for files. Nothing in a folder is trusted:
+what it says is checked before a network of that size is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -62,7 +62,8 @@ class Predictor:
 
 
 def _column(classes: list[Any], numbers: np.ndarray) -> np.ndarray:
-    return np.array(classes, dtype=object)[numbers]
+    named: np.ndarray = np.array(classes, dtype=object)[numbers]
+    return named
 
 
 # --- out of a run folder ---------------------------------------------------------------------------------------------
@@ -96,9 +97,9 @@ def load_predictor(folder: RunFolder, config: dict[str, Any] | None = None) -> P
 
 
 def _reader(config: Any, where: str) -> Reader:
-    kinds = {"table": TableReader, "images": ImageReader}
+    kinds: dict[str, Any] = {"table": TableReader, "images": ImageReader}
     try:
-        return kinds[config["kind"]].from_config(config)
+        return cast(Reader, kinds[config["kind"]].from_config(config))
     except (KeyError, TypeError, ValueError, ThalwegError) as error:
         raise FileFormatError(
             explain("the description of the inputs is damaged", received=f"{error}"[:200], where=where)

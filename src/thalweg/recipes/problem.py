@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from thalweg.data import LabelEncoder, Standardise
+from thalweg.data import Standardise
 from thalweg.data.files import BLOCK
 from thalweg.data.progress import Progress
 from thalweg.errors import FileFormatError, ThalwegError, explain
@@ -135,7 +135,3 @@ def fingerprint_of_arrays(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def labels_to_config(labels: LabelEncoder | None) -> dict[str, Any] | None:
-    return None if labels is None else labels.to_config()

@@ -49,13 +49,18 @@ class Scores:
                 f"macro F1  {self.numbers['macro_f1']:.4f}",
             ]
         return [
-            f"RMSE  {_figures(self.numbers['rmse'])}   (the mean alone: {_figures(self.baseline)})",
-            f"MAE   {_figures(self.numbers['mae'])}",
+            f"RMSE  {in_figures(self.numbers['rmse'])}   (the mean alone: {in_figures(self.baseline)})",
+            f"MAE   {in_figures(self.numbers['mae'])}",
             f"R2    {self.numbers['r2']:.4f}",
         ]
 
 
-def _figures(value: float) -> str:
+def in_figures(value: float) -> str:
+    """A number of any size in a few figures.
+
+    >>> in_figures(49936.2), in_figures(0.52345678)
+    ('49,936.2', '0.5235')
+    """
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -107,6 +112,7 @@ class _Values(_Scorer):
         super().__init__(predictor)
         self.metrics = [RootMeanSquaredError(), MeanAbsoluteError(), R2()]
         self.points: list[tuple[np.ndarray, np.ndarray]] = []
+        self.shifted: float | None = None  # by which targets are moved, so that their squares do not cancel
         self.sums = np.zeros(3)
 
     def add(self, raw: np.ndarray, y: np.ndarray) -> None:
@@ -115,7 +121,7 @@ class _Values(_Scorer):
             metric.update(predicted, y)
         if sum(len(true) for true, _ in self.points) < MOST_POINTS:
             self.points.append((y, predicted))
-        self.shifted = y[0] if not self.sums[0] else self.shifted  # so that the squares do not cancel
+        self.shifted = float(y[0]) if self.shifted is None else self.shifted
         self.sums += [len(y), (y - self.shifted).sum(), ((y - self.shifted) ** 2).sum()]
 
     def scores(self, count: int) -> Scores:

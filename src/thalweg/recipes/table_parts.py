@@ -50,7 +50,7 @@ def fitted_encoder(features: Table, settings: Settings, all_names: tuple[str, ..
                 remedy="name other columns, or say --task classification for a target of numbers",
             )
         )
-    return TableEncoder(**chosen, drop_empty=True).fit(features)
+    return TableEncoder(categorical=chosen["categorical"], drop=chosen["drop"], drop_empty=True).fit(features)
 
 
 def outputs_of(labels: LabelEncoder | None, training_targets: np.ndarray) -> tuple[Outputs, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def _labels(stream: StreamedCSV, target: str) -> LabelEncoder:
     """The classes of the whole file; numbers that were not taken for classes are collected in a pass of their own."""
     labels = stream.label_encoder
     if labels is None:
-        distinct: set[object] = set()
+        distinct: set[Any] = set()
         for table in stream.tables():
             values = table[target]
             distinct.update(values[~is_missing(values)].tolist())

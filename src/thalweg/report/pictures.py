@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8c8c8c"
+BLUE, ORANGE, GREEN, GREY, DARK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#555555"
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#5a3d8a", "#000000")
 DOTS_PER_INCH = 130
 MOST_POINTS_OF_A_LINE = 2000
@@ -54,8 +54,11 @@ def draw_loss(path: Path, steps: Mapping[str, Numbers], epochs: Mapping[str, Num
     axes.plot(x, y, color=ORANGE, marker="o", markersize=3.5, linewidth=1.4, label="validation, each epoch")
     if best_epoch is not None and best_epoch < len(ends):
         axes.axvline(ends[best_epoch], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
-        axes.annotate(f" best epoch: {best_epoch + 1}", (ends[best_epoch], 0.97), xycoords=("data", "axes fraction"),
-                      va="top", ha="right" if ends[best_epoch] > 0.8 * ends[-1] else "left", color="#555555", fontsize=9)  # fmt: skip
+        side = "right" if ends[best_epoch] > 0.8 * ends[-1] else "left"
+        place, units = (ends[best_epoch], 0.97), ("data", "axes fraction")
+        axes.annotate(
+            f" best epoch: {best_epoch + 1} ", place, xycoords=units, va="top", ha=side, color=DARK, fontsize=9
+        )
     _scale(axes, [*_finite(loss), *_finite(validation)])
     axes.set(xlabel="iteration", ylabel="loss", title="Loss at each iteration")
     axes.legend(frameon=False)
@@ -139,16 +142,24 @@ def _write_counts(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
 
 def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: str, summary: str) -> Path:
     """Predicted against true values: a point for each row; on the line they are equal."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     drawn, axes = figure(5.6, 5.4)
     low, high = (float(bound([true.min(), true.max()])) for bound in (min, max))
     margin = 0.04 * ((high - low) or 1.0)
     low, high = low - margin, high + margin
     outside = int(((predicted < low) | (predicted > high)).sum())
-    alpha = float(np.clip(300 / len(true), 0.06, 0.7))
+    alpha = float(np.clip(600 / len(true), 0.1, 0.7))
     axes.scatter(true, predicted, s=7, alpha=alpha, color=BLUE, linewidths=0, rasterized=True)
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.4, label="predicted = true")
-    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}", aspect="equal")
-    axes.set_title(f"Test part: {summary}" + (f" ({outside} points lie outside)" if outside else ""))
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {_short(name, 40)}", aspect="equal")
+    axes.set(ylabel=f"predicted {_short(name, 40)}", title=f"Test part: {summary}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:g}"))
+    if outside:
+        text = f"{outside} predictions lie outside"
+        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=8, color=DARK)
     axes.legend(frameon=False, loc="upper left")
     return _saved(drawn, path)
 
@@ -205,7 +216,7 @@ def _epoch_ends(steps: Mapping[str, Numbers]) -> list[int]:
     """The number of iterations after each epoch."""
     epochs = np.asarray(steps["epoch"], dtype=np.int64)
     last = np.flatnonzero(np.diff(epochs, append=epochs[-1:] + 1))
-    return [int(steps["step"][index] or 0) + 1 for index in last]
+    return [int(steps["step"][int(index)] or 0) + 1 for index in last]
 
 
 def _scale(axes: Any, values: list[float]) -> None:
@@ -228,9 +239,10 @@ def _logarithmic(axes: Any) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _short(name: Any) -> str:
-    text = str(name).replace("$", r"\$")
-    return text if len(text) <= 16 else text[:14] + "…"
+def _short(name: Any, most: int = 16) -> str:
+    """A name that fits, with nothing in it that matplotlib would take for a formula."""
+    text = str(name)
+    return (text if len(text) <= most else text[: most - 2] + "…").replace("$", r"\$")
 
 
 def _saved(drawn: Any, path: Path) -> Path:

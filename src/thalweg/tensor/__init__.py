@@ -41,8 +41,8 @@ from thalweg.tensor.trace import compile
 globals().update(functions)
 
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad", "eye",
-    "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed", "multinomial",
-    "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
+    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad",
+    "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed",
+    "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
     "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def _is_float(node: Node) -> bool:
 
 
 def _holds(is_bad: Callable[[np.ndarray], np.ndarray], node: Node) -> bool:
-    return _is_float(node) and bool(is_bad(node.value).any())  # type: ignore[arg-type]
+    return _is_float(node) and bool(is_bad(np.asarray(node.value)).any())
 
 
 def _maker(is_bad: Callable[[np.ndarray], np.ndarray], node: Node) -> Node:
@@ -60,7 +60,7 @@ def _error(node: Node, is_bad: Callable[[np.ndarray], np.ndarray]) -> NonFiniteE
             received=f"{found}; its inputs: {'; '.join(map(_range_of, node.inputs))}",
             expected="finite numbers",
             where=node.origin or "outside any module",
-            remedy="look at the inputs of this operation; lower the learning rate, scale the data or clip the gradients",
+            remedy="look at the inputs of this operation; lower the learning rate, scale the data or clip gradients",
         )
     )
 

@@ -65,7 +65,7 @@ def convert(node: Node, dtype: DType) -> Node:
 def common_dtype(operands: Sequence[Operand]) -> DType:
     """Promotion as PyTorch does it: tensors with dimensions before 0-d tensors before Python scalars."""
     nodes = [each for each in operands if isinstance(each, Node)]
-    first = nodes[0].dtype if nodes else None
+    first: DType | None = nodes[0].dtype if nodes else None
     if len(nodes) == len(operands) and all(node.dtype is first for node in nodes):
         assert first is not None
         return first
@@ -106,8 +106,13 @@ def _wrapped(value: float, dtype: DType) -> bool | int:
         )  # fmt: skip
     if dtype is bool_:
         return bool(value)
-    limits = np.iinfo(dtype.numpy)
-    return (int(value) - int(limits.min)) % 2 ** (8 * dtype.itemsize) + int(limits.min)
+    low, _ = _limits(dtype)
+    return (int(value) - low) % int(2 ** (8 * dtype.itemsize)) + low
+
+
+def _limits(dtype: DType) -> tuple[int, int]:
+    limits = np.iinfo(dtype.numpy.name)
+    return int(limits.min), int(limits.max)
 
 
 def need_tensor(name: str, *operands: object, remedy: str = "convert it with tw.tensor(...)") -> None:
@@ -164,8 +169,8 @@ def _comparison(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
 
 
 def _fits(operand: Operand, dtype: DType) -> bool:
-    limits = np.iinfo(dtype.numpy)
-    return isinstance(operand, Node) or bool(limits.min <= operand <= limits.max)
+    low, high = _limits(dtype)
+    return isinstance(operand, Node) or low <= operand <= high
 
 
 add = _binary(ops.add)

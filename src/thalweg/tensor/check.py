@@ -109,7 +109,7 @@ def _replayed(name: str, fn: Any, arguments: list[Any]) -> Outputs:
         default_generator.set_state(state)
         for cell, array in buffers:
             with no_grad():
-                cell.copy_(Tensor(array))  # type: ignore[attr-defined]
+                cell.copy_(Tensor(array))
         try:
             outputs = [each for each in flatten(fn(*arguments))[0] if isinstance(each, Tensor)]
         finally:

@@ -103,7 +103,8 @@ class Tensor:
 
     def _view_node(self) -> Node:
         """A view is its steps applied to its base's current value."""
-        assert self._base is not None and self._root is not None
+        assert self._base is not None
+        assert self._root is not None
         root = self._base.node
         if root is self._root:
             return self._node
@@ -190,10 +191,8 @@ class Tensor:
         node = self.node
         if node.value is None:
             lazy.compute([node])
-            value = node.value
             settle(self)
-            return value  # type: ignore[no-any-return]
-        return node.value  # type: ignore[return-value]
+        return np.asarray(node.value)
 
     def _when_known(self) -> None:
         """Called when a pending value has been computed."""
@@ -250,7 +249,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise DTypeError(explain("a 0-d tensor cannot be iterated over", received=self._summary()))
-        return (self[i] for i in range(self.shape[0]))
+        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
 
     def __contains__(self, value: object) -> bool:
         return bool(np.any(self._array() == (value._array() if isinstance(value, Tensor) else value)))
@@ -370,7 +369,8 @@ class Tensor:
         if isinstance(found, ConsumedGradient):
             raise GradientError(
                 explain("this gradient was used up inside a compiled step and not written out", received=".grad",
-                        expected="a step compiled to keep it", remedy="use tw.compile(step, keep_gradients=True); before an own backward(), call zero_grad()")
+                        expected="a step compiled to keep it",
+                        remedy="use tw.compile(step, keep_gradients=True); before an own backward(), call zero_grad()")
             )  # fmt: skip
         return found
 
@@ -525,8 +525,7 @@ def _keep_dtype(tensor: Tensor, node: Node) -> Node:
 
 def _format(array: np.ndarray) -> str:
     with np.printoptions(precision=4, suppress=bool(array.size and _is_tame(array)), threshold=1000, edgeitems=3):
-        text = np.array2string(array, separator=", ", prefix="tensor(")
-    return text
+        return np.array2string(array, separator=", ", prefix="tensor(")
 
 
 def _is_tame(array: np.ndarray) -> bool:

@@ -202,7 +202,9 @@ def _apply_basic(x: Node, parts: Sequence[Any]) -> tuple[Node, list[tuple[int, N
             else:
                 advanced.append((len(shape), each))
                 shape.append(extent)
-            start.append(low), stop.append(high), step.append(stride)
+            start.append(low)
+            stop.append(high)
+            step.append(stride)
             flips += [axis] if is_flipped else []
             axis += 1
     return _view(x, start, stop, step, flips, tuple(shape)), advanced
@@ -263,7 +265,7 @@ def known_value(node: Node) -> np.ndarray:
                 remedy="use tw.where or masked_fill",
             )
         )
-    return node.value  # type: ignore[return-value]
+    return np.asarray(node.value)
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------

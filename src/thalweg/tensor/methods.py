@@ -456,13 +456,13 @@ for _name, _function in _OPERATORS.items():
         setattr(Tensor, f"__i{_name}__", lift_in_place(_function))
 for _name, _expression in _COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _operator(getattr(arithmetic, _expression)))
-Tensor.__neg__ = lift(arithmetic.negative)  # type: ignore[attr-defined]
-Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-Tensor.__abs__ = lift(arithmetic.absolute)  # type: ignore[attr-defined]
-Tensor.__invert__ = lift(arithmetic.bitwise_not)  # type: ignore[attr-defined]
+_UNARY = {"neg": arithmetic.negative, "abs": arithmetic.absolute, "invert": arithmetic.bitwise_not}
+for _name, _function in _UNARY.items():
+    setattr(Tensor, f"__{_name}__", lift(_function))
+_method("__pos__")(lambda self: self)
 Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]
 Tensor.__array_ufunc__ = None  # type: ignore[attr-defined]
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+Tensor.__hash__ = object.__hash__  # type: ignore[assignment]
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

@@ -120,8 +120,10 @@ def einsum(equation: str, *operands: Node | Sequence[Node]) -> Node:
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    inputs, result = _parse_einsum(equation, operands)
-    terms = [_diagonals(labels, node) for labels, node in zip(inputs, operands, strict=True)]
+    need_tensor("einsum", *operands)
+    nodes: list[Node] = list(operands)  # type: ignore[arg-type]
+    inputs, result = _parse_einsum(equation, nodes)
+    terms = [_diagonals(labels, node) for labels, node in zip(inputs, nodes, strict=True)]
     while len(terms) > 1:
         (labels_a, a), (labels_b, b), *rest = terms
         keep = set(result).union(*(labels for labels, _ in rest)) if rest else set(result)

@@ -158,7 +158,7 @@ def randint(
 ) -> Tensor:
     """Random integers, int64, low <= value < high; `randint(high, size)` starts at 0."""
     if size is None:
-        low, high, size = 0, low, high
+        low, high, size = 0, low, high  # type: ignore[assignment]
     if high is None or size is None:
         raise ArgumentError(explain("randint needs bounds and a size", expected="randint(low, high, size)"))
     if high <= low:

@@ -96,7 +96,7 @@ def var(
     """The variance about the mean, divided by N - correction (1 by default, Bessel's)."""
     _need_floating("var", x)
     if isinstance(dim, bool):  # x.var(False)
-        dim, unbiased = None, dim
+        unbiased, dim = dim, None
     count = count_of(x.shape, dim)
     less_by = correction if correction is not None else (1 if unbiased else 0)
     deviation = subtract(x, mean(x, dim, keepdim=True))

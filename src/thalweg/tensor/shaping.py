@@ -33,13 +33,12 @@ def axes_of(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """The axes that a reduction names; None means all."""
     if dims is None:
         return tuple(range(ndim))
-    if not isinstance(dims, (list, tuple)):
-        dims = (dims,)
-    axes = tuple(axis_of(dim, ndim) for dim in dims)
+    named = tuple(dims) if isinstance(dims, (list, tuple)) else (dims,)
+    axes = tuple(axis_of(dim, ndim) for dim in named)
     if not ndim:  # a number has one entry and no axis; dim 0 and -1 are allowed, as in PyTorch
         return ()
     if len(set(axes)) != len(axes):
-        raise ShapeError(explain("an axis is named twice", received=tuple(dims), expected="each axis once"))
+        raise ShapeError(explain("an axis is named twice", received=named, expected="each axis once"))
     return tuple(sorted(axes)) if axes else tuple(range(ndim))
 
 
@@ -332,8 +331,8 @@ def pad(x: Node, pad: Sequence[int], value: float = 0) -> Node:
     for axis, (low, high) in enumerate(widths):
         if low < 0 or high < 0:
             x = take_range(x, axis, max(0, -low), x.shape[axis] - max(0, -high))
-    low = tuple(max(0, each[0]) for each in widths)
-    high = tuple(max(0, each[1]) for each in widths)
-    if not any(low) and not any(high):
+    lows = tuple(max(0, each[0]) for each in widths)
+    highs = tuple(max(0, each[1]) for each in widths)
+    if not any(lows) and not any(highs):
         return x
-    return ops.pad(x, low=low, high=high, interior=(0,) * x.ndim, value=value)
+    return ops.pad(x, low=lows, high=highs, interior=(0,) * x.ndim, value=value)
