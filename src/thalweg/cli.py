@@ -63,6 +63,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(explain(message, where=self.prog, remedy=f"see {self.prog} --help"))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help and version, without argparse's habit of hiding that they could not be written."""
+        (file or sys.stderr).write(message)
+
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Raise for arguments that nobody takes."""
         known = [option for action in self._actions for option in action.option_strings]
@@ -112,7 +116,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         with _one_line_warnings():
-            status = _run(argv)
+            try:
+                status = _run(argv)
+            except SystemExit as done:  # argparse has printed its help, or the version
+                status = done.code if isinstance(done.code, int) else DONE
             sys.stdout.flush()
             return status
     except BaseException as error:
@@ -169,10 +176,9 @@ def _say(line: str) -> None:
 
 def _report(error: BaseException, debug: bool) -> int:
     """Say what went wrong, on stderr; returns the exit status."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else DONE
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, OSError):
         _close_quietly(sys.stdout)
+    if isinstance(error, BrokenPipeError):
         return DONE
     if debug:
         traceback.print_exception(error, file=sys.stderr)
@@ -210,9 +216,12 @@ def _complain(*lines: str) -> None:
 
 
 def _close_quietly(stream: TextIO) -> None:
-    """Whoever read our output has gone: nothing is left to flush when Python exits."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    """If our output goes nowhere any more, what is left of it shall not fail again when Python exits."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import thalweg as tw
 from thalweg.compile import program as programs
 from thalweg.errors import GradientError, IndexRangeError, TraceError
 from thalweg.tensor import lazy
-from thalweg.tensor.core import flush
+from thalweg.tensor.core import Touches, Version, flush
 from thalweg.tensor.trace import Step
 
 
@@ -381,3 +381,142 @@ def test_a_returning_structure_is_compiled_also_without_the_decorator(monkeypatc
     assert programs.compiled_count() == before + 2
     for a, b in zip(plain.values(), other.values(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+# --- the warm path: a step holds its cells by address until somebody touches them -------------------------------------
+
+
+def warm_pair() -> tuple[Perceptron, Step, Perceptron, tw.Tensor, tw.Tensor]:
+    """A compiled step on its warm path, and its uncompiled twin after as many steps."""
+    traced, plain = Perceptron(), Perceptron()
+    step = tw.compile(traced.step)
+    x, y = batch()
+    for _ in range(3):
+        step(x, y), plain.step(x, y)
+        flush()
+    assert step._warm is not None
+    return traced, step, plain, x, y
+
+
+def is_warm(step: Step) -> bool:
+    warm = step._warm
+    return warm is not None and warm.touches == Touches.number and warm.version == Version.number
+
+
+def assert_same_after_a_step(pair: tuple) -> None:
+    traced, step, plain, x, y = pair
+    step(x, y), plain.step(x, y)
+    for a, b in zip(traced.values(), plain.values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_looking_at_a_weight_copies_it_and_leaves_the_step_warm() -> None:
+    pair = traced, step, _, x, y = warm_pair()
+    seen = traced.parameters[0].detach().numpy()
+    listed = traced.parameters[1].tolist()
+    assert is_warm(step)
+    assert_same_after_a_step(pair)
+    assert (seen != traced.parameters[0].detach().numpy()).any()
+    assert listed != traced.parameters[1].tolist()
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda n: n.parameters[0].mul_(2.0),
+        lambda n: n.parameters[1].copy_(tw.ones(8)),
+        lambda n: n.parameters[0][1:3].fill_(0.5),
+        lambda n: n.lr.fill_(0.3),
+        lambda n: n.first[0].zero_(),
+        lambda n: n.steps.zero_(),
+        lambda n: n.zero_grad(),
+        lambda n: setattr(n.parameters[2], "data", tw.zeros(3, 8, dtype="float64")),
+    ],
+)
+def test_whatever_is_written_between_calls_takes_effect(touch: Callable[[Perceptron], object]) -> None:
+    pair = traced, _, plain, _, _ = warm_pair()
+    with tw.no_grad():
+        touch(traced), touch(plain)
+    assert_same_after_a_step(pair)
+    assert_same_after_a_step(pair)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda n: n.parameters[0] * 2.0,
+        lambda n: n.parameters[0].detach().clone(),
+        lambda n: n.parameters[0].T[1] + 0.0,
+        lambda n: tw.stack(list(n.parameters[:1])),
+        lambda n: n.forward(tw.ones(2, 5, dtype="float64")),
+    ],
+)
+def test_pending_work_that_reads_a_cell_keeps_the_old_value(hold: Callable[[Perceptron], tw.Tensor]) -> None:
+    pair = traced, _, plain, _, _ = warm_pair()
+    held, expected = hold(traced), hold(plain).detach().numpy()
+    assert_same_after_a_step(pair)
+    np.testing.assert_allclose(held.detach().numpy(), expected, rtol=1e-9)
+    assert_same_after_a_step(pair)
+
+
+def test_two_steps_may_hold_the_same_cells() -> None:
+    pair = traced, _, plain, x, y = warm_pair()
+    evaluate = tw.compile(traced.loss)
+    with tw.no_grad():
+        for _ in range(3):
+            assert evaluate(x, y).item() == pytest.approx(plain.loss(x, y).item(), rel=1e-9)
+    for _ in range(2):
+        assert_same_after_a_step(pair)
+        with tw.no_grad():
+            assert evaluate(x, y).item() == pytest.approx(plain.loss(x, y).item(), rel=1e-9)
+
+
+def test_two_networks_of_one_structure_share_a_program_but_no_cells() -> None:
+    first, second = warm_pair(), warm_pair()
+    assert_same_after_a_step(first)
+    assert_same_after_a_step(second)
+    assert_same_after_a_step(first)
+    assert (first[0].values()[0] != second[0].values()[0]).any()
+
+
+def test_results_of_earlier_calls_do_not_change() -> None:
+    _, step, _, x, y = warm_pair()
+    losses = [step(x, y) for _ in range(3)]
+    assert len({loss.item() for loss in losses}) == 3
+
+
+def test_a_cell_passed_as_an_argument_is_not_its_own_input() -> None:
+    scale = tw.tensor([2.0, 3.0])
+
+    @tw.compile
+    def step(x: tw.Tensor) -> tw.Tensor:
+        with tw.no_grad():
+            scale.add_(1.0)
+        return (x * scale).sum()
+
+    for expected in (3 + 4, 4 + 5, 5 + 6):
+        assert step(tw.ones(2)).item() == expected
+    assert step(scale).item() == 5 * 6 + 6 * 7
+    assert step(scale).item() == 6 * 7 + 7 * 8
+
+
+def test_other_arguments_take_the_long_way_and_come_back() -> None:
+    _, step, plain, x, y = warm_pair()
+    for n in (16, 7, 16, 16):
+        x, y = batch(n)
+        assert step(x, y).item() == pytest.approx(plain.step(x, y).item(), rel=1e-9)
+        flush()
+    assert step(x.detach().numpy(), y.numpy()).item() == pytest.approx(plain.step(x, y).item(), rel=1e-9)
+
+
+def test_bad_labels_on_the_warm_path_raise_and_change_nothing() -> None:
+    pair = traced, step, _, x, y = warm_pair()
+    before = traced.values()
+    bad = y.clone()
+    bad[3] = 9
+    bad.tolist()
+    with pytest.raises(IndexRangeError, match="9"):
+        step(x, bad)
+    for a, b in zip(before, traced.values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert_same_after_a_step(pair)

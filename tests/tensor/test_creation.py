@@ -151,7 +151,8 @@ def test_a_deep_copy_is_a_leaf_of_its_own():
 
 @pytest.mark.parametrize(("value", "text"), [
     (lambda: tw.tensor([1.0, 2.5]), "tensor([1. , 2.5])"), (lambda: tw.tensor(3), "tensor(3)"),
-    (lambda: tw.tensor([True]), "tensor([ True])"), (lambda: tw.ones(1, dtype="float64"), "tensor([1.], dtype=thalweg.float64)"),
+    (lambda: tw.tensor([True]), "tensor([ True])"),
+    (lambda: tw.ones(1, dtype="float64"), "tensor([1.], dtype=thalweg.float64)"),
     (lambda: tw.ones(2, requires_grad=True), "tensor([1., 1.], requires_grad=True)"), (lambda: tw.zeros(0),
     "tensor([])"),
 ])  # fmt: skip

@@ -1,7 +1,7 @@
-"""Every function and method of tensors, by discovery, against PyTorch: values, dtypes, gradients, in-place forms.
+"""Every function and method of tensors, by discovery, against PyTorch: values, dtypes, gradients, and writes.
 
-In: the tables of `thalweg.tensor.methods` and the rows of `function_table`. Out: a failure for a name without a row, and
-for any value or gradient that differs by more than 1e-9 in float64 or 1e-5 in float32, judged per tensor.
+In: the tables of `thalweg.tensor.methods`, the rows of `function_table`. Out: a failure for a name without a row,
+and for any value or gradient that differs by more than 1e-9 in float64 or 1e-5 in float32, judged per tensor.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from tests.support.sweep import sweep
 DTYPES = ("bool", "uint8", "int32", "int64", "float32", "float64")
 KINDS = [*itertools.product(DTYPES, ((2, 3), ())), (True, "number"), (2, "number"), (1.5, "number")]
 OPERATIONS = (
-    "add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum", "eq", "lt", "ge", "logical_and", "bitwise_or",
-    "where", "stack", "matmul", "masked_fill", "copy_", "add_", "mul_", "div_", "setitem",
+    "add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum", "eq", "lt", "ge", "logical_and",
+    "bitwise_or", "where", "stack", "matmul", "masked_fill", "copy_", "add_", "mul_", "div_", "setitem",
 )  # fmt: skip
 PAIRS = [(a, b) for a, b in itertools.product(KINDS, KINDS) if not a[1] == b[1] == "number"]
 EVERYTHING = list(itertools.product(OPERATIONS, PAIRS))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -213,13 +214,18 @@ class NativeProgram:
         self.layout = layout
         self.text = text
         self._library, address = _load(text)
-        self._step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        self.step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
         self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
-        self._status = np.zeros(3, np.int64)
+        self.status = (ctypes.c_int64 * 3)()
+        self._table = self.new_table()
+        self.lock = threading.Lock()
+
+    def new_table(self) -> Any:
+        """A table of pointers for `step`: inputs, outputs (both to be filled in), arena, status word, scratch."""
         start = -(-self._arena.ctypes.data // 64) * 64
-        self._table = (ctypes.c_void_p * (_slot_count(layout) + 3))()
-        self._table[-3], self._table[-2], self._table[-1] = start, self._status.ctypes.data, start + layout.arena
-        self._lock = threading.Lock()
+        table = (ctypes.c_void_p * (_slot_count(self.layout) + 3))()
+        table[-3], table[-2], table[-1] = start, ctypes.addressof(self.status), start + self.layout.arena
+        return table
 
     def __call__(
         self, arrays: Sequence[np.ndarray], destinations: Mapping[int, np.ndarray] = MappingProxyType({})
@@ -230,12 +236,12 @@ class NativeProgram:
             destinations[index] if index in destinations and not is_number(node) else self._new(node)
             for index, node in enumerate(self.layout.outputs)
         ]
-        with self._lock:
-            self._status[:] = 0
+        with self.lock:
+            self.status[0] = 0
             for index, array in enumerate((*held, *results)):
                 self._table[index] = array.ctypes.data
-            self._step(ctypes.addressof(self._table))
-            return results if self._status[0] == 0 else None
+            self.step(ctypes.addressof(self._table))
+            return results if self.status[0] == 0 else None
 
     def _new(self, node: Node) -> np.ndarray:
         if is_number(node):

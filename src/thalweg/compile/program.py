@@ -16,7 +16,7 @@ import numpy as np
 from thalweg.compile import native
 from thalweg.compile.passes import run_passes
 from thalweg.compile.reference import evaluate
-from thalweg.graph import Node, make_input, structure_key, substitute
+from thalweg.graph import Node, make_input, structure_key, substitute, toposort
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,10 @@ class Executable:
     def __init__(self, program: Program) -> None:
         program = _with_own_inputs(program)
         self.program = program
-        self.outputs = run_passes(program.outputs)
-        self.native = native.build(program.inputs, self.outputs, dict(program.writes))
+        # A loop is run by its NumPy meaning until the passes know primitives of several results.
+        has_loop = any(node.op.multiple for node in toposort(program.outputs))
+        self.outputs = list(program.outputs) if has_loop else run_passes(program.outputs)
+        self.native = None if has_loop else native.build(program.inputs, self.outputs, dict(program.writes))
 
     @property
     def is_native(self) -> bool:

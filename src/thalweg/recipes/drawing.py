@@ -1,6 +1,7 @@
 """The pictures of a run, drawn into its folder.
 
-In: the outcome of a run. Out: PNG files, and one line that says which; without matplotlib one line that says so.
+In: the outcome of a run.
+Out: PNG files, and one line that says which; without matplotlib one line that says so.
 """
 
 from __future__ import annotations

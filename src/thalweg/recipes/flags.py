@@ -1,6 +1,7 @@
 """The flags of `thalweg train`, made out of the fields of `Settings`, and the help that goes with them.
 
-In: an argparse parser; what was typed. Out: `Settings`. A flag, a TOML key and a line of config.json are one field.
+In: an argparse parser; what was typed.
+Out: `Settings`. A flag, a TOML key and a line of config.json are one field.
 """
 
 from __future__ import annotations

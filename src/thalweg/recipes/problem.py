@@ -83,8 +83,9 @@ class Outputs:
                 scale = Standardise.from_config(config["scale"])
                 if scale.mean_.shape == ():
                     return cls(scale=scale)
-            classes = list(config["classes"])
-            if len(classes) >= 2 and all(isinstance(name, str | int | float) for name in classes):
+            classes = config["classes"]
+            named = isinstance(classes, list) and all(isinstance(name, str | int | float) for name in classes)
+            if named and len(classes) >= 2:
                 return cls(classes=classes)
         except (KeyError, TypeError, ThalwegError):
             pass

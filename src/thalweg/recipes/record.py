@@ -1,6 +1,7 @@
 """What repeats a run: versions, machine, command and commit.
 
-In: the process and the folder that it runs in. Out: plain values for config.json.
+In: the process and the folder that it runs in.
+Out: plain values for config.json.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What the recipes for tables share, whether the table lies in memory or is streamed.
 
-In: tables, settings. Out: the target's column, encoders fitted on the training part, checks, a description of the data.
+In: tables, settings.
+Out: the target's column, encoders fitted on the training part, checks, a description of the data.
 """
 
 from __future__ import annotations

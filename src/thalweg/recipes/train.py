@@ -95,7 +95,7 @@ def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
     seconds = time.perf_counter() - started
     best = stopping.best_epoch if stopping.best_epoch >= 0 else None
     _check_learnt(history, best, settings)
-    save_weights(folder.weights, model, {"format": FORMAT, "network": str(shape)})
+    save_weights(folder.weights, model, {"network": str(shape)})  # one entry: safetensors shuffles several
     predictor = Predictor(model, problem.reader, problem.outputs)
     scores = score(predictor, problem.test())
     outcome = Outcome(folder, settings, history, predictor, scores, seconds)

@@ -1,6 +1,7 @@
 """Using a run: predictions for new inputs, and scores on the test part or on other labelled data.
 
-In: a run folder, files. Out: a CSV of predictions; `Scores`.
+In: a run folder, files.
+Out: a CSV of predictions; `Scores`.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from thalweg.tensor.creation import (
     zeros_like,
 )  # fmt: skip
 from thalweg.tensor.lifting import as_tensor
+from thalweg.tensor.loop import scan
 from thalweg.tensor.methods import functions
 from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from thalweg.tensor.random import (
@@ -44,5 +45,5 @@ __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad",
     "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed",
     "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
-    "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,
+    "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,
 ]  # fmt: skip

@@ -57,6 +57,7 @@ class Tensor:
     __slots__ = (
         "__weakref__",
         "_base",
+        "_bound",
         "_grad",
         "_leaf",
         "_node",
@@ -86,6 +87,7 @@ class Tensor:
         self._trace = modes.trace
         self._waiting = 0
         self._retains = False
+        self._bound = False
         if node.holder is None or node.holder() is None:
             node.holder = weakref.ref(self)
 
@@ -99,6 +101,8 @@ class Tensor:
         trace = modes.trace
         if trace is not None and self._trace is not trace:
             return trace.read(self)  # type: ignore[no-any-return]
+        if self._bound:
+            release(self)
         return self._node
 
     def _view_node(self) -> Node:
@@ -188,6 +192,8 @@ class Tensor:
         """The value as an array that must not be written to; computes what is pending."""
         if modes.trace is not None:
             modes.trace.refuse_value(self)
+        if self._bound:
+            return self._node.value  # type: ignore[no-any-return]  # looked at, not held: the step keeps the cell
         node = self.node
         if node.value is None:
             lazy.compute([node])
@@ -335,6 +341,8 @@ class Tensor:
         if trace is not None and self._trace is not trace:
             trace.write(self, node)
             return
+        if self._bound:
+            release(self)
         self._node = node
         node.holder = weakref.ref(self)
         if node.value is None and trace is None:
@@ -442,6 +450,18 @@ class Version:
 
 def bump_version() -> None:
     Version.number += 1
+
+
+class Touches:
+    """Raised when someone reads or rebinds a cell that a compiled step holds by its address."""
+
+    number = 0
+
+
+def release(tensor: Tensor) -> None:
+    """Somebody else may hold the cell's value from now on: compiled steps must look before they write in place."""
+    tensor._bound = False
+    Touches.number += 1
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

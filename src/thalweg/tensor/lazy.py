@@ -77,7 +77,7 @@ def _run_compiled(order: Sequence[Node], pending: Sequence[Node], keep: set[Node
     """Run the work as a compiled program if its structure has come often enough; say whether that was done."""
     outputs = [node for node in pending if node in keep]
     leaves = [node for node in order if node.value is not None]
-    if any(node.op.multiple for node in outputs):
+    if any(node.op.multiple for node in order):
         return False
     key = structure_key(outputs, leaves, list(order))
     count = _seen.pop(key, 0) + 1

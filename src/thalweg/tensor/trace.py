@@ -6,6 +6,7 @@ becomes an input of the program and every cell that it writes an output in place
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import sys
 import traceback
@@ -21,7 +22,7 @@ from thalweg.compile.program import Executable, Program, executable_for
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
 from thalweg.graph import Node, make_input, substitute
-from thalweg.tensor.core import CONSUMED, ConsumedGradient, Tensor, Version, settle
+from thalweg.tensor.core import CONSUMED, ConsumedGradient, Tensor, Touches, Version, release, settle
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import Structure, flatten, unflatten
 
@@ -129,17 +130,24 @@ class Step:
         self.keep_gradients = keep_gradients
         self.name = getattr(function, "__name__", type(function).__name__)
         self._programs: dict[Hashable, Compiled] = {}
+        self._warm: WarmCall | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if modes.trace is not None:
             return self.function(*args, **kwargs)  # inside another compiled step: part of its program
+        if self._warm is not None and not kwargs:
+            result = self._warm(args)
+            if result is not COLD:
+                return result
         leaves, structure = flatten((args, kwargs))
         key = (structure, tuple(map(_signature, leaves)), modes.grad_enabled)
         compiled = self._programs.get(key)
         if compiled is None or not compiled.is_current():
             self._warn_about_signatures(key)
             compiled = self._programs[key] = self._trace(leaves, structure)
-        return _run(compiled, leaves)
+        result = _run(compiled, leaves)
+        self._warm = None if kwargs else warm_call(compiled, args)
+        return result
 
     def _warn_about_signatures(self, key: Hashable) -> None:
         if key not in self._programs and len(self._programs) == _SIGNATURES_BEFORE_WARNING:
@@ -278,6 +286,8 @@ def _run(compiled: Compiled, leaves: list[Any]) -> Any:
     results = compiled.executable(arrays, destinations)
     for tensor, index in compiled.written:
         if results[index] is not tensor._node.value:
+            if tensor._bound:
+                release(tensor)
             tensor._node = _leaf_node(results[index], tensor)
         settle(tensor)
     for tensor, value in compiled.gradients:
@@ -287,16 +297,108 @@ def _run(compiled: Compiled, leaves: list[Any]) -> Any:
 
 # The references to a cell's node and array when nobody else holds them: the owner, the list of inputs (array only), a
 # local name, and the argument of getrefcount itself.
-_OWN_NODE, _OWN_ARRAY = 3, 4
+_OWN_NODE, _BY_NODE_ONLY, _AS_INPUT = 3, 3, 4
 
 
-def _own_array(tensor: Tensor) -> np.ndarray | None:
+def _own_array(tensor: Tensor, held: int = _AS_INPUT) -> np.ndarray | None:
     """The cell's array if it may be written in place: nothing pending reads it and no one else shows it."""
     node = tensor._node
     array: np.ndarray = node.value
-    if node.inputs or sys.getrefcount(node) > _OWN_NODE or sys.getrefcount(array) > _OWN_ARRAY:
+    if node.inputs or sys.getrefcount(node) > _OWN_NODE or sys.getrefcount(array) > held:
         return None
     return array if array.base is None and array.flags.c_contiguous and array.flags.writeable else None
+
+
+# --- the warm path ---------------------------------------------------------------------------------------------------
+
+COLD = object()
+
+
+class WarmCall:
+    """A compiled step whose cells' addresses stand in a table: while nobody touches them, a call passes its arguments.
+
+    Everything that could make that wrong raises one of two numbers: `Version` (what the program means) or `Touches`
+    (who holds its cells). Any doubt gives COLD, and the call takes the long way, which looks at everything.
+    """
+
+    def __init__(self, compiled: Compiled, native: Any, args: tuple[Any, ...]) -> None:
+        self.compiled, self.native = compiled, native
+        self.version, self.touches, self.records = Version.number, Touches.number, modes.grad_enabled
+        self.table = native.new_table()
+        self.address = ctypes.addressof(self.table)
+        self.specs = [(arg.shape, arg.dtype) for arg in args]
+        self.last: list[Node | None] = [None] * len(args)
+        self.places = [compiled.sources.index(i) for i in range(len(args))]
+        self.cells = [(i, each) for i, each in enumerate(compiled.sources) if isinstance(each, Tensor)]
+        for index, tensor in self.cells:
+            tensor._bound = True
+            self.table[index] = tensor._node.value.ctypes.data
+        self.fresh = self._connect_outputs()
+
+    def _connect_outputs(self) -> dict[int, np.ndarray]:
+        """Cells are their own destination; other results go to a buffer from which each call copies."""
+        first, position = len(self.compiled.sources), {id(t): index for index, t in self.cells}
+        for tensor, index in self.compiled.written:
+            self.table[first + index] = self.table[position[id(tensor)]]
+        written = {index for _, index in self.compiled.written}
+        buffers = {}
+        for index, node in enumerate(self.native.layout.outputs):
+            if index not in written:
+                buffers[index] = self.native._new(node)
+                self.table[first + index] = buffers[index].ctypes.data
+        return buffers
+
+    def __call__(self, args: tuple[Any, ...]) -> Any:
+        if self.version != Version.number or self.touches != Touches.number or len(args) != len(self.specs):
+            return COLD
+        if modes.grad_enabled is not self.records or not self._pass(args):
+            return COLD
+        native = self.native
+        with native.lock:
+            native.status[0] = 0
+            native.step(self.address)
+            if native.status[0]:
+                return COLD  # nothing was changed; the long way raises the error
+            fresh = {index: buffer.copy() for index, buffer in self.fresh.items()}
+        for tensor, value in self.compiled.gradients:
+            tensor._grad = Tensor._result(_known(fresh[value.index])) if isinstance(value, Output) else value
+        return _returned(self.compiled, lambda index: Tensor._result(_known(fresh[index])))
+
+    def _pass(self, args: tuple[Any, ...]) -> bool:
+        """Put the arguments' addresses into the table; False where one needs more than that."""
+        for i, (arg, (shape, dtype)) in enumerate(zip(args, self.specs, strict=True)):
+            if type(arg) is not Tensor or arg._base is not None or arg._requires_grad or arg._bound:
+                return False
+            node = arg._node
+            if node is self.last[i]:
+                continue
+            array = node.value
+            if array is None or node.shape != shape or node.dtype is not dtype or not array.flags.c_contiguous:
+                return False
+            self.table[self.places[i]] = array.__array_interface__["data"][0]
+            self.last[i] = node
+        return True
+
+
+def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
+    """A warm path for this program and these arguments, if everything about it is plain."""
+    native = compiled.executable.native
+    if native is None or compiled.is_differentiable or compiled.presence or not compiled.is_current():
+        return None
+    is_plain = all(type(arg) is Tensor and not arg._requires_grad and arg._base is None for arg in args)
+    closed_over = [source for source in compiled.sources if not isinstance(source, int)]
+    if not is_plain or not all(isinstance(each, Tensor) and _is_bindable(each) for each in closed_over):
+        return None
+    written = {id(tensor): tensor for tensor, _ in compiled.written}
+    for tensor in written.values():
+        if not tensor._bound and _own_array(tensor, held=_BY_NODE_ONLY) is None:
+            return None
+    return WarmCall(compiled, native, args)
+
+
+def _is_bindable(tensor: Tensor) -> bool:
+    value = tensor._node.value
+    return tensor._base is None and value is not None and value.flags.c_contiguous
 
 
 def _run_inline(compiled: Compiled, leaves: list[Any]) -> Any:

@@ -58,7 +58,7 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
     if issubclass(structure.kind, dict):
         return structure.kind(zip(structure.keys, parts, strict=True))  # type: ignore[call-overload]
     if dataclasses.is_dataclass(structure.kind):
-        return structure.kind(**dict(zip(structure.keys, parts, strict=True)))  # type: ignore[operator]
+        return structure.kind(**dict(zip(structure.keys, parts, strict=True)))  # type: ignore[operator,call-overload]
     return structure.kind(*parts) if hasattr(structure.kind, "_fields") else structure.kind(parts)
 
 
