@@ -411,9 +411,8 @@ def assert_same_after_a_step(pair: tuple) -> None:
 
 
 def test_looking_at_a_weight_copies_it_and_leaves_the_step_warm() -> None:
-    pair = traced, step, _, x, y = warm_pair()
-    seen = traced.parameters[0].detach().numpy()
-    listed = traced.parameters[1].tolist()
+    pair = traced, step, _, _, _ = warm_pair()
+    seen, listed = np.asarray(traced.parameters[0]), traced.parameters[1].tolist()
     assert is_warm(step)
     assert_same_after_a_step(pair)
     assert (seen != traced.parameters[0].detach().numpy()).any()
