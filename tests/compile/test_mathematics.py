@@ -41,7 +41,8 @@ FUNCTIONS_OF_ONE: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = 
 }  # fmt: skip
 CONTRACT = {"exp": 2, "log": 2, "tanh": 2, "erf": 2}
 SPECIAL = np.array([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-38, -1e-38, 2, -2, 0.5, -0.5, 88.72283,
-                    88.72284, -103.9, -104, 3.4028235e38, -3.4028235e38, 1e5, -1e5, 100001, 16777216], np.float32)  # fmt: skip
+                    88.72284, -103.9, -104, 3.4028235e38, -3.4028235e38, 1e5, -1e5, 100001, 16777216],
+                   np.float32)  # fmt: skip
 
 
 @cache
@@ -107,7 +108,7 @@ def test_erf_at_known_points(x: float, exact: float) -> None:
 
 
 # The float32 nearest to a multiple of pi/2 is hardest for the reduction: 16367173 * 2^72 is 1.6e-9 from one (Muller,
-# Elementary Functions, 3rd edition, section 11.3); values by mpmath to 20 digits.
+# Elementary Functions, worst cases for range reduction); values by mpmath to 20 digits.
 HARDEST = (16367173 * 2.0**72, {"sin": 0.99999999999999999870, "cos": -1.6147697982476211876e-09})
 
 
@@ -143,7 +144,8 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
     bits = generator.integers(0, 2**32, (2, size), dtype=np.uint64).astype(np.uint32).view(np.float32)
     bases = (base, 1 + offset, generator.uniform(-20, 20, size), bits[0])
     exponents = (to_any, large, generator.integers(-30, 30, size), bits[1])
-    return tuple(np.concatenate([np.asarray(each).astype(np.float32) for each in group]) for group in (bases, exponents))
+    x, p = (np.concatenate([np.asarray(each).astype(np.float32) for each in group]) for group in (bases, exponents))
+    return x, p
 
 
 def exact_power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -189,7 +191,8 @@ def kernel(name: str, lanes: int, size: int, emitter: type[Emitter] = Emitter) -
     e = emitter()
     with e.loop(size // lanes) as i:
         place = e.multiply(i, e.integer(lanes))
-        e.store("%out", place, e.call(name, *[e.load(f"%in{k}", place, float32, lanes) for k in range(ARGUMENTS[name])]))
+        x = [e.load(f"%in{k}", place, float32, lanes) for k in range(ARGUMENTS[name])]
+        e.store("%out", place, e.call(name, *x))
     head = "define void @step(ptr noalias %out, ptr noalias %in0, ptr noalias %in1) {\nentry:"
     return "\n".join([*sorted(e.declarations), head, *e.lines, "  ret void", "}"])
 

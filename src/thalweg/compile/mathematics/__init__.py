@@ -1,8 +1,8 @@
 """Vector mathematics: the functions of float32 in the emitter's words, for any number of lanes.
 
 In: an `Emitter` and float32 values. Out: the value of the function, by the same instructions in the same order for one
-lane or many, hence with the same bits. No table is gathered from, nothing calls libm, and no branch is taken but the one
-of sin and cos beyond 1e5.
+lane or many, hence with the same bits. No table is gathered from, nothing calls libm, and the only branch is the one of
+sin and cos for numbers beyond 1e5.
 
 What each costs and how far it may be off, over all of float32, subnormal results included (the test measures both; the
 contract is 2 ulp for exp, log, tanh and erf, 4 for the rest). Instructions are those of the vector unit on 16 numbers
@@ -14,7 +14,8 @@ with AVX-512 and on 8 with AVX2, loads of constants aside:
     divisions      0      0    0      0     1        1         0    1    0    0       1    0
     ulp          1.6    1.6  1.2    2.2   1.9      2.7       2.8  2.0  2.0  2.0     1.9  1.7
 
-sin and cos of numbers beyond 1e5 take 108 more. pow works in float64 where x is large in digits, hence two registers.
+sin and cos take 108 more where some number lies beyond 1e5. pow holds log x and p log x in float64, two registers each;
+a stated exponent of 1, 2, 3 or -1 is multiplied out.
 """
 
 from __future__ import annotations

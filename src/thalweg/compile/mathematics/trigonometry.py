@@ -1,10 +1,10 @@
 """sin, cos and arctan.
 
 In: one float32 value. Out: the function of it. sin x = (-1)^n sin r and cos x = (-1)^n sin r' with r = x - n pi and
-r' = x - (n - 1/2) pi, both in -pi/2 ... pi/2, so one odd polynomial serves both and no quadrant is chosen. Up to 1e5 the
-reduction is Cody and Waite's with pi in three parts; beyond, all bits of 1/pi that matter are multiplied, as Payne and
-Hanek do ("Radian reduction for trigonometric functions", SIGNUM Newsletter 18, 1983), but in float64 products that are
-exact, and only if some lane asks for it. Polynomials are minimax fits of our own (see `exponentials`).
+r' = x - (n - 1/2) pi, both in -pi/2 ... pi/2, so one odd polynomial serves both and no quadrant is chosen. Up to 1e5
+the reduction is Cody and Waite's with pi in three parts; beyond, all bits of 1/pi that matter are multiplied, as Payne
+and Hanek do ("Radian reduction for trigonometric functions", SIGNUM Newsletter 18, 1983), but in float64 products that
+are exact, and only if some lane asks for it. Polynomials are minimax fits of our own (see `exponentials`).
 """
 
 from __future__ import annotations
