@@ -78,8 +78,7 @@ class Measured:
 
     @property
     def is_reached(self) -> bool:
-        better = self.mean >= self.row.bound if self.row.is_better_when_higher else self.mean <= self.row.bound
-        return better
+        return self.mean >= self.row.bound if self.row.is_better_when_higher else self.mean <= self.row.bound
 
 
 def data_root() -> Path:
@@ -124,18 +123,19 @@ cross-validation within the training part).
 """
 
 
+CLOSING = """\
+Times are means over the seeds, in seconds; the whole command starts Python, reads the data, compiles, trains, evaluates
+and draws. The commands, from the root of the repository (and again with `--seed 1` and `--seed 2`):
+"""
+
+
 def document(measured: list[Measured], left_out: list[str]) -> str:
     """The text of docs/results.md."""
-    lines = [INTRODUCTION, "| task | measure | mean | each seed | asked for | training | whole command |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-    lines += [table_row(each) for each in measured]
-    lines += ["", "Times are means over the seeds, in seconds; the whole command starts Python, reads the data, compiles, "
-              "trains, evaluates and draws.", "", "The commands, from the root of the repository:", "", "```sh"]  # fmt: skip
-    lines += [f"{each.row.command} --seed 0" for each in measured]
-    lines += ["```", ""]
-    if left_out:
-        lines += ["Left out on this machine:", "", *(f"- {reason}" for reason in left_out), ""]
-    return "\n".join([*lines, machine()])
+    head = "| task | measure | mean | each seed | asked for | training | whole command |"
+    table = [head, "| --- | --- | --- | --- | --- | --- | --- |", *map(table_row, measured)]
+    commands = ["```sh", *(f"{each.row.command} --seed 0" for each in measured), "```"]
+    reasons = ["Left out on this machine:", "", *(f"- {reason}" for reason in left_out), ""] if left_out else []
+    return "\n".join([INTRODUCTION, *table, "", CLOSING, *commands, "", *reasons, machine()])
 
 
 def table_row(each: Measured) -> str:

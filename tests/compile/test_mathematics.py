@@ -33,11 +33,12 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-# The float64 meaning, and the largest error allowed in ulp: the contract's, or what the approximation is worth if less.
+# The float64 meaning, and the largest error allowed in ulp: the contract's, or the largest that a run over (nearly) all
+# float32 numbers has found, rounded up.
 FUNCTIONS_OF_ONE: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
-    "exp": (np.exp, 1.6), "expm1": (np.expm1, 1.6), "log": (np.log, 1.2), "log1p": (np.log1p, 2.2),
-    "tanh": (np.tanh, 1.9), "sigmoid": (sigmoid, 2.7), "softplus": (softplus, 2.8), "erf": (erf, 2.0),
-    "sin": (np.sin, 2.0), "cos": (np.cos, 2.0), "arctan": (np.arctan, 1.9),
+    "exp": (np.exp, 1.7), "expm1": (np.expm1, 1.8), "log": (np.log, 1.2), "log1p": (np.log1p, 2.3),
+    "tanh": (np.tanh, 1.9), "sigmoid": (sigmoid, 2.9), "softplus": (softplus, 3.2), "erf": (erf, 1.9),
+    "sin": (np.sin, 2.0), "cos": (np.cos, 2.0), "arctan": (np.arctan, 2.0),
 }  # fmt: skip
 CONTRACT = {"exp": 2, "log": 2, "tanh": 2, "erf": 2}
 SPECIAL = np.array([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-38, -1e-38, 2, -2, 0.5, -0.5, 88.72283,

@@ -21,9 +21,9 @@ from thalweg.recipes.settings import (
     SCHEDULES,
     Settings,
     all_fields,
-    read_settings_file,
     settings_from,
 )
+from thalweg.recipes.settings_file import read_settings_file
 
 
 @pytest.mark.parametrize(

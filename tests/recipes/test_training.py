@@ -18,7 +18,8 @@ from thalweg.errors import ConfigurationError, DataError, FileFormatError, NonFi
 from thalweg.recipes import images, use
 from thalweg.recipes.predictor import load_predictor, settings_of
 from thalweg.recipes.run_folder import RunFolder
-from thalweg.recipes.settings import read_settings_file, settings_from
+from thalweg.recipes.settings import settings_from
+from thalweg.recipes.settings_file import read_settings_file
 from thalweg.recipes.train import prepare, train
 from thalweg.train.checkpoint import load_weights
 

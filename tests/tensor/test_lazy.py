@@ -151,6 +151,38 @@ def test_a_value_error_comes_when_the_value_is_needed_and_again_when_asked_again
             bad.tolist()
 
 
+def test_a_step_that_fails_writes_no_cell():
+    w, mean = tw.ones(3, requires_grad=True), tw.zeros(3)
+
+    def step(positions):
+        w.grad = None
+        loss = (w[tw.tensor(positions) + 0] * 2).sum()
+        loss.backward()
+        with tw.no_grad():
+            mean.mul_(0.5).add_(1)
+            w.sub_(0.1 * w.grad)
+        core.flush()
+        return loss
+
+    step([0, 1])
+    with pytest.raises(IndexError, match="index out of range"):
+        step([0, 7])
+    np.testing.assert_allclose(w.tolist(), [0.8, 0.8, 1.0], rtol=1e-6)
+    step([0, 2])
+    np.testing.assert_allclose(w.tolist(), [0.6, 0.8, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(mean.tolist(), [1.75] * 3)  # a write that could be computed stays
+
+
+def test_a_write_that_fails_is_taken_back_when_it_is_looked_at():
+    x = tw.tensor([6, 7])
+    x //= tw.tensor([1, 0])
+    with pytest.raises(ZeroDivisionError):
+        x.tolist()
+    assert x.tolist() == [6, 7]
+    x += 1
+    assert x.tolist() == [7, 8]
+
+
 # --- eager mode ------------------------------------------------------------------------------------------------------
 
 

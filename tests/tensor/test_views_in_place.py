@@ -225,6 +225,29 @@ def requires_grad_later_does_not_reach_back(lib):
 
 
 @scenario
+def requires_grad_later_on_a_known_or_written_tensor(lib):
+    x, z = lib.tensor([1.0, 2.0, 3.0], dtype=lib.float64), lib.tensor([1.0, 2.0, 3.0], dtype=lib.float64)
+    w = leaf(lib, 3)
+    early, other = x * w, z + w
+    z += 1
+    x.requires_grad_()
+    z.requires_grad_()
+    (early * x + other * z).sum().backward()
+    return x.grad, z.grad, w.grad
+
+
+@scenario
+def frozen_for_a_while(lib):
+    w, v = leaf(lib), leaf(lib, start=2.0)
+    before = w * v
+    w.requires_grad_(False)
+    during = w * w * v
+    w.requires_grad_(True)
+    (before + during + w * v).sum().backward()
+    return w.grad, v.grad
+
+
+@scenario
 def requires_grad_after_pending_writes(lib):
     x = plain(lib)
     x += 1

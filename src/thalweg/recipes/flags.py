@@ -20,9 +20,9 @@ from thalweg.recipes.settings import (
     Settings,
     all_fields,
     flag_of,
-    read_settings_file,
     settings_from,
 )
+from thalweg.recipes.settings_file import read_settings_file
 
 TRAIN_EXAMPLES = """\
 examples:

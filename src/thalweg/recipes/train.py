@@ -15,15 +15,16 @@ from typing import Any
 from thalweg import nn
 from thalweg.errors import ConfigurationError, NonFiniteError, explain
 from thalweg.nn import CrossEntropyLoss
-from thalweg.recipes import images, record, tabular
+from thalweg.recipes import images, tabular
 from thalweg.recipes.defaults import resolved
 from thalweg.recipes.drawing import draw
-from thalweg.recipes.network import NetworkShape, build, make_optimizer, make_penalties, network_shape
+from thalweg.recipes.network import build, make_optimizer, make_penalties, network_shape
 from thalweg.recipes.predictor import Predictor
 from thalweg.recipes.problem import CLASSIFICATION, Outputs, Problem
-from thalweg.recipes.run_folder import FORMAT, VERSION, RunFolder
+from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.scores import Scores, score
 from thalweg.recipes.settings import REGRESSION_LOSSES, TABLE, Settings
+from thalweg.recipes.telling import conclusion, configuration, introduction, results
 from thalweg.tensor import manual_seed
 from thalweg.train import Trainer
 from thalweg.train.callbacks import (
@@ -210,73 +211,3 @@ def _check_learnt(history: History, best: int | None, settings: Settings) -> Non
                 remedy="lower the learning rate (--lr), or clip the gradients (--clip 1)",
             )
         )
-
-
-# --- what is written and said ----------------------------------------------------------------------------------------
-
-
-def configuration(settings: Settings, problem: Problem, shape: NetworkShape, command: str) -> dict[str, Any]:
-    """config.json: everything that repeats the run and uses its result."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "name": problem.name,
-        "command": command,
-        "started": record.now(),
-        "seed": settings.seed,
-        "settings": settings.record(),
-        "network": shape.to_config() | {"parameters": shape.parameters},
-        "outputs": problem.outputs.to_config(),
-        "inputs": problem.reader.to_config(),
-        "data": problem.data | {"examples": problem.counts},
-        "notes": problem.notes,
-        "git_commit": record.commit(),
-        "versions": record.versions(),
-        "machine": record.machine(),
-    }
-
-
-def results(outcome: Outcome, best: int | None) -> dict[str, Any]:
-    """results.json: what came out."""
-    history, scores = outcome.history, outcome.scores
-    validation = {name: values[best] for name, values in history.history.items() if best is not None}
-    return {
-        "test": scores.numbers | {"examples": scores.examples, "baseline": scores.baseline},
-        "best_epoch": None if best is None else best + 1,
-        "at_best_epoch": validation,
-        "epochs": len(history.epoch),
-        "steps": len(history.steps["step"]),
-        "training_seconds": round(outcome.seconds, 3),
-        "stop_reason": history.stop_reason,
-        "interrupted": history.interrupted,
-        "confusion_matrix": scores.confusion,
-    }
-
-
-def introduction(settings: Settings, problem: Problem, shape: NetworkShape, folder: RunFolder) -> list[str]:
-    """What is about to happen, in a few lines."""
-    if settings.quiet:
-        return []
-    parts = ", ".join(f"{count:,} {name}" for name, count in problem.counts.items())
-    classes = problem.outputs.classes
-    task = problem.outputs.task + (f" into {len(classes)} classes" if classes is not None else "")
-    return [
-        *(f"note      {note}" for note in problem.notes),
-        f"data      {problem.name}: {task}; examples: {parts}",
-        f"network   {shape}, {shape.parameters:,} parameters",
-        f"training  {settings.optimizer}, {settings.schedule} learning rate up to {settings.lr:g}, batches of "
-        f"{settings.batch_size}, at most {settings.epochs} epochs, seed {settings.seed}",
-        f"run       {folder}",
-    ]
-
-
-def conclusion(outcome: Outcome, best: int | None) -> list[str]:
-    """What came out, in a few lines; with --quiet in one."""
-    scores, history = outcome.scores, outcome.history
-    if outcome.settings.quiet:
-        name = "rmse" if scores.confusion is None else "accuracy"
-        return [f"{outcome.folder}: test {name} {scores.numbers[name]:.6g}"]
-    kept = "no whole epoch: the weights are those of the last step" if best is None else f"best epoch {best + 1}"
-    trained = f"trained   {outcome.seconds:.1f} s, {len(history.epoch)} epochs, {kept}"
-    interrupted = ["interrupted: what was learnt until here is saved"] if history.interrupted else []
-    return [*interrupted, trained, f"test      {scores.examples:,} examples", *(f"  {line}" for line in scores.lines())]

@@ -14,7 +14,7 @@ from thalweg.errors import ArgumentError, GradientError, ShapeError, explain
 from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
 from thalweg.graph import Node, constant_leaf, full, make_input, toposort
 from thalweg.tensor.arithmetic import add
-from thalweg.tensor.core import Tensor, overwritten_at, request
+from thalweg.tensor.core import Tensor, overwritten_at, request, settle
 from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, companions
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.modes import modes, set_recording
@@ -54,6 +54,7 @@ def backward(
     cotangents = _sweep([root], [_seed(self, gradient)], [node for _, node in found], order, keep)
     if wanted is None and any(node.notes & SPENT for node in order):
         root.notes |= SPENT  # so that a loss that is kept does not keep its graph
+        settle(self)
     for (tensor, _), cotangent in zip(found, cotangents, strict=True):
         if cotangent is not None:
             _collect(tensor, cotangent, create_graph)

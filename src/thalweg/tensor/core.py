@@ -6,6 +6,7 @@ buffers, gradients and optimizer state are tensors whose node is replaced when t
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
+from thalweg.tensor.printing import format_array
 
 # Tensors whose newest value is still pending; `optimizer.step()` computes them all at once.
 # Keyed by identity, because == compares the numbers.
@@ -57,6 +59,7 @@ class Tensor:
     __slots__ = (
         "__weakref__",
         "_base",
+        "_before",
         "_bound",
         "_grad",
         "_leaf",
@@ -88,6 +91,7 @@ class Tensor:
         self._waiting = 0
         self._retains = False
         self._bound = False
+        self._before: Node | None = None
         if node.holder is None or node.holder() is None:
             node.holder = weakref.ref(self)
 
@@ -196,7 +200,11 @@ class Tensor:
             return self._node.value  # type: ignore[no-any-return]  # looked at, not held: the step keeps the cell
         node = self.node
         if node.value is None:
-            lazy.compute([node])
+            try:
+                lazy.compute([node])
+            except Exception:
+                take_back(self)
+                raise
             settle(self)
         return np.asarray(node.value)
 
@@ -268,7 +276,7 @@ class Tensor:
     def __repr__(self) -> str:
         if modes.trace is not None:
             return f"<traced {self._summary()}>"
-        parts = [_format(self._array())]
+        parts = [format_array(self._array())]
         if self.dtype.name not in ("float32", "int64", "bool"):
             parts.append(f"dtype={self.dtype!r}")
         if self._requires_grad:
@@ -289,19 +297,24 @@ class Tensor:
         """A tensor that shows the result of an operation."""
         tensor = Tensor.__new__(Tensor)
         tensor._setup(node, requires_grad=requires_grad and node.dtype.is_floating_point)
-        if (lazy.eager or modes.anomaly) and modes.trace is None and node.value is None:
-            lazy.compute([node])
-        return tensor
+        return tensor._at_once() if lazy.eager or modes.anomaly else tensor
 
     @staticmethod
     def _view(base: Tensor, node: Node, requires_grad: bool) -> Tensor:
         """A tensor that shows part of another; `node` is made of movements of the base's node."""
-        tensor = Tensor._result(node, requires_grad)
+        tensor = Tensor.__new__(Tensor)
+        tensor._setup(node, requires_grad=requires_grad and node.dtype.is_floating_point)
         if base._base is None:
             tensor._base, tensor._root = base, base.node
         else:
             tensor._base, tensor._root = base._base, base._root
-        return tensor
+        return tensor._at_once() if lazy.eager or modes.anomaly else tensor
+
+    def _at_once(self) -> Tensor:
+        """Without waiting: for eager mode and for anomaly detection."""
+        if modes.trace is None and self._node.value is None:
+            lazy.compute([self._node])
+        return self
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -343,14 +356,18 @@ class Tensor:
             return
         if self._bound:
             release(self)
+        before = self._node
+        if not (self._leaf and self._requires_grad):
+            disown(before, self)
         self._node = node
         node.holder = weakref.ref(self)
         if node.value is None and trace is None:
+            if before.value is not None:
+                self._before = before
             _dirty[id(self)] = self
             self._waiting += 1
             if self._waiting > _LONGEST_WAIT or lazy.eager or modes.anomaly:
-                lazy.compute([node])
-                settle(self)
+                self._array()
 
     def _write_base(self, node: Node, requires_grad: bool, since: int) -> None:
         base = self._base
@@ -413,17 +430,18 @@ class Tensor:
             )  # fmt: skip
         if requires_grad != self.requires_grad:
             bump_version()
-            if requires_grad:
-                self._become_leaf()
+            self._start_again()
         self._requires_grad = requires_grad
         return self
 
-    def _become_leaf(self) -> None:
-        """Show the value by a node of its own, so that no gradient arrives from, or flows to, what was made before."""
+    def _start_again(self) -> None:
+        """Show the value by a new node: what was made before the switch is not of the same leaf as what comes after."""
         self._leaf = True
         if modes.trace is not None and self._trace is not modes.trace:
             return
         node = self.node
+        if not self._requires_grad:
+            disown(node, self)
         if node.value is not None and self._base is None:
             own = make_input(node.shape, node.dtype, node.value)
         else:
@@ -506,22 +524,52 @@ def settle(tensor: Tensor) -> None:
         return
     _dirty.pop(id(tensor), None)
     tensor._waiting = 0
+    tensor._before = None
     if node.inputs and (tensor._leaf or not tensor._requires_grad or node.notes & lazy.SPENT):
         leaf = make_input(node.shape, node.dtype, node.value)
         leaf.holder = weakref.ref(tensor)
         leaf.notes = node.notes & lazy.SPENT
         tensor._node = leaf
+        if not tensor._requires_grad:
+            disown(node, tensor)
+
+
+def take_back(tensor: Tensor) -> None:
+    """Undo a pending write whose value cannot be computed: a cell is not written by a step that fails."""
+    if tensor._before is None or id(tensor) not in _dirty:
+        return
+    tensor._node, tensor._before, tensor._waiting = tensor._before, None, 0
+    tensor._node.notes &= ~lazy.OVERWRITTEN
+    tensor._node.holder = weakref.ref(tensor)
+    _dirty.pop(id(tensor), None)
+
+
+def disown(node: Node, tensor: Tensor) -> None:
+    """The node is no longer this tensor's: what was made of it does not lead to the leaf that the tensor becomes."""
+    if node.holder is not None and node.holder() is tensor:
+        node.holder = None
 
 
 def flush() -> None:
     """Compute every pending write, and all live results on the way, in one evaluation."""
     tensors = [tensor for tensor in list(_dirty.values()) if tensor._trace is None]
     results = [tensor.node for tensor in list(_requested.values()) if tensor._trace is None] if tensors else []
-    lazy.compute([*(tensor._node for tensor in tensors), *results])
-    if tensors:
-        _requested.clear()
+    try:
+        lazy.compute([*(tensor._node for tensor in tensors), *results])
+    except Exception:
+        _keep_what_can_be_computed(tensors)
+        raise
+    finally:
+        if tensors:
+            _requested.clear()
     for tensor in tensors:
         settle(tensor)
+
+
+def _keep_what_can_be_computed(tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        with contextlib.suppress(Exception):
+            tensor._array()  # takes the write back if it fails
 
 
 def request(*tensors: Tensor) -> None:
@@ -542,17 +590,6 @@ def _keep_dtype(tensor: Tensor, node: Node) -> Node:
         )  # fmt: skip
     return convert(node, tensor.dtype)
 
-
-def _format(array: np.ndarray) -> str:
-    with np.printoptions(precision=4, suppress=bool(array.size and _is_tame(array)), threshold=1000, edgeitems=3):
-        return np.array2string(array, separator=", ", prefix="tensor(")
-
-
-def _is_tame(array: np.ndarray) -> bool:
-    if array.dtype.kind != "f":
-        return True
-    finite = np.abs(array[np.isfinite(array) & (array != 0)])
-    return not finite.size or (finite.max() < 1e5 and finite.min() > 1e-4)
 
 
 def refuse_unknown(where: str, allowed: Sequence[str], received: str) -> None:

@@ -12,7 +12,7 @@ with AVX-512 and on 8 with AVX2, loads of constants aside:
     AVX-512       16     19   23     22    20       18        27   24   15   16      16   93
     AVX2          16     20   27     25    22       19        27   26   17   17      19  103
     divisions      0      0    0      0     1        1         0    1    0    0       1    0
-    ulp          1.6    1.6  1.2    2.2   1.9      2.7       2.8  2.0  2.0  2.0     1.9  1.7
+    ulp          1.7    1.8  1.2    2.3   1.9      2.9       3.2  1.9  2.0  2.0     2.0  1.7
 
 sin and cos take 108 more where some number lies beyond 1e5. pow holds log x and p log x in float64, two registers each;
 a stated exponent of 1, 2, 3 or -1 is multiplied out.

@@ -8,13 +8,8 @@ Polynomials are minimax fits of our own (see `exponentials`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from thalweg.compile.mathematics.words import at_most, polynomial, signed_like
+from thalweg.compile.mathematics.words import Emitter, Value, at_most, polynomial, signed_like
 from thalweg.dtype import float32
-
-if TYPE_CHECKING:
-    from thalweg.compile.emitter import Emitter, Value
 
 _SWITCH = 1.0
 _HIGHEST = 3.93  # erf is 1 in float32 from 3.92 on

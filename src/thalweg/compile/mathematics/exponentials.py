@@ -9,10 +9,10 @@ coefficients rounded to float32 one after the other, each time fitting the rest 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from thalweg.compile.mathematics.words import (
     ROUNDER,
+    Emitter,
+    Value,
     at_least,
     at_most,
     polynomial,
@@ -21,9 +21,6 @@ from thalweg.compile.mathematics.words import (
     signed_like,
 )
 from thalweg.dtype import float32
-
-if TYPE_CHECKING:
-    from thalweg.compile.emitter import Emitter, Value
 
 # 2 ln2 in two parts: |m| <= 75 times the first is exact in the fused multiply-add, because r has no finer bits.
 _STEP, _STEP_REST = 1.3862943649291992, -3.809308599915536e-09

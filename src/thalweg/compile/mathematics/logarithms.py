@@ -8,7 +8,6 @@ so that log x = k ln2 + log(1 + f) has no cancellation and f is exact. Polynomia
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from thalweg.compile.mathematics.exponentials import exponential_of
 from thalweg.compile.mathematics.words import (
@@ -16,15 +15,14 @@ from thalweg.compile.mathematics.words import (
     MANTISSA_BITS,
     NAN,
     ONE_BITS,
+    Emitter,
+    Value,
     polynomial,
     power_of_two,
     sign_of,
     signed_like,
 )
 from thalweg.dtype import float32, float64, int32, int64
-
-if TYPE_CHECKING:
-    from thalweg.compile.emitter import Emitter, Value
 
 _LN2 = 0.6931471805599453  # its float32 is 2^-28 of it too large, so no second part is needed beside k
 _ROOT_HALF_BITS = 0x3F3504F3

@@ -10,13 +10,9 @@ are exact, and only if some lane asks for it. Polynomials are minimax fits of ou
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from thalweg.compile.mathematics.words import ROUNDER, at_most, polynomial, signed_like
+from thalweg.compile.mathematics.words import ROUNDER, Emitter, Value, at_most, polynomial, signed_like
 from thalweg.dtype import float32, float64, int32, int64
-
-if TYPE_CHECKING:
-    from thalweg.compile.emitter import Emitter, Value
 
 # Parts of 24 bits, all from below, so that -0 stays -0: |n| < 2^15 times the first is exact in the fused multiply-add.
 _PI = (3.141592502593994, 1.5099578831723193e-07, 1.078060505991553e-14)

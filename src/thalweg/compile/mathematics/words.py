@@ -7,12 +7,13 @@ number of lanes, so that a function gives the same bits for one number as for a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from thalweg.dtype import DType, float32, int32
 
-if TYPE_CHECKING:
-    from thalweg.compile.emitter import Emitter, Value
+# The emitter imports these functions, so they know it, as the records of `thalweg.ops` do, by its words alone.
+Emitter = Any
+Value = Any
 
 INFINITY, NAN = float("inf"), float("nan")
 SIGN_BIT = 0x80000000

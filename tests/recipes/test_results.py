@@ -1,0 +1,51 @@
+"""docs/results.md: what it says is what `python -m bench.results` runs.
+
+In: the rows of the bench. Out: a document with the mean, every seed's value and the command; misses are seen.
+"""
+
+import dataclasses
+
+import pytest
+
+from bench import results
+
+
+def measured(row, *values):
+    return results.Measured(row, values, (1.0,) * len(values), (2.0,) * len(values))
+
+
+def test_the_document_holds_figures_commands_and_what_was_left_out():
+    rows = [measured(row, row.bound, row.bound, row.bound) for row in results.ROWS]
+    text = results.document(rows, ["MNIST: it is not there"])
+    for row in results.ROWS:
+        assert f"{row.command} --seed 0" in text
+        assert f"**{row.bound:.4f}** | {row.bound:.4f}, {row.bound:.4f}, {row.bound:.4f} | {row.asked}" in text
+    assert "- MNIST: it is not there" in text
+    assert "cores" in text
+
+
+@pytest.mark.parametrize("row", results.ROWS, ids=lambda row: row.arguments.split()[0])
+def test_a_figure_that_is_missed_is_seen(row):
+    worse = row.bound * (0.99 if row.is_better_when_higher else 1.01)
+    assert measured(row, row.bound).is_reached
+    assert not measured(row, worse).is_reached
+
+
+def test_the_standing_document_names_every_command():
+    text = results.DOCUMENT.read_text(encoding="utf-8")
+    for row in results.ROWS:
+        assert row.command in text
+
+
+def test_a_row_without_its_data_is_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("THALWEG_SHARED_DATA", str(tmp_path))
+    monkeypatch.setattr(results, "DOCUMENT", tmp_path / "results.md")
+    monkeypatch.setattr(results, "ROWS", tuple(row for row in results.ROWS if row.needs))
+    assert results.main() == 0
+    assert (tmp_path / "results.md").read_text().count("is not there") == len(results.ROWS)
+
+
+def test_a_row_is_measured_through_the_command_line(monkeypatch):
+    row = dataclasses.replace(results.ROWS[0], arguments="digits --epochs 1 --layers 8 --no-pictures")
+    monkeypatch.setattr(results, "SEEDS", (0,))
+    assert 0 < results.measure(row).mean <= 1
