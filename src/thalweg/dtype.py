@@ -95,7 +95,9 @@ def as_dtype(value: object) -> DType:
         numpy_dtype = None
     found = _BY_NUMPY.get(numpy_dtype) if numpy_dtype is not None else None
     if found is None:
-        raise DTypeError(explain("unknown dtype", received=repr(value), expected=_names(), remedy="pass one of these names"))
+        raise DTypeError(
+            explain("unknown dtype", received=repr(value), expected=_names(), remedy="pass one of these names")
+        )
     return found
 
 

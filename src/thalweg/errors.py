@@ -63,7 +63,12 @@ class StructureError(ThalwegError, AssertionError):
 
 
 def explain(
-    problem: str, *, received: object = None, expected: object = None, where: str | None = None, remedy: str | None = None
+    problem: str,
+    *,
+    received: object = None,
+    expected: object = None,
+    where: str | None = None,
+    remedy: str | None = None,
 ) -> str:
     """Build a message that says what went wrong, what was received and expected, where, and what to do.
 

@@ -1,7 +1,7 @@
 """Fused programs mean what their graphs mean, and fuse as much as they should.
 
-In: random graphs and the usual compositions, forward and backward. Out: agreement with the NumPy meaning, and budgets of
-kernels that fail when they are exceeded.
+In: random graphs and the usual compositions, forward and backward. Out: agreement with the NumPy meaning, and budgets
+of kernels that fail when they are exceeded.
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from thalweg.compile import native
-from thalweg.compile.emitter import Emitter, Value
+from thalweg.compile.emitter import Emitter
 from thalweg.compile.mathematics import FUNCTIONS
 from thalweg.compile.target import Target, host
+from thalweg.compile.values import Value
 from thalweg.dtype import float32
 from thalweg.graph import PRIMITIVES, constant, make_input
 from thalweg.ops import broadcast, power, reshape

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from thalweg.compile.emitter import Emitter, Value, literal
+from thalweg.compile.emitter import Emitter
+from thalweg.compile.values import Value, literal
 from thalweg.dtype import DType
 
 # What becomes of a finished vector of C: (value, row, first column, mask of valid columns) -> value to store.

@@ -7,53 +7,14 @@ nor how wide the vectors are; where operands differ in lanes, the single number 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-import numpy as np
 
 from thalweg.compile.mathematics import FUNCTIONS
+from thalweg.compile.values import Counting, NotEmittable, Value, literal, memory_type, register_type
 from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int32, int64, uint8
-from thalweg.errors import ThalwegError
 from thalweg.graph import Shape
 
-
-class NotEmittable(ThalwegError, NotImplementedError):
-    """This operation has no native form (yet); the program is then run by its NumPy meaning."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """A register or literal of LLVM, with its dtype and its number of lanes."""
-
-    name: str
-    dtype: DType
-    lanes: int = 1
-
-
-class Counting(Value):
-    """The indices start, start + step, start + 2 step, ... of a vector's lanes, made a vector only if someone asks.
-
-    A load whose place counts by 1 is one vector load, by 0 one number, by anything else a gather.
-    """
-
-    def __init__(self, e: Emitter, start: Value, step: int, lanes: int) -> None:
-        object.__setattr__(self, "e", e)
-        object.__setattr__(self, "start", start)
-        object.__setattr__(self, "step", step)
-        object.__setattr__(self, "dtype", int64)
-        object.__setattr__(self, "lanes", lanes)
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        counts = ", ".join(f"i64 {lane * self.step}" for lane in range(self.lanes))
-        return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
-
-
-_REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
-_MEMORY = {**_REGISTER, "bool": "i8"}
 _SUFFIX = {"float32": "f", "float64": ""}
 _INTRINSICS = {"exp": "exp", "log": "log", "sqrt": "sqrt", "sin": "sin", "cos": "cos", "pow": "pow", "fabs": "fabs",
                "floor": "floor", "ceil": "ceil", "round": "rint", "trunc": "trunc"}  # fmt: skip
@@ -61,28 +22,6 @@ _LIBRARY = {"tanh": "tanh", "erf": "erf", "expm1": "expm1", "log1p": "log1p", "a
 _FLOAT_COMPARISON = {"equal": "oeq", "not_equal": "une", "less": "olt", "less_equal": "ole"}
 _INTEGER_COMPARISON = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "below": "ult"}
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
-
-
-def register_type(dtype: DType, lanes: int = 1) -> str:
-    """How LLVM calls a value of this dtype in a register."""
-    kind = _REGISTER[dtype.name]
-    return kind if lanes == 1 else f"<{lanes} x {kind}>"
-
-
-def memory_type(dtype: DType, lanes: int = 1) -> str:
-    """How LLVM calls it in memory, where a bool is a byte."""
-    kind = _MEMORY[dtype.name]
-    return kind if lanes == 1 else f"<{lanes} x {kind}>"
-
-
-def literal(value: bool | int | float, dtype: DType) -> Value:
-    """A number as LLVM writes it; floats by their bits, so that nothing is lost."""
-    if dtype.is_floating_point:
-        exact = float(np.float32(value)) if dtype is float32 else float(value)
-        return Value(f"0x{struct.pack('>d', exact).hex().upper()}", dtype)
-    if dtype is bool_:
-        return Value("true" if value else "false", dtype)
-    return Value(str(int(np.array(value).astype(dtype.numpy))), dtype)
 
 
 class Emitter:
@@ -498,7 +437,7 @@ class Emitter:
 
     def _gather(self, pointer: str, place: Value, dtype: DType, mask: Value | None) -> Value:
         lanes = place.lanes
-        base, kind = _MEMORY[dtype.name], memory_type(dtype, lanes)
+        base, kind = memory_type(dtype), memory_type(dtype, lanes)
         addresses = self.fresh()
         self.lines.append(f"  {addresses} = getelementptr {base}, ptr {pointer}, {self._typed(place)}")
         name = f"llvm.masked.gather.v{lanes}{_mangled(dtype)}.v{lanes}p0"
@@ -518,7 +457,7 @@ class Emitter:
 
     def _address(self, pointer: str, place: Value, dtype: DType) -> str:
         address = self.fresh()
-        self.lines.append(f"  {address} = getelementptr {_MEMORY[dtype.name]}, ptr {pointer}, i64 {place.name}")
+        self.lines.append(f"  {address} = getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {place.name}")
         return address
 
     def label(self, name: str) -> None:
@@ -594,9 +533,7 @@ class Emitter:
         self.jump(f"met{tag}")
         self.label(f"met{tag}")
         kind = register_type(usual.dtype, chosen.lanes)
-        return self.emit(
-            usual.dtype, f"phi {kind} [{usual.name}, %{before}], [{chosen.name}, %{after}]", chosen.lanes
-        )
+        return self.emit(usual.dtype, f"phi {kind} [{usual.name}, %{before}], [{chosen.name}, %{after}]", chosen.lanes)
 
     def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
         """A nest of loops over every index of a shape."""
@@ -614,7 +551,7 @@ class Emitter:
     def variable(self, dtype: DType, value: Value) -> str:
         """A local variable, which LLVM keeps in a register."""
         name = self.fresh()
-        self.variables.append(f"  {name} = alloca {_MEMORY[dtype.name]}")
+        self.variables.append(f"  {name} = alloca {memory_type(dtype)}")
         self.store(name, self.integer(0), value)
         return name
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from thalweg.compile.contraction import Product, Tiling, Vectors, choose_tiling, emit_product, packed_size
-from thalweg.compile.emitter import Emitter, NotEmittable, Value, literal
+from thalweg.compile.emitter import Emitter
 from thalweg.compile.target import host
+from thalweg.compile.values import NotEmittable, Value, literal
 from thalweg.dtype import DType, bool_, float32, float64, int64
 from thalweg.graph import Node, Shape, attribute_key, size_of
 

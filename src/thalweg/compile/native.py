@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.emitter import NotEmittable, Value, literal
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
 from thalweg.compile.memory import plan_arena
 from thalweg.compile.nest import emit_nest
 from thalweg.compile.target import host
+from thalweg.compile.values import NotEmittable, Value, literal
 from thalweg.graph import Node, constant_leaf, input_leaf, structure_key, toposort
 
 _lock = threading.Lock()

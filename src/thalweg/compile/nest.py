@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from thalweg.compile.emitter import Counting, Emitter, Value, literal
+from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_move, is_number
 from thalweg.compile.target import host
+from thalweg.compile.values import Counting, Value, literal
 from thalweg.dtype import DType, bool_, int64
 from thalweg.graph import Node, Shape, constant_leaf
 

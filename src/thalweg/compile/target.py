@@ -1,6 +1,7 @@
 """The machine that programs are compiled for: what it is called, and what code it can run.
 
-In: what LLVM finds out about the host. Out: a `Target`. Nothing outside this file and the emitter knows the processor.
+In: what LLVM finds out about the host. Out: a `Target`: its name, its features, the width and number of its vector
+registers. Nothing outside this file and the emitter knows the processor.
 """
 
 from __future__ import annotations

@@ -591,7 +591,6 @@ def _keep_dtype(tensor: Tensor, node: Node) -> Node:
     return convert(node, tensor.dtype)
 
 
-
 def refuse_unknown(where: str, allowed: Sequence[str], received: str) -> None:
     """Raise for a name outside a closed list of choices."""
     if received not in allowed:

@@ -1,6 +1,7 @@
 """How a tensor's numbers read.
 
-In: an array. Out: text with four digits, in scientific notation where the numbers are far apart or far from 1.
+In: an array. Out: NumPy's layout with four digits and commas, in scientific notation where the numbers are far apart or
+far from 1; long arrays are shortened in the middle.
 """
 
 from __future__ import annotations

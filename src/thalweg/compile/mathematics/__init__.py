@@ -20,12 +20,15 @@ a stated exponent of 1, 2, 3 or -1 is multiplied out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from thalweg.compile.mathematics.error_function import erf
 from thalweg.compile.mathematics.exponentials import exp, expm1, sigmoid, softplus, tanh
 from thalweg.compile.mathematics.logarithms import log, log1p, power
 from thalweg.compile.mathematics.trigonometry import arctan, cos, sin
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus,
     "erf": erf, "sin": sin, "cos": cos, "arctan": arctan, "pow": power,
 }  # fmt: skip

@@ -1,0 +1,74 @@
+"""What the emitter computes with: registers and literals of LLVM that know their dtype and their number of lanes.
+
+In: numbers and dtypes. Out: `Value`s, and how LLVM spells their types in registers and in memory.
+Indices that count along the lanes are values too, made a vector only if someone asks.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thalweg.dtype import DType, bool_, float32, int64
+from thalweg.errors import ThalwegError
+
+
+class NotEmittable(ThalwegError, NotImplementedError):
+    """This operation has no native form (yet); the program is then run by its NumPy meaning."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A register or literal of LLVM, with its dtype and its number of lanes."""
+
+    name: str
+    dtype: DType
+    lanes: int = 1
+
+
+class Counting(Value):
+    """The indices start, start + step, start + 2 step, ... of a vector's lanes, made a vector only if someone asks.
+
+    A load whose place counts by 1 is one vector load, by 0 one number, by anything else a gather.
+    """
+
+    def __init__(self, e: Any, start: Value, step: int, lanes: int) -> None:
+        object.__setattr__(self, "e", e)
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "dtype", int64)
+        object.__setattr__(self, "lanes", lanes)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        counts = ", ".join(f"i64 {lane * self.step}" for lane in range(self.lanes))
+        return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
+
+
+_REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
+_MEMORY = {**_REGISTER, "bool": "i8"}
+
+
+def register_type(dtype: DType, lanes: int = 1) -> str:
+    """How LLVM calls a value of this dtype in a register."""
+    kind = _REGISTER[dtype.name]
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
+
+
+def memory_type(dtype: DType, lanes: int = 1) -> str:
+    """How LLVM calls it in memory, where a bool is a byte."""
+    kind = _MEMORY[dtype.name]
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
+
+
+def literal(value: bool | int | float, dtype: DType) -> Value:
+    """A number as LLVM writes it; floats by their bits, so that nothing is lost."""
+    if dtype.is_floating_point:
+        exact = float(np.float32(value)) if dtype is float32 else float(value)
+        return Value(f"0x{struct.pack('>d', exact).hex().upper()}", dtype)
+    if dtype is bool_:
+        return Value("true" if value else "false", dtype)
+    return Value(str(int(np.array(value).astype(dtype.numpy))), dtype)
