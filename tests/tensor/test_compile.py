@@ -7,6 +7,7 @@ value is asked for; few compilations.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Callable
 
@@ -26,7 +27,7 @@ class Perceptron:
 
     def __init__(self, sizes: tuple[int, ...] = (5, 8, 3), dtype: str = "float64") -> None:
         generator = np.random.default_rng(0)
-        shapes = [shape for a, b in zip(sizes, sizes[1:], strict=False) for shape in ((b, a), (b,))]
+        shapes = [shape for a, b in itertools.pairwise(sizes) for shape in ((b, a), (b,))]
         self.parameters = [
             tw.tensor(generator.normal(size=shape).astype(dtype), requires_grad=True) for shape in shapes
         ]

@@ -230,7 +230,8 @@ class Fusion:
 
     def _sorted(self) -> list[Kernel]:
         """An order that respects `after`; kernels that bad data can stop come as early as they can."""
-        left, done, result = list(self.kernels), set(), []
+        done: set[Kernel] = set()
+        left, result = list(self.kernels), []
         while left:
             ready = [k for k in left if k.after <= done]
             wanted = {k for k in left if is_checked(k)}

@@ -156,11 +156,11 @@ def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
         return
 
     def body(index: list[Value]) -> None:
-        pointers = [
+        left, right, out = [
             e.advance(pointer, e.multiply(e.linear(index, shape[:-2]), e.integer(size_of(shape[-2:]))), node.dtype)
             for pointer, shape in (("%in0", a.shape), ("%in1", b.shape), ("%out", node.shape))
         ]
-        emit_product(e, *pointers, "%scratch", tiling)
+        emit_product(e, left, right, out, "%scratch", tiling)
 
     if any(each.number is not None for each in operands):
         raise NotEmittable("a product with one number everywhere")

@@ -39,11 +39,11 @@ class Source:
 
     @property
     def shape(self) -> Shape:
-        return self.node.shape  # type: ignore[no-any-return]
+        return self.node.shape
 
     @property
     def dtype(self) -> DType:
-        return self.node.dtype  # type: ignore[no-any-return]
+        return self.node.dtype
 
     def load(self, index: Index) -> Value:
         return self.nest.value_at(self.node, index, self.place)
@@ -96,9 +96,9 @@ class NestEmitter:
             is_here = index is place.index
             read = self.value if is_here else None
             operands = [read(each, place) if read else self.value_at(each, index, place) for each in node.inputs]
-            return node.op.emit(e, *operands, **node.attributes)  # type: ignore[misc,no-any-return]
+            return node.op.emit(e, *operands, **node.attributes)  # type: ignore[misc]
         sources = [Source(self, each, place) for each in node.inputs]
-        return node.op.emit(e, index, *sources, **node.attributes)  # type: ignore[misc,no-any-return]
+        return node.op.emit(e, index, *sources, **node.attributes)  # type: ignore[misc]
 
     # --- loops -------------------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class NestEmitter:
         value = e.spread(self.value(node.inputs[0], place), total.lanes)
         if place.mask is not None and self.axis in (self.kernel.axes or ()):
             value = e.select(place.mask, value, e.spread(_neutral(node), total.lanes))
-        return node.op.emit(e, total, value)  # type: ignore[misc,no-any-return]
+        return node.op.emit(e, total, value)  # type: ignore[misc]
 
     def _combined(self, node: Node, total: Value) -> Value:
         """A row in one number, or in a vector where the vector axis is kept."""

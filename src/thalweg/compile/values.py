@@ -35,15 +35,16 @@ class Counting(Value):
     A load whose place counts by 1 is one vector load, by 0 one number, by anything else a gather.
     """
 
+    e: Any
+    start: Value
+    step: int
+
     def __init__(self, e: Any, start: Value, step: int, lanes: int) -> None:
-        object.__setattr__(self, "e", e)
-        object.__setattr__(self, "start", start)
-        object.__setattr__(self, "step", step)
-        object.__setattr__(self, "dtype", int64)
-        object.__setattr__(self, "lanes", lanes)
+        for name, value in (("e", e), ("start", start), ("step", step), ("dtype", int64), ("lanes", lanes)):
+            object.__setattr__(self, name, value)
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         counts = ", ".join(f"i64 {lane * self.step}" for lane in range(self.lanes))
         return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
 

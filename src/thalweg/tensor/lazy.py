@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.program import Program, executable_for
+from thalweg.compile.program import Executable, Program, executable_for
 from thalweg.compile.reference import run_node
 from thalweg.graph import Node, structure_key, toposort
 from thalweg.tensor.anomaly import refuse_non_finite
@@ -34,8 +34,10 @@ def is_known(node: Node) -> bool:
 # operations rather than seconds keeps the decision, and so the bits, the same from run to run.
 COMPILE_AFTER = 3000
 _SMALLEST = 8  # operations; below that, the key costs more than the program saves
+_LARGEST = 4096  # operations; above that, compiling takes longer than anyone expects of an undecorated line
 _seen: dict[Hashable, int] = {}
 _MOST_SEEN = 4096
+_programs: dict[Hashable, Executable] = {}
 
 
 # Of a node that was differentiated: the gradients, to be computed together with it, so that the forward pass is shared.
@@ -64,7 +66,7 @@ def compute(wanted: Sequence[Node]) -> None:
     keep.update(tensor._node for tensor in showing if tensor._node.value is None)
     # A later backward pass reads the intermediate values of what still may be differentiated, as in any tape.
     keep_all = any(tensor._requires_grad and not tensor._leaf and not tensor._node.notes & SWEPT for tensor in showing)
-    is_plain = keep_all or modes.anomaly or eager or len(pending) < _SMALLEST
+    is_plain = keep_all or modes.anomaly or eager or not _SMALLEST <= len(pending) <= _LARGEST
     if is_plain or not _run_compiled(order, pending, keep):
         _run(pending, keep, keep_all or modes.anomaly)
     if modes.anomaly:
@@ -86,7 +88,9 @@ def _run_compiled(order: Sequence[Node], pending: Sequence[Node], keep: set[Node
         del _seen[next(iter(_seen))]
     if count < 2 or count * len(pending) < COMPILE_AFTER:  # the first time always on NumPy
         return False
-    program = executable_for(Program(tuple(leaves), tuple(outputs)))
+    program = _programs.get(key)
+    if program is None:
+        program = _programs[key] = executable_for(Program(tuple(leaves), tuple(outputs)))
     for node, value in zip(outputs, program([leaf.value for leaf in leaves]), strict=True):
         node.value = value
     return True
