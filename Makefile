@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TRAIN_ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
+BENCH_ARGUMENTS ?=
+THREADS ?= 1
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 PYTEST = $(PY) -m pytest $(PYTEST_ARGUMENTS)
@@ -18,7 +20,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test peers sweep lint format results clean
+.PHONY: help train test peers sweep lint format results bench clean
 
 help:
 	@echo 'make train    set up, then train a network on the handwritten digits'
@@ -28,6 +30,7 @@ help:
 	@echo 'make lint     ruff check, ruff format --check, mypy'
 	@echo 'make format   let ruff format and fix what it can'
 	@echo 'make results  measure again what docs/results.md says'
+	@echo 'make bench    measure speed beside PyTorch (and JAX where it is installed), for docs/benchmarks.md; THREADS=1'
 	@echo 'make clean    remove the environment and everything that tools left behind'
 
 $(VENV)/.created:
@@ -74,6 +77,10 @@ format: $(VENV)/.installed-dev
 
 results: $(VENV)/.installed-peers
 	$(PY) -m bench.results
+
+# Figures are written down only from a quiet machine and a run of every row. JAX is a guest: $(PY) -m pip install jax
+bench: $(VENV)/.installed-peers
+	$(PY) -m bench --threads $(THREADS) --write $(BENCH_ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -1,0 +1,123 @@
+"""The process that stands for one side: it obeys commands on its standard input, a line of JSON each.
+
+In: `{"do": "describe" | "calibrate" | "quit"}`, `{"do": "build", "name": ...}`, `{"do": "run", "calls": n}`. Out: one
+line of JSON for each; `{"error": ..., "trace": ...}` where the command failed. The worker lives on after an error.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from bench.workloads import PRODUCTS, WORKLOADS, Workload
+
+_ROWS = {row.name: row for row in (*WORKLOADS, *PRODUCTS)}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Something that can be run many times: `run(calls)` gives seconds for all of them."""
+
+    run: Callable[[int], float]
+    how: str = "calls from Python"
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a side can do. `build` gives a call (the worker repeats it) or something with its own way to be timed."""
+
+    describe: Callable[[], dict[str, Any]]
+    calibrate: Callable[[], dict[str, Any]]
+    build: Callable[[Workload], Callable[[], Any] | Timed]
+
+
+class Worker:
+    """The state between commands: what is built now."""
+
+    def __init__(self, library: Library, rows: Mapping[str, Workload] = _ROWS) -> None:
+        self.library, self.rows = library, rows
+        self.built: Timed | None = None
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._do(request)
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+
+    def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        match request["do"]:
+            case "describe":
+                return self.library.describe()
+            case "calibrate":
+                return self.library.calibrate()
+            case "build":
+                return self._build(self.rows[request["name"]])
+            case "run":
+                if self.built is None:
+                    raise RuntimeError("nothing is built yet")
+                gc.collect()
+                return {"seconds": self.built.run(request["calls"])}
+        raise ValueError(f"unknown command {request['do']!r}")
+
+    def _build(self, row: Workload) -> dict[str, Any]:
+        """Also makes the first call, which is where the compilers compile, and times it."""
+        self.built = None
+        gc.collect()
+        built = self.library.build(row)
+        if isinstance(built, Timed):
+            self.built = built
+            return {"how": built.how, "first_call": None, "first_result": None}
+        started = time.perf_counter()
+        result = built()
+        seconds = time.perf_counter() - started
+        self.built = Timed(repeated(built))
+        return {"how": self.built.how, "first_call": seconds,
+                "first_result": result if isinstance(result, float) and row.dropout == 0 else None}  # fmt: skip
+
+
+def repeated(call: Callable[[], Any]) -> Callable[[int], float]:
+    """Time many calls in a row, as a training loop makes them."""
+
+    def run(calls: int) -> float:
+        rounds = range(calls)
+        started = time.perf_counter()
+        for _ in rounds:
+            call()
+        return time.perf_counter() - started
+
+    return run
+
+
+def best_rate(work: float, call: Callable[[], Any], seconds: float = 0.3) -> float:
+    """Work a second in the fastest of the calls that fit into the time."""
+    call()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return work / best
+
+
+def serve(worker: Worker, source: TextIO, target: TextIO) -> None:
+    """Answer until the source ends or says "quit"."""
+    for line in source:
+        request = json.loads(line)
+        if request["do"] == "quit":
+            return
+        target.write(json.dumps(worker.answer(request)) + "\n")
+        target.flush()
+
+
+def main(library: Library) -> None:
+    """Answers go to what was standard output; what libraries print goes to standard error."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        serve(Worker(library), sys.stdin, answers)
