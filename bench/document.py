@@ -44,6 +44,7 @@ METHOD = """\
 - The call of a compiled step that does next to nothing shows the overhead: two arguments, one cell written, one result.
 - The predicted floor is the longer of arithmetic at the best measured rate of matrix products and traffic at the
   bandwidth measured for that many bytes. It counts matrix products and each value once, nothing else.
+- `python -m bench.kernels mlp-784` says where a row's time goes, kernel by kernel (x86 only).
 """
 
 NOT_YET = "Not yet measured on a quiet machine.\n"
