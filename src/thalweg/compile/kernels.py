@@ -1,7 +1,7 @@
-"""Kernel forms: how a node becomes loops over memory, by the kind of its record.
+"""Kernel forms of what is no nest: products, scatters, positions of an extreme; by the kind of the record.
 
-In: a node. Out: the text of one LLVM function that computes it from its inputs' buffers. One plain, untuned form for
-each kind; the scalar in the innermost loop is the record's own emission.
+In: a node that `fuse` left by itself. Out: the text of one LLVM function that computes it from its inputs' buffers. The
+scalar in the innermost loop is the record's own emission.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from thalweg.compile.contraction import Product, Tiling, Vectors, choose_tiling,
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.target import host
 from thalweg.compile.values import NotEmittable, Value, literal
-from thalweg.dtype import DType, bool_, float32, float64, int64
+from thalweg.dtype import DType, bool_, int64
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
 
@@ -73,14 +73,6 @@ def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple
 # --- the forms -------------------------------------------------------------------------------------------------------
 
 
-def form_elementwise(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
-    """One loop over all entries."""
-    if node.op.emit is None:
-        raise NotEmittable(node.op.name)
-    with e.loop(node.size) as place:
-        e.store("%out", place, node.op.emit(e, *[each.at(place) for each in operands], **node.attributes))
-
-
 def form_pull(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     """For each index of the result, what the record says it is made of."""
     emission = node.op.emit
@@ -114,33 +106,6 @@ def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
         e.store("%out", place, value)
 
     e.loops(updates.shape, body)
-
-
-def form_reduce(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
-    """For each kept index, the entries along the reduced axes, combined in order."""
-    if "axes" not in node.attributes or node.op.emit is None:
-        form_pull(e, node, operands)
-        return
-    (x,), axes, combine = operands, node.attributes["axes"], node.op.emit
-    # float32 sums are carried in float64, which is nearer to the exact sum than NumPy's pairwise order
-    wide = float64 if node.dtype is float32 and node.op.name == "sum" else node.dtype
-    inner = tuple(extent if axis in axes else 1 for axis, extent in enumerate(x.shape))
-
-    def body(kept: list[Value]) -> None:
-        first = literal(0, wide) if "identity_element" in node.op.identities else e.cast(x.load(kept), wide)
-        total = e.variable(wide, first)
-
-        def step(index: list[Value]) -> None:
-            at = [index[axis] if axis in axes else kept[axis] for axis in range(len(kept))]
-            before = e.load(total, e.integer(0), wide)
-            e.store(total, e.integer(0), combine(e, before, e.cast(x.load(at), wide)))
-
-        e.loops(inner, step)
-        result = e.cast(e.load(total, e.integer(0), wide), node.dtype)
-        e.store("%out", e.linear(kept, node.shape), result)
-
-    if size_of(node.shape):
-        e.loops(node.shape, body)
 
 
 def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
@@ -204,10 +169,7 @@ def form_product_of_integers(e: Emitter, node: Node, operands: Sequence[Operand]
 
 
 FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
-    "elementwise": form_elementwise,
-    "move": form_pull,
     "index": form_pull,
-    "random": form_pull,
-    "reduce": form_reduce,
+    "reduce": form_pull,
     "contract": form_contract,
 }

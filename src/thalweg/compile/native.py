@@ -156,11 +156,13 @@ def _arguments(kernel: Kernel) -> list[Node]:
 
 def number_of(node: Node) -> Value | None:
     """The number that stands in every place of the node, if that is known."""
-    if not is_number(node):
-        return None
+    return literal(_constant_behind(node).attributes["value"], node.dtype) if is_number(node) else None
+
+
+def _constant_behind(node: Node) -> Node:
     while node.op is not constant_leaf:
         node = node.inputs[0]
-    return literal(node.attributes["value"], node.dtype)
+    return node
 
 
 def _leave_if_bad() -> list[str]:
@@ -245,10 +247,7 @@ class NativeProgram:
 
     def _new(self, node: Node) -> np.ndarray:
         if is_number(node):
-            source = node
-            while source.op is not constant_leaf:
-                source = source.inputs[0]
-            return np.full(node.shape, source.attributes["value"], node.dtype.numpy)
+            return np.full(node.shape, _constant_behind(node).attributes["value"], node.dtype.numpy)
         return np.empty(node.shape, node.dtype.numpy)
 
 
