@@ -94,8 +94,7 @@ class NestEmitter:
             return e.load_at(self.pointers[node], where, node.dtype, place.mask if where.lanes > 1 else None)
         if node.op.kind == "elementwise":
             is_here = index is place.index
-            read = self.value if is_here else None
-            operands = [read(each, place) if read else self.value_at(each, index, place) for each in node.inputs]
+            operands = [self.value(x, place) if is_here else self.value_at(x, index, place) for x in node.inputs]
             return node.op.emit(e, *operands, **node.attributes)  # type: ignore[misc]
         sources = [Source(self, each, place) for each in node.inputs]
         return node.op.emit(e, index, *sources, **node.attributes)  # type: ignore[misc]
