@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.compile.fuse import is_number
 from thalweg.compile.program import Executable, Program, executable_for
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
@@ -314,6 +315,34 @@ def _own_array(tensor: Tensor, held: int = _AS_INPUT) -> np.ndarray | None:
 COLD = object()
 
 
+class Results:
+    """The buffers of one result of a step: a call writes into one that nobody holds any longer, or into a new one.
+
+    Handing a buffer over costs no copy, and one that comes back is still in the processor's cache.
+    """
+
+    def __init__(self, index: int, slot: int, make: Callable[[], np.ndarray], is_number: bool) -> None:
+        self.index, self.slot, self.make = index, slot, make
+        self.most = 0 if is_number else _MOST_BUFFERS  # a known number is not written again by the program
+        self.buffers: list[tuple[np.ndarray, int]] = []
+
+    def next(self, table: Any) -> np.ndarray:
+        """A free buffer, whose address stands in the table from now on."""
+        for buffer, address in self.buffers:
+            if sys.getrefcount(buffer) == _UNHELD:
+                table[self.slot] = address
+                return buffer
+        buffer = self.make()
+        address = table[self.slot] = buffer.ctypes.data
+        if len(self.buffers) < self.most:
+            self.buffers.append((buffer, address))
+        return buffer
+
+
+# The references to a buffer that no one outside holds: its pair, the loop's name, the argument of getrefcount itself.
+_UNHELD, _MOST_BUFFERS = 3, 2
+
+
 class WarmCall:
     """A compiled step whose cells' addresses stand in a table: while nobody touches them, a call passes its arguments.
 
@@ -333,20 +362,19 @@ class WarmCall:
         for index, tensor in self.cells:
             tensor._bound = True
             self.table[index] = tensor._node.value.ctypes.data
-        self.fresh = self._connect_outputs()
+        self.results = self._connect_outputs()
 
-    def _connect_outputs(self) -> dict[int, np.ndarray]:
-        """Cells are their own destination; other results go to a buffer from which each call copies."""
+    def _connect_outputs(self) -> list[Results]:
+        """Cells are their own destination; other results have buffers of their own."""
         first, position = len(self.compiled.sources), {id(t): index for index, t in self.cells}
         for tensor, index in self.compiled.written:
             self.table[first + index] = self.table[position[id(tensor)]]
         written = {index for _, index in self.compiled.written}
-        buffers = {}
-        for index, node in enumerate(self.native.layout.outputs):
-            if index not in written:
-                buffers[index] = self.native._new(node)
-                self.table[first + index] = buffers[index].ctypes.data
-        return buffers
+        outputs = [(index, node) for index, node in enumerate(self.native.layout.outputs) if index not in written]
+        return [
+            Results(index, first + index, functools.partial(self.native._new, node), is_number(node))
+            for index, node in outputs
+        ]
 
     def __call__(self, args: tuple[Any, ...]) -> Any:
         if self.version != Version.number or self.touches != Touches.number or len(args) != len(self.specs):
@@ -354,12 +382,15 @@ class WarmCall:
         if modes.grad_enabled is not self.records or not self._pass(args):
             return COLD
         native = self.native
+        if not native.layout.checks:  # nothing can stop it: the gradients that it replaces give their buffers back
+            for tensor, value in self.compiled.gradients:
+                tensor._grad = None
         with native.lock:
             native.status[0] = 0
+            fresh = {each.index: each.next(self.table) for each in self.results}
             native.step(self.address)
             if native.status[0]:
                 return COLD  # nothing was changed; the long way raises the error
-            fresh = {index: buffer.copy() for index, buffer in self.fresh.items()}
         for tensor, value in self.compiled.gradients:
             tensor._grad = Tensor._result(_known(fresh[value.index])) if isinstance(value, Output) else value
         return _returned(self.compiled, lambda index: Tensor._result(_known(fresh[index])))
@@ -397,8 +428,13 @@ def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
 
 
 def _is_bindable(tensor: Tensor) -> bool:
-    value = tensor._node.value
-    return tensor._base is None and value is not None and value.flags.c_contiguous
+    """Whether the tensor's value can lie still at one address; one that is spread out in memory is gathered first."""
+    node = tensor._node
+    if tensor._base is not None or node.value is None:
+        return False
+    if not node.value.flags.c_contiguous:
+        node.value = np.ascontiguousarray(node.value).reshape(node.shape)
+    return True
 
 
 def _run_inline(compiled: Compiled, leaves: list[Any]) -> Any:
