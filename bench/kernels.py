@@ -21,8 +21,9 @@ from bench.peers.thalweg_side import build
 from bench.table import markdown, time
 from bench.workloads import Workload, chosen
 from thalweg.compile import program
+from thalweg.compile.codegen import load
 from thalweg.compile.fuse import Kernel
-from thalweg.compile.native import NativeProgram, _load
+from thalweg.compile.native import NativeProgram
 from thalweg.graph import Node, size_of
 
 _WARM_UP, _SAMPLES = 0.5, 300
@@ -52,7 +53,7 @@ def stamp(native: NativeProgram) -> Stamped:
         "declare i64 @llvm.readcyclecounter()", head, "define void @step(ptr %table) {\nentry:",
         _reading(0, stamps), body,
     ])  # fmt: skip
-    library, address = _load(text)
+    library, address = load(text)
     native.step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
     return Stamped(native, stamps, library)
 
@@ -97,7 +98,7 @@ _counter: list[Any] = []
 def _cycles() -> int:
     """The cycle counter, now."""
     if not _counter:
-        library, address = _load(_COUNTER)
+        library, address = load(_COUNTER)
         _counter.extend([ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address), library])
     place = ctypes.c_int64()
     _counter[0](ctypes.addressof(place))

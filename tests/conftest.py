@@ -30,6 +30,10 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write golden files and tables of budgets anew")
+
+
 def pytest_report_header() -> str:
     kept = {name: os.environ[name] for name in sorted(KEPT_SWITCHES) if name in os.environ}
     return f"thalweg switches: {kept or 'none'}; hypothesis profile: {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}"

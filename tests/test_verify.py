@@ -10,7 +10,7 @@ import pytest
 from thalweg import ops
 from thalweg.dtype import float32, float64, int64
 from thalweg.errors import StructureError
-from thalweg.graph import Node, constant, full, make_input
+from thalweg.graph import Form, Node, constant, full, make_input
 from thalweg.verify import verify
 
 
@@ -42,55 +42,55 @@ def attributes_that_are_not_hashable():
 
 
 def wrong_shape():
-    return Node(ops.add, (x(), x()), {}, (2, 4), float32)
+    return Node(Form(ops.add, {}, (2, 4), float32), (x(), x()))
 
 
 def wrong_dtype():
-    return Node(ops.add, (x(), x()), {}, (2, 3), float64)
+    return Node(Form(ops.add, {}, (2, 3), float64), (x(), x()))
 
 
 def inputs_that_do_not_fit():
-    return Node(ops.add, (x(), x((3, 2))), {}, (2, 3), float32)
+    return Node(Form(ops.add, {}, (2, 3), float32), (x(), x((3, 2))))
 
 
 def mixed_dtypes():
-    return Node(ops.add, (x(), x(dtype=int64)), {}, (2, 3), float32)
+    return Node(Form(ops.add, {}, (2, 3), float32), (x(), x(dtype=int64)))
 
 
 def too_many_inputs():
-    return Node(ops.matmul, (x(), x(), x()), {"transpose_a": False, "transpose_b": True}, (2, 2), float32)
+    return Node(Form(ops.matmul, {"transpose_a": False, "transpose_b": True}, (2, 2), float32), (x(), x(), x()))
 
 
 def missing_attribute():
-    return Node(ops.reshape, (x(),), {}, (2, 3), float32)
+    return Node(Form(ops.reshape, {}, (2, 3), float32), (x(),))
 
 
 def unknown_attribute():
-    return Node(ops.reshape, (x(),), {"shape": (6,), "order": "F"}, (6,), float32)
+    return Node(Form(ops.reshape, {"shape": (6,), "order": "F"}, (6,), float32), (x(),))
 
 
 def attribute_of_wrong_length():
-    return Node(ops.slice_, (x(),), {"start": (0,), "stop": (2,), "step": (1,)}, (2, 3), float32)
+    return Node(Form(ops.slice_, {"start": (0,), "stop": (2,), "step": (1,)}, (2, 3), float32), (x(),))
 
 
 def several_results_read_as_one():
     inside = x((3,))
-    return Node(ops.exp, (loop_of(ops.Body((inside,), (ops.exp(inside),))),), {}, (3, 3), float32)
+    return Node(Form(ops.exp, {}, (3, 3), float32), (loop_of(ops.Body((inside,), (ops.exp(inside),))),))
 
 
 def projection_of_one_result():
-    return Node(ops.output, (x((2, 3)),), {"index": 0}, 2, float32)
+    return Node(Form(ops.output, {"index": 0}, 2, float32), (x((2, 3)),))
 
 
 def result_that_does_not_exist():
     inside = x((3,))
     loop = loop_of(ops.Body((inside,), (ops.exp(inside),)))
-    return Node(ops.output, (loop,), {"index": 1}, (3, 3), float32)
+    return Node(Form(ops.output, {"index": 1}, (3, 3), float32), (loop,))
 
 
 def mistake_in_the_body_of_a_loop():
     inside = x((3,))
-    return loop_of(ops.Body((inside,), (inside, Node(ops.exp, (inside,), {}, (3,), float64))))
+    return loop_of(ops.Body((inside,), (inside, Node(Form(ops.exp, {}, (3,), float64), (inside,)))))
 
 
 def value_of_another_shape():

@@ -4,17 +4,52 @@ In: the forward pass you write. Out: gradients by the chain rule, trained weight
 Start with `tw.Trainer`, or write the step by hand: forward, `loss.backward()`, `optimizer.step()`.
 """
 
-from thalweg import data, nn, optim
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+from thalweg import nn, optim
 from thalweg import tensor as _tensor
 from thalweg.dtype import DType, float32, float64, int32, int64, uint8
 from thalweg.dtype import bool_ as bool
 from thalweg.errors import ThalwegError
-from thalweg.report.explain import explain
-from thalweg.train import Trainer, callbacks, metrics
+
+if TYPE_CHECKING:
+    from thalweg import data
+    from thalweg import report as report
+    from thalweg import train as train
+    from thalweg.report.explain import explain
+    from thalweg.train import Trainer, callbacks, metrics
 
 float, double, long = float32, float64, int64
 _OF_TENSORS = list(_tensor.__all__)
 from thalweg.tensor import *  # noqa: E402, F403  (last: `tensor` the function takes the name of the room)
+
+# Rooms that a step written by hand does not need are imported when somebody first names something of theirs: they are
+# two fifths of the house, and `import thalweg` waits for none of them. Name -> module, and the attribute if it is one.
+_LATER = {
+    "Trainer": ("thalweg.train", "Trainer"),
+    "callbacks": ("thalweg.train.callbacks", ""),
+    "data": ("thalweg.data", ""),
+    "explain": ("thalweg.report.explain", "explain"),
+    "metrics": ("thalweg.train.metrics", ""),
+    "report": ("thalweg.report", ""),
+    "train": ("thalweg.train", ""),
+}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
+        room, attribute = _LATER[name]
+        module = _import_module(room)
+        value = globals()[name] = getattr(module, attribute) if attribute else module
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __version__ = "0.1.0"
 __all__ = [

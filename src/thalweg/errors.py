@@ -58,6 +58,10 @@ class StateError(ThalwegError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class ValidationError(ThalwegError, AssertionError):
+    """A kernel whose result is not what its operations mean: a mistake in Thalweg, found by THALWEG_VALIDATE=1."""
+
+
 class StructureError(ThalwegError, AssertionError):
     """A graph that is not legal: a mistake in Thalweg itself, found by `verify`."""
 

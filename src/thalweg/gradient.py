@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalweg.errors import StructureError
-from thalweg.graph import Node, describe, scope, toposort
+from thalweg.graph import Node, Origin, describe, scope, toposort
 from thalweg.ops import add
 
 
@@ -69,11 +69,16 @@ def local_cotangents(
     attributes: dict[str, Any] = dict(node.attributes)
     if record.identities.get("takes_gradients"):
         attributes |= {"gradients": gradients, "wanted": tuple(wanted)}
-    path, scope.path = scope.path, node.origin  # what the rule makes belongs to the same layer
+    path, scope.path = scope.path, _made_by_rule_of(node)  # what the rule makes belongs to the same layer
     try:
         return record.chain_rule(cotangent, node, *node.inputs, **attributes)
     finally:
         scope.path = path
+
+
+def _made_by_rule_of(node: Node) -> str:
+    origin = node.origin
+    return Origin(origin, origin.line, node.op.name) if type(origin) is Origin else origin
 
 
 def _accumulate(

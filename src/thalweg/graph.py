@@ -52,7 +52,9 @@ class Primitive:
       as nodes; None stands for zero. A primitive without one is constant almost everywhere.
     - `emit(e, *values)`: the scalar expression in the compiled kernel, in the words of the emitter `e`; for a
       reduction, how two partial results are combined.
-    - `identities`: facts that passes may use, such as ``{"identity_element": 0}`` or ``{"linear": True}``.
+    - `identities`: facts that passes may use, such as ``{"identity_element": 0}`` or ``{"linear": True}``; functions of a
+      node among them: `simpler` (an equal node with less work, or None), `positions` (the indices that it reads from
+      data), `refuses` (whether some data make it an error).
     - `probes`: where it is tested.
     """
 
@@ -66,17 +68,74 @@ class Primitive:
     identities: Mapping[str, Any] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     multiple: bool = False
+    forms: dict[Hashable, Form] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, *inputs: Node, **attributes: Hashable) -> Node:
+        key: Hashable = tuple([node.form.type for node in inputs])
+        if attributes:
+            key = (key, exactly(attributes))
+        try:
+            form = self.forms.get(key)
+        except TypeError:  # `verify` says which attribute cannot be part of a key
+            form = self._infer(None, inputs, attributes)
+        return Node(self._infer(key, inputs, attributes) if form is None else form, inputs)
+
+    def _infer(self, key: Hashable, inputs: tuple[Node, ...], attributes: Mapping[str, Any]) -> Form:
+        """The rules are asked once for each kind of application."""
         shape = self.shape_rule(*[node.shape for node in inputs], **attributes)
         dtype = self.dtype_rule(*[node.dtype for node in inputs], **attributes)
-        return Node(self, inputs, attributes, shape, dtype)
+        if self.multiple or key is None:  # several outputs: a program among the attributes, hardly ever the same again
+            return Form(self, attributes, shape, dtype)
+        return self.form(key, attributes, shape, dtype)
+
+    def form(self, key: Hashable, attributes: Mapping[str, Any], shape: Any, dtype: Any) -> Form:
+        """The one form of this key; made if it is new."""
+        if len(self.forms) >= _MOST_FORMS:
+            self.forms.clear()
+        return self.forms.setdefault(key, Form(self, attributes, shape, dtype))
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
 
 PRIMITIVES: dict[str, Primitive] = {}
+_MOST_FORMS = 8192  # of one primitive; shapes or numbers that never return must not pile up
+
+
+def exactly(attributes: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    """The attributes as a key that tells 0.0 from -0.0 and 1 from True, and equals itself for NaN."""
+    return tuple(
+        [
+            (key, repr(value)) if isinstance(value, (bool, int, float)) else (key, value)
+            for key, value in attributes.items()
+        ]
+    )
+
+
+class Form:
+    """What a node is, but for which nodes its inputs are: primitive, attributes, shape and dtype of the result.
+
+    Forms are kept, so that rules are asked once and structures are compared by `number`. It is equal for two
+    applications of one primitive to inputs of the same types with the same attributes, and for no others. `type` is a
+    number for the shape and dtype of the result.
+    """
+
+    __slots__ = ("attributes", "dtype", "number", "op", "shape", "type")
+
+    def __init__(self, op: Primitive, attributes: Mapping[str, Any], shape: Any, dtype: Any) -> None:
+        self.op = op
+        self.attributes = attributes
+        self.shape = shape
+        self.dtype = dtype
+        self.number = next(_form_numbers)
+        try:
+            self.type = _types.setdefault((shape, dtype), next(_type_numbers))
+        except TypeError:  # a shape that is no shape, for `verify` to find
+            self.type = next(_type_numbers)
+
+
+_form_numbers, _type_numbers = itertools.count(), itertools.count()
+_types: dict[Hashable, int] = {}
 
 
 def register(primitive: Primitive) -> Primitive:
@@ -94,6 +153,24 @@ class Scope(threading.local):
 
 
 scope = Scope()
+
+
+class Origin(str):
+    """A module path that also knows the line of the user's code, and by which operation's chain rule a node was made.
+
+    Only what is traced has one; elsewhere the origin of a node is a plain string.
+    """
+
+    __slots__ = ("line", "rule")
+    line: str
+    rule: str
+
+    def __new__(cls, path: str, line: str, rule: str = "") -> Origin:
+        origin = super().__new__(cls, path)
+        origin.line, origin.rule = line, rule
+        return origin
+
+
 _serial = itertools.count()
 
 
@@ -105,15 +182,17 @@ def next_serial() -> int:
 class Node:
     """One operation of a program: `op` applied to `inputs` with static `attributes`.
 
-    These four, with `shape` and `dtype`, are what the node *is*. The other slots are notes of whoever runs it: `value`,
-    the array it is known to have; `holder`, a weak reference to the tensor that shows it to the user; `notes`, bits of
-    the tensor layer; `origin`, the module path it was made under; `serial`, its place in the order of construction.
+    These, with `shape` and `dtype`, are what the node *is*; `form` is all of it but the inputs. The other slots are notes
+    of whoever runs it: `value`, the array it is known to have; `holder`, a weak reference to the tensor that shows it
+    to the user; `notes`, bits of the tensor layer; `origin`, the module path it was made under; `serial`, its place in
+    the order of construction.
     """
 
     __slots__ = (
         "__weakref__",
         "attributes",
         "dtype",
+        "form",
         "holder",
         "inputs",
         "notes",
@@ -124,14 +203,13 @@ class Node:
         "value",
     )
 
-    def __init__(
-        self, op: Primitive, inputs: tuple[Node, ...], attributes: Mapping[str, Any], shape: Any, dtype: Any
-    ) -> None:
-        self.op = op
+    def __init__(self, form: Form, inputs: tuple[Node, ...] = ()) -> None:
+        self.form = form
+        self.op = form.op
         self.inputs = inputs
-        self.attributes = attributes
-        self.shape = shape
-        self.dtype = dtype
+        self.attributes = form.attributes
+        self.shape = form.shape
+        self.dtype = form.dtype
         self.origin = scope.path
         self.serial = next(_serial)
         self.value: Any = None
@@ -216,7 +294,11 @@ constant_leaf = register(
 
 def make_input(shape: Shape, dtype: DType, value: np.ndarray | None = None) -> Node:
     """A leaf whose array is given when the program runs, or is `value`."""
-    node = Node(input_leaf, (), {"shape": shape, "dtype": dtype}, shape, dtype)
+    key = (shape, dtype.name)
+    form = input_leaf.forms.get(key)
+    if form is None:
+        form = input_leaf.form(key, {"shape": shape, "dtype": dtype}, shape, dtype)
+    node = Node(form)
     node.value = value
     return node
 
@@ -224,7 +306,9 @@ def make_input(shape: Shape, dtype: DType, value: np.ndarray | None = None) -> N
 def constant(value: bool | int | float, dtype: DType | None = None) -> Node:
     """A 0-d number that is part of the program."""
     dtype = dtype or scalar_dtype(value)
-    return Node(constant_leaf, (), {"value": value, "dtype": dtype}, (), dtype)
+    key = (repr(value), dtype.name)
+    form = constant_leaf.forms.get(key)
+    return Node(form or constant_leaf.form(key, {"value": value, "dtype": dtype}, (), dtype))
 
 
 def full(shape: Shape, value: bool | int | float, dtype: DType) -> Node:
@@ -287,13 +371,13 @@ def substitute(outputs: Sequence[Node], replacements: Mapping[Node, Node]) -> li
         if node in new:
             continue
         inputs = tuple(new[each] for each in node.inputs)
-        new[node] = node if all(a is b for a, b in zip(inputs, node.inputs, strict=True)) else rebuild(node, inputs)
+        new[node] = node if inputs == node.inputs else rebuild(node, inputs)
     return [new[node] for node in outputs]
 
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     """The same operation on other inputs of the same shapes and dtypes."""
-    copy = Node(node.op, inputs, node.attributes, node.shape, node.dtype)
+    copy = Node(node.form, inputs)
     copy.origin = node.origin
     return copy
 
@@ -302,9 +386,7 @@ def attribute_key(node: Node) -> Hashable:
     """The attributes as a hashable value that tells 0.0 from -0.0 and equals itself for NaN."""
     if node.op is constant_leaf:
         return (repr(node.attributes["value"]), node.dtype.name)
-    return tuple(
-        (key, repr(value) if isinstance(value, (bool, int, float)) else value) for key, value in node.attributes.items()
-    )
+    return exactly(node.attributes)
 
 
 def structure_key(outputs: Sequence[Node], leaves: Sequence[Node] = (), order: list[Node] | None = None) -> Hashable:
@@ -353,7 +435,8 @@ def show(outputs: Sequence[Node], is_leaf: Callable[[Node], bool] | None = None)
         names[node] = f"%{len(names)}"
         arguments = [names[each] for each in node.inputs if each in names]
         arguments += [f"{key}={value!r}" for key, value in node.attributes.items() if node.op is not input_leaf]
-        where = f"    # {node.origin}" if node.origin else ""
+        where = "  ".join(filter(None, (node.origin, getattr(node.origin, "line", ""))))
+        where = f"    # {where}" if where else ""
         lines.append(
             f"{names[node]} = {node.op.name}({', '.join(arguments)}) : {describe(node.shape, node.dtype)}{where}"
         )

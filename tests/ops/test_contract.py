@@ -26,7 +26,8 @@ EXEMPT = {
 }
 KNOWN_IDENTITIES = {
     "commutative", "identity_element", "idempotent", "involution", "linear", "multilinear", "stops_gradient",
-    "takes_gradients", "projection", "keeps_order", "form",
+    "takes_gradients", "projection", "keeps_order", "form", "right_identity", "absorbing_element", "chooses", "repeats",
+    "simpler", "sliced", "refuses", "picks", "collects", "positions", "counts",
 }  # fmt: skip
 RECORDS = [record for record in PRIMITIVES.values() if record.probes]
 CASES = [

@@ -34,7 +34,8 @@ def test_known_answers_of_random123(counter, key, answer):
 
 
 def test_the_first_block_of_seed_zero_is_the_known_answer():
-    assert [f"{each:08x}" for each in bits(0, 0, (4,))] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
+    words_of_block_0 = bits(0, 0, (64,))[::16]  # 16 blocks side by side, word after word
+    assert [f"{each:08x}" for each in words_of_block_0] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
 
 
 def test_seed_and_draw_reach_all_their_bits():
@@ -52,7 +53,7 @@ def test_uniform_mean_variance_and_independence():
     assert 1 - 1e-4 < u.max() < 1
     assert abs(u.mean() - 0.5) < 4 / np.sqrt(12 * u.size)
     assert abs(u.var() - 1 / 12) < 1e-3
-    for lag in (1, 2, 3, 4, 8):
+    for lag in (1, 2, 3, 4, 8, 16, 32, 48, 64):
         assert abs(np.corrcoef(u[:-lag], u[lag:])[0, 1]) < 0.01
     assert abs(np.corrcoef(u, bits(42, 1, u.shape))[0, 1]) < 0.01
     assert abs(np.corrcoef(u, bits(43, 0, u.shape))[0, 1]) < 0.01

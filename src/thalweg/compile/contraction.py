@@ -1,122 +1,44 @@
 """Matrix products from a register-tiled microkernel, written in the emitter's words.
 
-In: the extents and transpositions of one product, and the vector unit. Out: loops over tiles of C whose innermost code
-keeps a block of C in registers: for each k, a few vectors of B, each times a number of A spread over the lanes.
+In: a `Tiling` of one product. Out: loops over tiles of C whose innermost code keeps a block of C in registers: for each
+k, a few vectors of B, each times a number of A spread over the lanes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.values import Value, literal
-from thalweg.dtype import DType
+from thalweg.compile.packing import Matrix, Packed, Part, pack, pieces
+from thalweg.compile.tiling import Tiling
+from thalweg.compile.values import Extent, Value, literal
 
 # What becomes of a finished vector of C: (value, row, first column, mask of valid columns) -> value to store.
 Epilogue = Callable[[Value, Value, Value, Value | None], Value]
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """The vector unit as far as a tile needs it: lanes for the dtype, and how many registers there are."""
-
-    lanes: int
-    registers: int
-
-
-@dataclass(frozen=True)
-class Product:
-    """C (rows, columns) = A (rows, inner) B (inner, columns); a flag says that an operand lies turned over."""
-
-    rows: int
-    columns: int
-    inner: int
-    transpose_a: bool
-    transpose_b: bool
-    dtype: DType
-
-    def place_a(self, e: Emitter, row: Value, k: Value) -> Value:
-        if self.transpose_a:
-            return e.add(e.multiply(k, e.integer(self.rows)), row)
-        return e.add(e.multiply(row, e.integer(self.inner)), k)
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Rows of C are cut into strips of nearly equal height, columns into panels of whole vectors."""
-
-    product: Product
-    vectors: Vectors
-    strip: int  # rows of the tallest strip
-    panel: int  # vectors of the widest panel
-
-    @cached_property
-    def strips(self) -> list[tuple[int, int, int]]:
-        """(first row, height, how many such strips follow each other): at most two heights."""
-        count = -(-self.product.rows // self.strip)
-        low, tall = divmod(self.product.rows, count)
-        runs = [(0, low + 1, tall), (tall * (low + 1), low, count - tall)]
-        return [run for run in runs if run[1] and run[2]]
-
-    @cached_property
-    def panels(self) -> list[tuple[int, int, int]]:
-        """(first column, width in columns, how many): whole panels, then what is left."""
-        width = self.panel * self.vectors.lanes
-        whole, rest = divmod(self.product.columns, width)
-        runs = [(0, width, whole), (whole * width, rest, 1)]
-        return [run for run in runs if run[1] and run[2]]
-
-    @property
-    def cost(self) -> float:
-        """Cycles for one k over all of C: two fused multiply-adds or two loads a cycle, whichever is more.
-
-        A part of the loads is counted on top, because vectors of B come from the second-level cache.
-        """
-        total = 0.0
-        for _, height, strips in self.strips:
-            for _, width, panels in self.panels:
-                vectors = -(-width // self.vectors.lanes)
-                busy = max(height * vectors / 2, (height + vectors) / 2, _LATENCY)
-                total += strips * panels * (busy + _LOAD * (height / 2 + vectors))
-        return total
-
-
-_LOAD = 0.2
-_LATENCY = 4.0  # a fused multiply-add's result is ready after four cycles: fewer than eight in flight wait for it
-
-
-def choose_tiling(product: Product, vectors: Vectors) -> Tiling:
-    """The tile with the fewest cycles whose accumulators, B vectors and one spread number fit the registers."""
-    widest = -(-product.columns // vectors.lanes)
-    candidates = [
-        Tiling(product, vectors, strip, panel)
-        for panel in range(1, min(widest, vectors.registers - 2) + 1)
-        for strip in range(1, product.rows + 1)
-        if strip * panel + panel + 1 <= vectors.registers
-    ]
-    return min(candidates, key=lambda tiling: (tiling.cost, len(tiling.strips) * len(tiling.panels)))
-
-
 def emit_product(
-    e: Emitter, a: str, b: str, c: str, packed: str, tiling: Tiling, epilogue: Epilogue | None = None
+    e: Emitter, a: str, b: str, c: str, scratch: str, tiling: Tiling, epilogue: Epilogue | None = None
 ) -> None:
-    """The whole product. `packed` is scratch of `packed_size` entries, used where B must be rearranged first."""
-    for first, width, count in tiling.panels:
-        with counted(e, count) as index:
-            column = e.add(e.multiply(index, e.integer(width)), e.integer(first))
-            source = _Panel(e, tiling, b, packed, column, width)
-            for start, height, strips in tiling.strips:
-                with counted(e, strips) as strip:
-                    row = e.add(e.multiply(strip, e.integer(height)), e.integer(start))
-                    _tile(e, tiling.product, a, c, source, row, height, epilogue)
+    """The whole product. `scratch` has room for `tiling.scratch` entries.
+
+    Blocks of rows are independent of each other. Where the sums over k are made in several parts, C holds them from
+    one part to the next, before the epilogue. They go on where they ended, so that each is made in the order of k,
+    however the product is cut.
+    """
+    kernel = _Kernel(e, tiling, a, b, c, scratch, epilogue)
+    with counted(e, tiling.blocks) as block, counted(e, tiling.parts) as part:
+        start = e.multiply(part, e.integer(tiling.depth))
+        depth = _extent_of(e, part, tiling.depth, tiling.product.inner)
+        strips = _extent_of(e, block, tiling.block, tiling.strip_count)
+        kernel.write(e.multiply(block, e.integer(tiling.block)), strips, Part(part, start, depth))
 
 
 @contextmanager
-def counted(e: Emitter, extent: int) -> Iterator[Value]:
-    """A loop; for a single round just the body, for none nothing that runs."""
+def counted(e: Emitter, extent: Extent) -> Iterator[Value]:
+    """A loop; for a single round just the body."""
     if extent == 1:
         yield e.integer(0)
     else:
@@ -124,90 +46,156 @@ def counted(e: Emitter, extent: int) -> Iterator[Value]:
             yield index
 
 
-def packed_size(tiling: Tiling) -> int:
-    """Entries of scratch that `emit_product` needs."""
-    return tiling.product.inner * tiling.panel * tiling.vectors.lanes
+def _extent_of(e: Emitter, index: Value, size: int, whole: int) -> Extent:
+    """The extent of piece `index` where `whole` is cut into pieces of a size, but for the last."""
+    if whole % size == 0 or whole < size:
+        return min(size, whole)
+    return e.minimum(e.integer(size), e.subtract(e.integer(whole), e.multiply(index, e.integer(size))))
 
 
-class _Panel:
-    """A panel of B: `inner` rows of a few vectors, read in place or from its rearranged copy."""
+class _Kernel:
+    """A product in the making."""
 
-    def __init__(self, e: Emitter, tiling: Tiling, b: str, packed: str, column: Value, width: int) -> None:
-        self.e, self.lanes, self.width = e, tiling.vectors.lanes, width
-        self.count = -(-width // self.lanes)
-        self.column, self.dtype = column, tiling.product.dtype
-        self.is_packed = tiling.product.transpose_b
-        if self.is_packed:
-            self.pointer, self.stride, self.origin = packed, self.count * self.lanes, e.integer(0)
-            self._pack(tiling.product, b)
+    def __init__(
+        self, e: Emitter, tiling: Tiling, a: str, b: str, c: str, scratch: str, epilogue: Epilogue | None
+    ) -> None:
+        product, lanes = tiling.product, tiling.vectors.lanes
+        self.e, self.tiling, self.dtype, self.lanes, self.c, self.epilogue = (
+            e,
+            tiling,
+            product.dtype,
+            lanes,
+            c,
+            epilogue,
+        )
+        self.a = Matrix(a, product.dtype, product.rows, product.inner, is_along=not product.transpose_a)
+        self.b = Matrix(b, product.dtype, product.columns, product.inner, is_along=product.transpose_b)
+        self.packed_a = Packed(scratch, 0, tiling.strip, tiling.strip, tiling.strip * tiling.room)
+        self.packed_b = Packed(scratch, tiling.scratch_a, lanes, tiling.width, lanes)
+
+    def write(self, first: Value, strips: Extent, part: Part) -> None:
+        """A block of strips in all columns, for one part of k."""
+        e, tiling = self.e, self.tiling
+        if tiling.product.packs_a:
+            pack(e, self.a, self.packed_a, self._row(first), strips, part, self.lanes)
+        with counted(e, tiling.panel_count) as panel:
+            column = e.multiply(panel, e.integer(tiling.width))
+            if tiling.product.packs_b:
+                left = _extent_of(e, panel, tiling.width, tiling.product.columns)
+                pack(e, self.b, self.packed_b, column, pieces(e, left, self.lanes), part, self.lanes)
+            with counted(e, strips) as strip:
+                self._write_tile(e.add(first, strip), strip, panel, column, part)
+
+    def _write_tile(self, number: Value, strip: Value, panel: Value, column: Value, part: Part) -> None:
+        """The tile of whichever extents strip and panel have."""
+        for height, of_height in self._choices(self.tiling.strips, number):
+            for width, of_width in self._choices(self.tiling.panels, panel):
+                with of_height(), of_width():
+                    _Tile(self, self._row(number), column, height, width, part, strip).write()
+
+    def _row(self, strip: Value) -> Value:
+        """The first row of a strip."""
+        e, (height, count), *others = self.e, *self.tiling.strips
+        row = e.multiply(strip, e.integer(height))
+        if not others or others[0][1] == 1:
+            return row
+        return e.subtract(row, e.maximum(e.integer(0), e.subtract(strip, e.integer(count))))
+
+    def _choices(
+        self, runs: Sequence[tuple[int, int]], index: Value
+    ) -> list[tuple[int, Callable[[], AbstractContextManager[None]]]]:
+        """(extent, where the code for it stands) for each extent that piece `index` may have."""
+        if len(runs) == 1:
+            return [(runs[0][0], nullcontext)]
+        e = self.e
+        is_first = e.compare("less", index, e.integer(runs[0][1]))
+        return [(runs[0][0], lambda: e.when(is_first)), (runs[1][0], lambda: e.when(e.invert(is_first)))]
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One block of C, in registers from the first k of a part to the last."""
+
+    kernel: _Kernel
+    row: Value
+    column: Value
+    height: int
+    width: int
+    part: Part
+    strip: Value  # counted from the first of the block
+
+    def write(self) -> None:
+        kernel, e = self.kernel, self.kernel.e
+        start = [self._start(place, mask) for _, _, mask, place in self._entries()]
+        if kernel.tiling.parts > 1:
+            self._prefetch_next()
+        totals = e.repeat(self.part.depth, start, self._step) if kernel.tiling.product.inner else start
+        if kernel.epilogue is None:
+            self._store(totals, None)
+        elif kernel.tiling.parts == 1:
+            self._store(totals, kernel.epilogue)
         else:
-            self.pointer, self.stride, self.origin = b, tiling.product.columns, column
+            is_last = e.compare("equal", self.part.index, e.integer(kernel.tiling.parts - 1))
+            with e.when(is_last):
+                self._store(totals, kernel.epilogue)
+            with e.when(e.invert(is_last)):
+                self._store(totals, None)
 
-    def _pack(self, product: Product, b: str) -> None:
-        """The panel of B^T turned over, a square block of vectors at a time; columns past the edge become 0."""
-        whole, rest = divmod(product.inner, self.lanes)
-        with counted(self.e, whole) as block:
-            self._pack_block(product, b, self.e.multiply(block, self.e.integer(self.lanes)), self.lanes)
-        if rest:
-            self._pack_block(product, b, self.e.integer(whole * self.lanes), rest)
+    def _entries(self) -> Iterator[tuple[Value, Value, Value | None, Value]]:
+        """(row, first column, mask, place in C) of each vector."""
+        e = self.kernel.e
+        for i in range(self.height):
+            row = e.add(self.row, e.integer(i))
+            place = e.multiply(row, e.integer(self.kernel.tiling.product.columns))
+            for column, mask in self._columns():
+                yield row, column, mask, e.add(place, column)
 
-    def _pack_block(self, product: Product, b: str, k: Value, depth: int) -> None:
-        e = self.e
-        whole, rest = divmod(self.width, self.lanes)
-        with counted(e, whole) as j:
-            self._turn(product, b, e.multiply(j, e.integer(self.lanes)), k, self.lanes, depth)
-        if rest:
-            self._turn(product, b, e.integer(whole * self.lanes), k, rest, depth)
-
-    def _turn(self, product: Product, b: str, column: Value, k: Value, width: int, depth: int) -> None:
-        e = self.e
-        rows = [self._row(product, b, e.add(column, e.integer(i)), k, depth) for i in range(width)]
-        rows += [e.spread(literal(0, self.dtype), self.lanes)] * (self.lanes - width)
-        for i, vector in enumerate(e.transpose(rows)[:depth]):
-            target = e.multiply(e.add(k, e.integer(i)), e.integer(self.stride))
-            e.store(self.pointer, e.add(target, column), vector)
-
-    def _row(self, product: Product, b: str, n: Value, k: Value, depth: int) -> Value:
-        """Neighbouring k of one column of B."""
-        e = self.e
-        place = e.add(e.multiply(e.add(self.column, n), e.integer(product.inner)), k)
-        return e.load(b, place, self.dtype, self.lanes, e.first_lanes(depth, self.lanes))
-
-    def masks(self) -> list[Value | None]:
-        """Which lanes of each vector are columns of C; None where all are."""
-        return [self.e.first_lanes(self.width - j * self.lanes, self.lanes) for j in range(self.count)]
-
-    def load(self, k: Value) -> list[Value]:
-        e = self.e
-        base = e.add(e.multiply(k, e.integer(self.stride)), self.origin)
-        places = [e.add(base, e.integer(index * self.lanes)) for index in range(self.count)]
-        masks = [None] * self.count if self.is_packed else self.masks()
+    def _columns(self) -> list[tuple[Value, Value | None]]:
+        """(first column, which lanes are columns of C) of each vector; None where all are."""
+        e, lanes = self.kernel.e, self.kernel.lanes
         return [
-            e.load(self.pointer, place, self.dtype, self.lanes, mask) for place, mask in zip(places, masks, strict=True)
+            (e.add(self.column, e.integer(first)), e.first_lanes(self.width - first, lanes))
+            for first in range(0, self.width, lanes)
         ]
 
+    def _start(self, place: Value, mask: Value | None) -> Value:
+        """What the parts before have come to. In the first the mask is off everywhere: zeros, and nothing is read."""
+        e, kernel = self.kernel.e, self.kernel
+        if kernel.tiling.parts == 1:
+            return e.spread(literal(0, kernel.dtype), kernel.lanes)
+        is_later = e.spread(e.compare("less", e.integer(0), self.part.index), kernel.lanes)
+        wanted = is_later if mask is None else e.bitwise("bitwise_and", is_later, mask)
+        return e.load(kernel.c, place, kernel.dtype, kernel.lanes, wanted)
 
-def _tile(
-    e: Emitter, product: Product, a: str, c: str, panel: _Panel, row: Value, height: int, epilogue: Epilogue | None
-) -> None:
-    """One block of C, in registers from the first k to the last."""
-    rows = [e.add(row, e.integer(i)) for i in range(height)]
-    zero = e.spread(literal(0, product.dtype), panel.lanes)
+    def _prefetch_next(self) -> None:
+        """The tile below is read when this one is done; its rows are far apart."""
+        e, kernel = self.kernel.e, self.kernel
+        down = e.integer(self.height * kernel.tiling.product.columns)
+        for *_, place in self._entries():
+            e.prefetch(kernel.c, e.add(place, down), kernel.dtype)
 
-    def step(k: Value, totals: list[Value]) -> list[Value]:
-        vectors = panel.load(k)
-        new = []
-        for i, each in enumerate(rows):
-            number = e.spread(e.load(a, product.place_a(e, each, k), product.dtype), panel.lanes)
-            for j, vector in enumerate(vectors):
-                new.append(e.multiply_add(number, vector, totals[i * panel.count + j]))
-        return new
+    def _step(self, k: Value, totals: list[Value]) -> list[Value]:
+        e = self.kernel.e
+        vectors = [self._load_b(k, j, column, mask) for j, (column, mask) in enumerate(self._columns())]
+        results: list[Value] = []
+        for i in range(self.height):
+            number = e.spread(self._load_a(k, i), self.kernel.lanes)
+            for vector in vectors:
+                results.append(e.multiply_add(number, vector, totals[len(results)]))
+        return results
 
-    start = [zero] * (height * panel.count)
-    totals = e.repeat(product.inner, start, step) if product.inner else start
-    for i, each in enumerate(rows):
-        for j, mask in enumerate(panel.masks()):
-            column = e.add(panel.column, e.integer(j * panel.lanes))
-            value = totals[i * panel.count + j]
-            value = epilogue(value, each, column, mask) if epilogue else value
-            e.store(c, e.add(e.multiply(each, e.integer(product.columns)), column), value, mask)
+    def _load_a(self, k: Value, i: int) -> Value:
+        e, a, packed = self.kernel.e, self.kernel.a, self.kernel.packed_a
+        if self.kernel.tiling.product.packs_a:
+            return e.load(packed.pointer, e.add(packed.place(e, self.strip, k), e.integer(i)), a.dtype)
+        return e.load(a.pointer, a.place(e, e.add(self.row, e.integer(i)), e.add(self.part.start, k)), a.dtype)
+
+    def _load_b(self, k: Value, j: int, column: Value, mask: Value | None) -> Value:
+        e, b, packed, lanes = self.kernel.e, self.kernel.b, self.kernel.packed_b, self.kernel.lanes
+        if self.kernel.tiling.product.packs_b:
+            return e.load(packed.pointer, packed.place(e, e.integer(j), k), b.dtype, lanes)
+        return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
+
+    def _store(self, totals: Sequence[Value], epilogue: Epilogue | None) -> None:
+        for value, (row, column, mask, place) in zip(totals, self._entries(), strict=True):
+            self.kernel.e.store(self.kernel.c, place, epilogue(value, row, column, mask) if epilogue else value, mask)

@@ -10,9 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from thalweg.compile.mathematics import FUNCTIONS
-from thalweg.compile.values import Counting, NotEmittable, Value, literal, memory_type, register_type
-from thalweg.dtype import DType, as_dtype, bool_, float32, float64, int32, int64, uint8
+from thalweg.compile.mathematics import DIVISIONS, DOUBLE_FUNCTIONS, FUNCTIONS, INTEGER_FUNCTIONS
+from thalweg.compile.values import (
+    Counting,
+    Extent,
+    NotEmittable,
+    Value,
+    conversion,
+    literal,
+    mangled,
+    memory_type,
+    multiple_after,
+    register_type,
+)
+from thalweg.dtype import DType, as_dtype, bool_, float32, int32, int64, uint8
 from thalweg.graph import Shape
 
 _SUFFIX = {"float32": "f", "float64": ""}
@@ -35,6 +46,7 @@ class Emitter:
         self._count = 0
         self._block = "entry"
         self._known: dict[str, Value] = {}  # index arithmetic already done in this block
+        self._multiples: dict[str, int] = {}  # index -> what it is known to be a multiple of
 
     def fresh(self) -> str:
         self._count += 1
@@ -44,6 +56,11 @@ class Emitter:
         name = self.fresh()
         self.lines.append(f"  {name} = {text}")
         return Value(name, dtype, lanes)
+
+    def function(self, name: str, parameters: Sequence[str]) -> str:
+        """What has been written, as a function of that name."""
+        head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nentry:"
+        return "\n".join([head, *self.variables, *self.lines, "  ret void", "}"])
 
     def _typed(self, x: Value) -> str:
         return f"{register_type(x.dtype, x.lanes)} {x.name}"
@@ -85,6 +102,14 @@ class Emitter:
         counts = ", ".join(f"i64 {index}" for index in range(lanes))
         return self.add(start, Value(f"<{counts}>", int64, lanes))
 
+    def run_of(self, place: Value) -> tuple[Value, int]:
+        """(first, how many) where the places are neighbours that begin at a multiple of their number; else (place, 1).
+
+        Bits of such places above the run's own are the same in every lane, so they can be computed once.
+        """
+        is_run = isinstance(place, Counting) and place.step == 1 and self.multiple_of(place.start) % place.lanes == 0
+        return (place.start, place.lanes) if is_run else (place, 1)  # type: ignore[attr-defined]
+
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of a square block held as one vector a row: log2(lanes) rounds that swap ever larger blocks."""
         vectors, lanes, distance = list(rows), len(rows), 1
@@ -125,8 +150,13 @@ class Emitter:
         if a.dtype is not int64 or a.lanes > 1:
             return self.emit(a.dtype, text, a.lanes)
         if text not in self._known:
-            self._known[text] = self.emit(int64, text)
+            result = self._known[text] = self.emit(int64, text)
+            self._multiples[result.name] = multiple_after(instruction, self.multiple_of(a), self.multiple_of(b))
         return self._known[text]
+
+    def multiple_of(self, x: Value) -> int:
+        """A number that the index `x` is known to be a multiple of; 0 for zero itself, which is a multiple of all."""
+        return int(x.name) if x.name.isdecimal() else self._multiples.get(x.name, 1)
 
     def add(self, a: Value, b: Value) -> Value:
         if isinstance(a, Counting) or isinstance(b, Counting):
@@ -186,40 +216,24 @@ class Emitter:
     def _extreme(self, which: str, a: Value, b: Value) -> Value:
         if a.dtype is bool_:
             return self._binary("or" if which == "max" else "and", a, b)
-        if a.dtype.is_floating_point:  # NaN wins, as in NumPy
-            return self._intrinsic(f"{which}imum", a, b)
+        if a.dtype.is_floating_point:
+            return self._extreme_float("ogt" if which == "max" else "olt", a, b)
         return self._intrinsic(("u" if a.dtype is uint8 else "s") + which, a, b)
 
-    def floor_divide(self, a: Value, b: Value) -> Value:
-        """Rounded towards minus infinity; integers of two operands that differ in sign are corrected by one."""
-        quotient = self._guarded("div", a, b)
-        if a.dtype is uint8:
-            return quotient
-        rest = self.subtract(a, self.multiply(quotient, b))
-        return self.select(self._is_rounded_up(rest, b), self.subtract(quotient, literal(1, a.dtype)), quotient)
+    def _extreme_float(self, wins: str, a: Value, b: Value) -> Value:
+        """NaN wins, as in NumPy; of two zeros the second, whatever its sign. LLVM's `maximum` would order zeros too,
+        in seven instructions; this is one for the choice, which takes `b` where either is NaN, and two for a NaN `a`.
+        """
+        a, b = self._meet(a, b)
+        is_first = self.emit(bool_, f"fcmp {wins} {self._typed(a)}, {b.name}", a.lanes)
+        return self.select(self.compare("not_equal", a, a), a, self.select(is_first, a, b))
 
-    def remainder(self, a: Value, b: Value) -> Value:
-        """a - b floor(a / b), which has the sign of b."""
-        rest = self._guarded("rem", a, b)
-        return rest if a.dtype is uint8 else self.select(self._is_rounded_up(rest, b), self.add(rest, b), rest)
+    def binary(self, instruction: str, a: Value, b: Value) -> Value:
+        """An instruction of LLVM that has no word of its own here."""
+        return self._binary(instruction, a, b)
 
-    def _is_rounded_up(self, rest: Value, b: Value) -> Value:
-        zero = literal(0, b.dtype)
-        differs = self.compare("not_equal", self.compare("less", rest, zero), self.compare("less", b, zero))
-        return self.bitwise("bitwise_and", self.compare("not_equal", rest, zero), differs)
-
-    def _guarded(self, instruction: str, a: Value, b: Value) -> Value:
-        """Integer division that cannot trap: a zero divisor is recorded, and -1 (which could overflow) negates."""
-        if a.dtype.is_floating_point or a.dtype is bool_:
-            raise NotEmittable(f"{instruction} of {a.dtype.name}")
-        is_zero = self.compare("equal", b, literal(0, b.dtype))
-        self.record_any(is_zero, self.cast(b, int64), self.integer(0))
-        safe = self.select(is_zero, literal(1, b.dtype), b)
-        if a.dtype is uint8:
-            return self._binary(f"u{instruction}", a, safe)
-        is_minus_one = self.compare("equal", b, literal(-1, b.dtype))
-        divided = self._binary(f"s{instruction}", a, self.select(is_minus_one, literal(1, b.dtype), safe))
-        return self.select(is_minus_one, self.negative(a) if instruction == "div" else literal(0, a.dtype), divided)
+    def copysign(self, size: Value, sign: Value) -> Value:
+        return self._intrinsic("copysign", size, sign)
 
     def sign(self, x: Value) -> Value:
         zero = literal(0, x.dtype)
@@ -233,7 +247,11 @@ class Emitter:
         """A function of mathematics by its name: for float32 our own vector code, for float64 LLVM's or libm's."""
         if name == "fabs" and not x[0].dtype.is_floating_point:
             return x[0] if x[0].dtype is uint8 else self.maximum(x[0], self.negative(x[0]))
+        if name in DIVISIONS:
+            return DIVISIONS[name](self, *x)
         if not x[0].dtype.is_floating_point:
+            if name in INTEGER_FUNCTIONS:
+                return INTEGER_FUNCTIONS[name](self, *x)
             raise NotEmittable(f"{name} of {x[0].dtype.name}")
         if x[0].dtype is float32 and name in FUNCTIONS:
             return FUNCTIONS[name](self, *x)
@@ -241,10 +259,8 @@ class Emitter:
             return self._intrinsic(_INTRINSICS[name], *x)
         if name in _LIBRARY:
             return self._library(_LIBRARY[name], *x)
-        if name == "sigmoid":
-            return self._sigmoid(x[0])
-        if name == "softplus":
-            return self._softplus(x[0])
+        if name in DOUBLE_FUNCTIONS:
+            return DOUBLE_FUNCTIONS[name](self, *x)
         raise NotEmittable(name)
 
     def _intrinsic(self, name: str, *x: Value) -> Value:
@@ -265,16 +281,6 @@ class Emitter:
         kind = register_type(x[0].dtype, x[0].lanes)
         self.declarations.add(f"declare {kind} @{name}({', '.join([kind] * len(x))})")
         return self.emit(x[0].dtype, f"call {kind} @{name}({', '.join(map(self._typed, x))})", x[0].lanes)
-
-    def _sigmoid(self, x: Value) -> Value:
-        # 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows
-        one, t = literal(1, x.dtype), self.call("exp", self.negative(self.call("fabs", x)))
-        numerator = self.select(self.compare("less", x, literal(0, x.dtype)), t, one)
-        return self.divide(numerator, self.add(one, t))
-
-    def _softplus(self, x: Value) -> Value:
-        tail = self.call("log1p", self.call("exp", self.negative(self.call("fabs", x))))
-        return self.add(self.maximum(x, literal(0, x.dtype)), tail)
 
     # --- comparison, choice, conversion ------------------------------------------------------------------------------
 
@@ -312,11 +318,14 @@ class Emitter:
         to = as_dtype(dtype)
         if to is x.dtype:
             return x
+        if isinstance(x, Counting) and to is int32:
+            counts = ", ".join(f"i32 {lane * x.step}" for lane in range(x.lanes))
+            return self.add(self.cast(x.start, to), Value(f"<{counts}>", to, x.lanes))
         if to is bool_:
             return self.compare("not_equal", x, literal(0, x.dtype))
         if to is uint8 and x.dtype.is_floating_point:
             x = self.cast(x, int32)  # negative numbers wrap, as in NumPy
-        text = f"{_conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
+        text = f"{conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
         return self.emit(to, text, x.lanes)
 
     def any_lane(self, x: Value) -> Value:
@@ -368,14 +377,14 @@ class Emitter:
 
     def delinear(self, place: Value, shape: Shape) -> list[Value]:
         """The index of a row-major place."""
-        index: list[Value] = []
-        for extent in reversed(shape):
-            if extent == 1:
-                index.append(self.integer(0))
-                continue
-            index.append(self.modulo(place, extent))
-            place = self.quotient(place, extent)
-        return index[::-1]
+        index: list[Value] = [self.integer(0)] * len(shape)
+        axes = [axis for axis, extent in enumerate(shape) if extent != 1]
+        for axis in reversed(axes[1:]):
+            index[axis] = self.modulo(place, shape[axis])
+            place = self.quotient(place, shape[axis])
+        if axes:  # what is left is below the outermost extent
+            index[axes[0]] = place
+        return index
 
     # --- memory and control ------------------------------------------------------------------------------------------
 
@@ -385,7 +394,7 @@ class Emitter:
         if mask is None:
             text = f"load {kind}, ptr {address}, align {dtype.itemsize}"
         else:
-            name = f"llvm.masked.load.v{lanes}{_mangled(dtype)}.p0"
+            name = f"llvm.masked.load.v{lanes}{mangled(dtype)}.p0"
             self.declarations.add(f"declare {kind} @{name}(ptr, i32, <{lanes} x i1>, {kind})")
             text = (
                 f"call {kind} @{name}(ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)}, {kind} zeroinitializer)"
@@ -403,7 +412,7 @@ class Emitter:
         if mask is None:
             self.lines.append(f"  store {kind} {value.name}, ptr {address}, align {dtype.itemsize}")
             return
-        name = f"llvm.masked.store.v{lanes}{_mangled(dtype)}.p0"
+        name = f"llvm.masked.store.v{lanes}{mangled(dtype)}.p0"
         self.declarations.add(f"declare void @{name}({kind}, ptr, i32, <{lanes} x i1>)")
         self.lines.append(
             f"  call void @{name}({kind} {value.name}, ptr {address}, i32 {dtype.itemsize}, {self._typed(mask)})"
@@ -413,17 +422,20 @@ class Emitter:
         """Note in the status word that some lane holds a position out of range."""
         if self.active is not None and bad.lanes > 1:
             bad = self.bitwise("bitwise_and", bad, self.active)
-        is_any = bad if bad.lanes == 1 else self._any(bad)
-        with self.when(is_any):
+        with self.when(self.any_lane(bad)):
             first = place.start if isinstance(place, Counting) else self.lane(place, 0)
-            self.lines.append(
-                f"  call void @record(ptr %status, i64 %kernel, i64 {first.name}, i64 {self.lane(value, 0).name})"
-            )
+            self.record(first, self.lane(value, 0))
 
-    def _any(self, x: Value) -> Value:
-        name = f"llvm.vector.reduce.or.v{x.lanes}i1"
-        self.declarations.add(f"declare i1 @{name}(<{x.lanes} x i1>)")
-        return self.emit(bool_, f"call i1 @{name}({self._typed(x)})")
+    def clamped(self, value: Value, extent: int, place: Value) -> Value:
+        """A position read from data at `place`: 0 where it is out of range, and then recorded in the status word."""
+        value = self.cast(value, int64)
+        fits = self.compare("below", value, self.integer(extent))
+        self.record_any(self.invert(fits), value, place)
+        return self.select(fits, value, self.integer(0))
+
+    def record(self, place: Value, value: Value) -> None:
+        """Note in the status word that the position `value`, read at `place`, is out of range."""
+        self.lines.append(f"  call void @record(ptr %status, i64 %kernel, i64 {place.name}, i64 {value.name})")
 
     def load_at(self, pointer: str, place: Value, dtype: DType, mask: Value | None = None) -> Value:
         """The entries at the places of all lanes."""
@@ -440,7 +452,7 @@ class Emitter:
         base, kind = memory_type(dtype), memory_type(dtype, lanes)
         addresses = self.fresh()
         self.lines.append(f"  {addresses} = getelementptr {base}, ptr {pointer}, {self._typed(place)}")
-        name = f"llvm.masked.gather.v{lanes}{_mangled(dtype)}.v{lanes}p0"
+        name = f"llvm.masked.gather.v{lanes}{mangled(dtype)}.v{lanes}p0"
         self.declarations.add(f"declare {kind} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
         on = mask or Value("splat (i1 true)", bool_, lanes)
         text = (
@@ -450,6 +462,12 @@ class Emitter:
         if dtype is bool_:
             return self.compare("not_equal", self.emit(uint8, text, lanes), literal(0, uint8))
         return self.emit(dtype, text, lanes)
+
+    def prefetch(self, pointer: str, place: Value, dtype: DType) -> None:
+        """Have the cache line of an entry fetched; it need not exist."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        address = self._address(pointer, place, dtype)
+        self.lines.append(f"  call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
 
     def advance(self, pointer: str, entries: Value, dtype: DType) -> str:
         """The pointer moved on by a number of entries."""
@@ -469,7 +487,7 @@ class Emitter:
         self.lines.append(f"  br label %{name}")
 
     @contextmanager
-    def loop(self, extent: int) -> Iterator[Value]:
+    def loop(self, extent: Extent) -> Iterator[Value]:
         """The block inside runs for i = 0 .. extent - 1."""
         self._count += 1
         tag, before = self._count, self._block
@@ -477,7 +495,7 @@ class Emitter:
         self.jump(f"head{tag}")
         self.label(f"head{tag}")
         self.lines.append(f"  {i} = phi i64 [0, %{before}], [{following}, %latch{tag}]")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {extent}")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {_written(extent)}")
         self.lines.append(f"  br i1 %c{tag}, label %body{tag}, label %exit{tag}")
         self.label(f"body{tag}")
         yield Value(i, int64)
@@ -488,7 +506,7 @@ class Emitter:
         self.label(f"exit{tag}")
 
     def repeat(
-        self, extent: int, carried: Sequence[Value], body: Callable[[Value, list[Value]], Sequence[Value]]
+        self, extent: Extent, carried: Sequence[Value], body: Callable[[Value, list[Value]], Sequence[Value]]
     ) -> list[Value]:
         """Run `body(i, values) -> values` for i = 0 .. extent - 1, values in registers; `extent` is at least 1."""
         if extent == 1:
@@ -506,7 +524,7 @@ class Emitter:
             phis.append(f"  {x.name} = phi {kind} [{start.name}, %{before}], [{result.name}, %{self._block}]")
         self.lines[heads:heads] = phis
         self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {extent}")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {_written(extent)}")
         self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
         self.label(f"exit{tag}")
         return results
@@ -548,6 +566,23 @@ class Emitter:
             with self.loop(extents[0]) as i:
                 self._nest(extents[1:], [*index, i], body)
 
+    def clear(self, pointer: str, entries: int, dtype: DType) -> None:
+        """Zeros in a whole buffer."""
+        self.lines.append(
+            f"  call void @llvm.memset.p0.i64(ptr {pointer}, i8 0, i64 {entries * dtype.itemsize}, i1 false)"
+        )
+
+    def copy(self, pointer: str, source: str, entries: int, dtype: DType) -> None:
+        """A whole buffer from another."""
+        size = f"i64 {entries * dtype.itemsize}"
+        self.lines.append(f"  call void @llvm.memcpy.p0.p0.i64(ptr {pointer}, ptr {source}, {size}, i1 false)")
+
+    def room(self, dtype: DType, entries: int) -> str:
+        """Local memory, from the start of a cache line on."""
+        name = self.fresh()
+        self.variables.append(f"  {name} = alloca [{entries} x {memory_type(dtype)}], align 64")
+        return name
+
     def variable(self, dtype: DType, value: Value) -> str:
         """A local variable, which LLVM keeps in a register."""
         name = self.fresh()
@@ -556,18 +591,5 @@ class Emitter:
         return name
 
 
-def _mangled(dtype: DType) -> str:
-    """The name of a memory format in the name of an intrinsic."""
-    return f"{'f' if dtype.is_floating_point else 'i'}{dtype.itemsize * 8}"
-
-
-def _conversion(source: DType, to: DType) -> str:
-    if source.is_floating_point:
-        if to.is_floating_point:
-            return "fpext" if to is float64 else "fptrunc"
-        return "fptoui" if to is uint8 else "fptosi"
-    if to.is_floating_point:
-        return "uitofp" if source in (bool_, uint8) else "sitofp"
-    if to.itemsize < source.itemsize and source is not bool_:
-        return "trunc"
-    return "zext" if source in (bool_, uint8) else "sext"
+def _written(extent: Extent) -> str:
+    return extent.name if isinstance(extent, Value) else str(extent)

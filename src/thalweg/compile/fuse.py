@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from thalweg.graph import Node, Shape, constant_leaf, toposort
+from thalweg.dtype import bool_
+from thalweg.graph import Node, Shape, input_leaf, size_of, toposort
+from thalweg.ops.rules import known_number
 
 _ENTRYWISE = ("elementwise", "index", "random")
+_FAR_LARGER = 8
 _MOST_NODES = 256  # of one kernel: what its code and registers can hold
 
 
@@ -42,14 +45,29 @@ class Kernel:
         """Whether the node is a row of this nest rather than a full node."""
         return self.axes is not None and node.shape == self.row_shape and node.shape != self.domain
 
+    def has_column(self, node: Node) -> bool:
+        """Whether the node reduces the axes that the nest keeps: it is whole only when every row has been seen."""
+        return node.op.kind == "reduce" and self.axes is not None and node.attributes["axes"] != self.axes
+
+    def may_have_column(self, node: Node) -> bool:
+        """Whether a reduction could be such a column: over all kept axes, while the innermost axis is in the rows."""
+        wide = [axis for axis, extent in enumerate(self.domain) if extent != 1]
+        kept = tuple(axis for axis in range(len(self.domain)) if axis not in (self.axes or ()))
+        return bool(self.axes and wide) and wide[-1] in (self.axes or ()) and node.attributes["axes"] == kept
+
 
 def is_move(node: Node) -> bool:
     return node.op.kind == "move"
 
 
 def is_checked(kernel: Kernel) -> bool:
-    """Whether bad data can stop the kernel: it reads positions, or divides integers."""
-    return any(node.op.kind == "index" or node.op.name in ("floor_divide", "remainder") for node in kernel.nodes)
+    """Whether bad data can stop the kernel: it reads positions, or does what not every integer allows."""
+    return any(_may_be_refused(node) for node in kernel.nodes)
+
+
+def _may_be_refused(node: Node) -> bool:
+    known = node.op.identities
+    return "positions" in known or ("refuses" in known and known["refuses"](node))
 
 
 class Fusion:
@@ -59,8 +77,13 @@ class Fusion:
         self.outputs = list(outputs)
         self.order = toposort(outputs)
         self.in_memory = self._needed_in_memory()
+        self.repeated = {node for node in self.order if self._is_repeated(node)}
+        self.users = self._computed_users()
+        self.place = {node: index for index, node in enumerate(self.order)}
         self.home: dict[Node, Kernel] = {}
         self.kernels: list[Kernel] = []
+        self.age: dict[Kernel, int] = {}  # which came before which, as in `kernels`
+        self.placed_users: dict[Node, list[Node]] = {}
 
     def run(self) -> list[Kernel]:
         for node in self.order:
@@ -77,7 +100,18 @@ class Fusion:
         for node in self.order:
             if not self._may_nest(node) and not is_move(node):
                 needed.update(node.inputs)
+        for node in reversed(self.order):
+            if node in needed and self.is_alias(node):
+                needed.update(node.inputs)  # its memory is its input's
         return needed
+
+    def _computed_users(self) -> dict[Node, list[Node]]:
+        """Which computed nodes read each one, through index maps or not."""
+        users: dict[Node, list[Node]] = {}
+        for node in filter(self.is_computed, self.order):
+            for each in self.sources(node):
+                users.setdefault(each, []).append(node)
+        return users
 
     def _may_nest(self, node: Node) -> bool:
         if node.op.kind == "reduce":
@@ -85,10 +119,19 @@ class Fusion:
         return node.op.kind in _ENTRYWISE and node.op.emit is not None and "form" not in node.op.identities
 
     def is_computed(self, node: Node) -> bool:
-        """Whether the node has code of its own; leaves, numbers and index maps have none."""
-        if node.op.kind == "leaf":
+        """Whether the node has code of its own; leaves, numbers, index maps and what is cheap to repeat have none."""
+        if node.op.kind == "leaf" or node in self.repeated:
             return False
         return not is_move(node) or (node in self.in_memory and not is_number(node) and not self.is_alias(node))
+
+    def _is_repeated(self, node: Node) -> bool:
+        """Whether each reader computes it anew, not loads it: positions, and questions about what is in memory."""
+        if node in self.in_memory:
+            return False
+        if node.op.kind != "elementwise" or node.dtype is not bool_:
+            return bool(node.op.identities.get("counts"))
+        asked = [each for each in node.inputs if not is_number(each)]
+        return len(asked) == 1 and (asked[0].op is input_leaf or (asked[0] in self.in_memory and not is_move(asked[0])))
 
     def is_alias(self, node: Node) -> bool:
         """A reshape of something in memory is the same memory."""
@@ -107,11 +150,11 @@ class Fusion:
             yield from self._behind(each)
 
     def _behind(self, node: Node) -> Iterable[Node]:
-        if is_move(node) and not self.is_computed(node):
+        if node.op.kind == "leaf" or self.is_computed(node):
+            yield node
+        else:
             for each in node.inputs:
                 yield from self._behind(each)
-        else:
-            yield node
 
     # --- placing -----------------------------------------------------------------------------------------------------
 
@@ -120,14 +163,17 @@ class Fusion:
         if kernel is None:
             kernel = self._new_kernel(node)
             self.kernels.append(kernel)
+            self.age[kernel] = len(self.age)
         else:
             kernel.nodes.append(node)
-            if node.op.kind == "reduce":
+            if node.op.kind == "reduce" and kernel.axes is None:
                 kernel.axes = node.attributes["axes"]
         self.home[node] = kernel
+        for each in node.inputs:
+            self.placed_users.setdefault(each, []).append(node)
         makers = {self.home[each] for each in self.sources(node) if each in self.home} - {kernel}
         self._depend(kernel, makers)
-        for maker in sorted(makers, key=self.kernels.index):
+        for maker in sorted(makers, key=self.age.__getitem__):
             if self._may_merge(maker, kernel):
                 self._merge(maker, kernel)
 
@@ -137,24 +183,36 @@ class Fusion:
         return Kernel([node], node.shape, None, self._may_nest(node) or is_move(node))
 
     def _candidates(self, node: Node) -> list[Kernel]:
-        """Nests that compute one of the node's inputs, the newest first; then nests that read one as it does."""
+        """Nests that compute one of the node's inputs, the newest first; then nests that read one as it does.
+
+        Single numbers share a nest whatever they read: a kernel of its own costs more than the number.
+        """
         if not self._may_nest(node):
             return []
         sources = list(self.sources(node))
         makers = [self.home[each] for each in sources if each in self.home]
         direct = {each for each in node.inputs if each.shape == node.inputs[0].shape and each.shape}
-        readers = [k for k in reversed(self.kernels) if k.is_nest and any(direct & set(n.inputs) for n in k.nodes)]
-        seen: dict[Kernel, None] = dict.fromkeys(sorted(makers, key=self.kernels.index, reverse=True))
-        return [k for k in {**seen, **dict.fromkeys(readers)} if k.is_nest and len(k.nodes) < _MOST_NODES]
+        readers = self._newest_first(self.home[user] for each in direct for user in self.placed_users.get(each, ()))
+        if node.shape == ():
+            readers += [k for k in self.kernels if k.domain == ()]
+        found = dict.fromkeys([*self._newest_first(makers), *readers])
+        return [k for k in found if k.is_nest and len(k.nodes) < _MOST_NODES]
+
+    def _newest_first(self, kernels: Iterable[Kernel]) -> list[Kernel]:
+        return sorted(set(kernels), key=self.age.__getitem__, reverse=True)
 
     def _fits(self, node: Node, kernel: Kernel) -> bool:
         axes = kernel.axes
         if node.op.kind == "reduce":
-            if node.inputs[0].shape != kernel.domain or axes not in (None, node.attributes["axes"]):
+            if node.inputs[0].shape != kernel.domain:
+                return False
+            if axes not in (None, node.attributes["axes"]) and not kernel.may_have_column(node):
                 return False
         elif node.shape != kernel.domain and node.shape != kernel.row_shape:
             return False
-        return all(self._can_read(node, each, kernel) for each in node.inputs) and not self._makes_circle(node, kernel)
+        if self._makes_circle(node, kernel) or self._waits_for_larger(node, kernel):
+            return False
+        return all(self._can_read(node, each, kernel) for each in node.inputs)
 
     def _can_read(self, node: Node, operand: Node, kernel: Kernel) -> bool:
         """Values of the same nest are read entry for entry, or as the row that a full node belongs to."""
@@ -162,7 +220,7 @@ class Fusion:
         if not inside:
             return True
         source, is_mapped = self.source(operand)
-        if len(inside) > 1 or source is not inside[0]:
+        if len(inside) > 1 or source is not inside[0] or kernel.has_column(source):
             return False
         wants_full = node.op.kind == "reduce" or not kernel.has_row(node)
         if not is_mapped:
@@ -172,6 +230,16 @@ class Fusion:
     def _makes_circle(self, node: Node, kernel: Kernel) -> bool:
         others = {self.home[each] for each in self.sources(node) if each in self.home} - {kernel}
         return any(kernel in other.after for other in others)
+
+    def _waits_for_larger(self, node: Node, kernel: Kernel) -> bool:
+        """Whether a small nest, or the node in it, would wait for a far larger one that it does not need.
+
+        That one could then never be joined to their users: a count of labels is known before the softmax whose
+        gradient it scales.
+        """
+        makers = {self.home[each] for each in self.sources(node) if each in self.home}
+        needed = makers.union(*(maker.after for maker in makers))
+        return _is_far_larger((needed ^ kernel.after) - {kernel}, kernel)
 
     def _depend(self, kernel: Kernel, others: set[Kernel]) -> None:
         before = set(others).union(*(other.after for other in others))
@@ -187,9 +255,11 @@ class Fusion:
         """Whether two nests over the same entries can be one: no third kernel must run between them."""
         if not (maker.is_nest and kernel.is_nest and maker.domain == kernel.domain and self._axes_agree(maker, kernel)):
             return False
-        if len(maker.nodes) + len(kernel.nodes) > _MOST_NODES or any(is_move(node) for node in maker.nodes):
+        if len(maker.nodes) + len(kernel.nodes) > _MOST_NODES or any(map(is_move, (*maker.nodes, *kernel.nodes))):
             return False
         if any(maker in each.after and each in kernel.after for each in self.kernels):
+            return False
+        if _is_far_larger(kernel.after - {maker} - maker.after, maker) and not self._is_only_for(kernel, maker):
             return False
         joint = Kernel([*maker.nodes, *kernel.nodes], kernel.domain, maker.axes or kernel.axes)
         homes = {node: self.home[node] for node in joint.nodes}
@@ -198,12 +268,15 @@ class Fusion:
         self.home.update(homes)
         return is_readable
 
+    def _is_only_for(self, kernel: Kernel, maker: Kernel) -> bool:
+        """Whether nobody else waits for what the maker computes."""
+        return all(self.home.get(user) in (kernel, maker) for node in maker.nodes for user in self.users.get(node, ()))
+
     def _axes_agree(self, a: Kernel, b: Kernel) -> bool:
         return a.axes is None or b.axes is None or a.axes == b.axes
 
     def _merge(self, maker: Kernel, kernel: Kernel) -> None:
-        place = {node: index for index, node in enumerate(self.order)}
-        kernel.nodes = sorted([*maker.nodes, *kernel.nodes], key=place.__getitem__)
+        kernel.nodes = sorted([*maker.nodes, *kernel.nodes], key=self.place.__getitem__)
         kernel.axes = maker.axes or kernel.axes
         kernel.after = (kernel.after | maker.after) - {maker}
         self.home.update(dict.fromkeys(maker.nodes, kernel))
@@ -232,10 +305,10 @@ class Fusion:
         """An order that respects `after`; kernels that bad data can stop come as early as they can."""
         done: set[Kernel] = set()
         left, result = list(self.kernels), []
+        wanted = {k for k in left if is_checked(k)}
+        needed = wanted.union(*(k.after for k in wanted))
         while left:
             ready = [k for k in left if k.after <= done]
-            wanted = {k for k in left if is_checked(k)}
-            needed = wanted.union(*(k.after for k in wanted)) if wanted else set()
             kernel = next((k for k in ready if k in needed), ready[0])
             left.remove(kernel)
             done.add(kernel)
@@ -243,11 +316,13 @@ class Fusion:
         return result
 
 
+def _is_far_larger(others: set[Kernel], kernel: Kernel) -> bool:
+    return any(size_of(other.domain) >= _FAR_LARGER * size_of(kernel.domain) for other in others)
+
+
 def is_number(node: Node) -> bool:
     """Whether the node is one known number in every place."""
-    while is_move(node) and node.op.identities.get("linear") and len(node.inputs) == 1:
-        node = node.inputs[0]
-    return node.op is constant_leaf
+    return known_number(node) is not None
 
 
 def _only_broadcasts(operand: Node, source: Node) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from thalweg.compile.contraction import Product, Tiling, Vectors, choose_tiling, emit_product, packed_size
+from thalweg.compile.contraction import emit_product
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.target import host
+from thalweg.compile.ordering import form_order, form_running, scratch_of_order
+from thalweg.compile.target import current_target
+from thalweg.compile.tiling import Product, Tiling, Vectors, choose_tiling
 from thalweg.compile.values import NotEmittable, Value, literal
-from thalweg.dtype import DType, bool_, int64
+from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
 
@@ -35,12 +37,8 @@ class Operand:
 
     def checked(self, index: Sequence[Value], extent: int) -> Value:
         """An index read from data, clamped to 0 <= i < extent; one out of range is recorded in the status word."""
-        e, place = self.e, self.e.linear(index, self.shape)
-        value = e.cast(self.at(place), int64)
-        fits = e.emit(bool_, f"icmp ult i64 {value.name}, {extent}")
-        with e.when(e.invert(fits)):
-            e.lines.append(f"  call void @record(ptr %status, i64 %kernel, i64 {place.name}, i64 {value.name})")
-        return e.select(fits, value, e.integer(0))
+        place = self.e.linear(index, self.shape)
+        return self.e.clamped(self.at(place), extent, place)
 
 
 def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
@@ -49,12 +47,14 @@ def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
     return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name)
 
 
-def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple[str, set[str]]:
+def emit_kernel(
+    name: str, node: Node, numbers: Sequence[Value | None], e: Emitter | None = None
+) -> tuple[str, set[str]]:
     """The function `name(out, inputs..., status, kernel)` for a node, and the declarations that it needs."""
-    form = FORMS.get(node.op.kind)
+    form = FORMS_OF_RECORDS.get(node.op.identities.get("form", ""), FORMS.get(node.op.kind))
     if form is None or node.op.multiple:
         raise NotEmittable(node.op.name)
-    e = Emitter()
+    e = e or Emitter()
     operands = [
         Operand(e, f"%in{i}", each.shape, each.dtype, number)
         for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
@@ -66,8 +66,7 @@ def emit_kernel(name: str, node: Node, numbers: Sequence[Value | None]) -> tuple
         "ptr noalias %status, i64 %kernel",
         "ptr noalias %scratch",
     ]
-    head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nentry:"
-    return "\n".join([head, *e.variables, *e.lines, "  ret void", "}"]), e.declarations
+    return e.function(name, parameters), e.declarations
 
 
 # --- the forms -------------------------------------------------------------------------------------------------------
@@ -78,9 +77,6 @@ def form_pull(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     emission = node.op.emit
     if emission is None:
         raise NotEmittable(node.op.name)
-    if node.op.identities.get("form") == "scatter":
-        form_scatter(e, node, operands)
-        return
 
     def body(index: list[Value]) -> None:
         e.store("%out", e.linear(index, node.shape), emission(e, index, *operands, **node.attributes))
@@ -93,8 +89,7 @@ def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     emission = node.op.emit
     assert emission is not None
     base, updates, indices = emission(e, *operands, **node.attributes)
-    with e.loop(node.size) as place:
-        e.store("%out", place, literal(0, node.dtype) if base is None else base.at(place))
+    _begin_scatter(e, node, base)
     depth = len(indices[0].shape)
 
     def body(index: list[Value]) -> None:
@@ -106,6 +101,16 @@ def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
         e.store("%out", place, value)
 
     e.loops(updates.shape, body)
+
+
+def _begin_scatter(e: Emitter, node: Node, base: Operand | None) -> None:
+    if base is None:
+        e.clear("%out", node.size, node.dtype)
+    elif base.number is None:
+        e.copy("%out", base.pointer, node.size, node.dtype)
+    else:
+        with e.loop(node.size) as place:
+            e.store("%out", place, base.number)
 
 
 def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
@@ -139,15 +144,17 @@ def tiling_of(node: Node) -> Tiling | None:
     rows, columns = node.shape[-2:]
     inner = node.inputs[0].shape[-2 if node.attributes["transpose_a"] else -1]
     flags = node.attributes["transpose_a"], node.attributes["transpose_b"]
-    target = host()
+    target = current_target()
     vectors = Vectors(target.vector_bytes // node.dtype.itemsize, target.registers)
     return choose_tiling(Product(rows, columns, inner, *flags, node.dtype), vectors)
 
 
 def scratch_bytes(node: Node) -> int:
     """Room that the node's kernel needs while it runs."""
+    if node.op.identities.get("form") == "order":
+        return scratch_of_order(node)
     tiling = tiling_of(node) if node.dtype.is_floating_point else None
-    return packed_size(tiling) * node.dtype.itemsize if tiling and node.attributes["transpose_b"] else 0
+    return tiling.scratch * node.dtype.itemsize if tiling else 0
 
 
 def form_product_of_integers(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
@@ -168,6 +175,12 @@ def form_product_of_integers(e: Emitter, node: Node, operands: Sequence[Operand]
     e.loops(node.shape, body)
 
 
+# Where a record asks for a form of its own, and for the others by their kind.
+FORMS_OF_RECORDS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
+    "scatter": form_scatter,
+    "running": form_running,
+    "order": form_order,
+}
 FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
     "index": form_pull,
     "reduce": form_pull,

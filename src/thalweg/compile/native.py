@@ -10,20 +10,23 @@ import ctypes
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from thalweg.compile.codegen import load
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
+from thalweg.compile.inside.debug import stage
 from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
 from thalweg.compile.memory import plan_arena
 from thalweg.compile.nest import emit_nest
-from thalweg.compile.target import host
-from thalweg.compile.values import NotEmittable, Value, literal
-from thalweg.graph import Node, constant_leaf, input_leaf, structure_key, toposort
+from thalweg.compile.values import NotEmittable, Value, literal, memory_type
+from thalweg.dtype import bool_
+from thalweg.graph import Node, input_leaf, structure_key, toposort
+from thalweg.ops.rules import known_number
 
-_lock = threading.Lock()
 _RECORD = """
 define internal void @record(ptr %status, i64 %kernel, i64 %position, i64 %value) noinline {
 entry:
@@ -41,6 +44,7 @@ done:
   ret void
 }
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 """
 
 
@@ -54,6 +58,7 @@ class Layout:
     kernels: list[Kernel] = field(default_factory=list)
     slots: dict[Node, int] = field(default_factory=dict)
     offsets: dict[Node, int] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)  # outputs that wait in the arena until all cells have been read
     arena: int = 0
     scratch: int = 0
     checks: int = 0  # how many of the kernels must have run before it is known that the data are good
@@ -81,13 +86,27 @@ class Layout:
 
         The kernel itself may read it, entry for entry; and no kernel from here on can be stopped by bad data.
         """
-        position = next(i for i, kernel in enumerate(self.kernels) if node in kernel.nodes)
+        position = self._made_by[node]
         kernel = self.kernels[position]
         if position < self.checks or not kernel.is_nest or kernel.axes is not None or kernel.domain != node.shape:
             return False
-        readers = [i for i, each in enumerate(self.kernels) if cell in each.inputs]
         mapped = any(cell in _behind_moves(each) for each in kernel.nodes)
-        return all(i <= position for i in readers) and not mapped and cell not in map(self.source, self.outputs)
+        return self._last_read.get(cell, -1) <= position and not mapped and cell not in self._shown
+
+    @cached_property
+    def _made_by(self) -> dict[Node, int]:
+        """The position of the kernel that computes each node."""
+        return {node: i for i, kernel in enumerate(self.kernels) for node in kernel.nodes}
+
+    @cached_property
+    def _last_read(self) -> dict[Node, int]:
+        """The position of the last kernel that reads each value from memory."""
+        return {node: i for i, kernel in enumerate(self.kernels) for node in kernel.inputs}
+
+    @cached_property
+    def _shown(self) -> set[Node]:
+        """What the outputs show."""
+        return set(map(self.source, self.outputs))
 
     def _plan(self) -> None:
         births: list[tuple[int, Node]] = []
@@ -100,7 +119,17 @@ class Layout:
             deaths[self.source(node)] = len(self.kernels)
         sizes = {node: node.size * node.dtype.itemsize for _, node in births}
         self.offsets, self.arena = plan_arena(births, sizes, deaths)
+        self._hold()
         self.scratch = max((scratch_bytes(k.nodes[0]) for k in self.kernels if not k.is_nest), default=0)
+
+    def _hold(self) -> None:
+        """Cells that trade places (a <- b, b <- a): a new value that is another written cell's old one."""
+        written = {self.inputs[position] for position in self.writes.values()}
+        for index, position in self.writes.items():
+            source = self.source(self.outputs[index])
+            if source in written and source is not self.inputs[position]:
+                self.held[index] = self.arena
+                self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
 
 
 def _behind_moves(node: Node) -> set[Node]:
@@ -116,53 +145,62 @@ def _behind_moves(node: Node) -> set[Node]:
     return found
 
 
-def emit_program(layout: Layout) -> str:
-    """The module: one function a distinct kernel, and `step(table)` that calls them in order."""
+def emit_program(layout: Layout, body: Callable[[Layout, list[str]], list[str]] | None = None) -> str:
+    """The module: one function a distinct kernel, and `step(table)` that calls them in order, or has another `body`."""
+    functions, declarations, calls = emit_kernels(layout)
+    lines = (body or _in_order)(layout, calls)
+    step = "\n".join(["define void @step(ptr %table) {", "entry:", *_table_loads(layout), *lines, "  ret void", "}"])
+    return "\n".join([*sorted(declarations), _RECORD, *functions, *_fills(layout), step])
+
+
+def emit_kernels(layout: Layout) -> tuple[list[str], set[str], list[str]]:
+    """The functions of the distinct kernels, what they need declared, and for each kernel the call of its function."""
     functions: dict[Hashable, tuple[str, str]] = {}
     declarations: set[str] = set()
     calls: list[str] = []
     for index, kernel in enumerate(layout.kernels):
-        key, emit = _code_of(kernel)
+        key, emit = code_of(kernel)
         if key not in functions:
             name = f"k{len(functions)}_{kernel.nodes[-1].op.name}"
             text, needed = emit(name)
             functions[key] = (name, text)
             declarations |= needed
-        pointers = [_pointer(layout, each) for each in _arguments(kernel)]
+        pointers = [_pointer(layout, each) for each in arguments_of(kernel)]
         rest = f"ptr %status, i64 {index + 1}" + ("" if kernel.is_nest else ", ptr %scratch")
-        if index == layout.checks and index:
-            calls += _leave_if_bad()
         calls.append(f"  call void @{functions[key][0]}({', '.join([*pointers, rest])})")
-    if layout.checks == len(layout.kernels):
-        calls += _leave_if_bad()
-    body = "\n".join([*_table_loads(layout), *calls, *_copies(layout), "  br label %leave", "leave:"])
-    step = f"define void @step(ptr %table) {{\nentry:\n{body}\n  ret void\n}}"
-    return "\n".join([*sorted(declarations), _RECORD, *[text for _, text in functions.values()], step])
+    return [text for _, text in functions.values()], declarations, calls
 
 
-def _code_of(kernel: Kernel) -> tuple[Hashable, Callable[[str], tuple[str, set[str]]]]:
-    """A key that is equal for kernels with equal code, and how to write that code."""
+def _in_order(layout: Layout, calls: list[str]) -> list[str]:
+    lines: list[str] = []
+    for index, call in enumerate(calls):
+        if index == layout.checks and index:
+            lines += _leave_if_bad()
+        lines.append(call)
+    if layout.checks == len(calls):
+        lines += _leave_if_bad()
+    return [*lines, *copies(layout), "  br label %leave", "leave:"]
+
+
+def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]]]]:
+    """A key that is equal for kernels with equal code, and how to write that code: by a name, in an emitter's words."""
     if kernel.is_nest:
         key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes)
-        return key, lambda name: emit_nest(name, kernel)
+        return key, lambda name, e=None: emit_nest(name, kernel, e)
     (node,) = kernel.nodes
     numbers = [number_of(each) for each in node.inputs]
-    return kernel_key(node, numbers), lambda name: emit_kernel(name, node, numbers)
+    return kernel_key(node, numbers), lambda name, e=None: emit_kernel(name, node, numbers, e)
 
 
-def _arguments(kernel: Kernel) -> list[Node]:
+def arguments_of(kernel: Kernel) -> list[Node]:
+    """What the kernel's function takes a pointer to: its outputs, then its inputs."""
     return [*kernel.outputs, *(kernel.inputs if kernel.is_nest else kernel.nodes[0].inputs)]
 
 
 def number_of(node: Node) -> Value | None:
     """The number that stands in every place of the node, if that is known."""
-    return literal(_constant_behind(node).attributes["value"], node.dtype) if is_number(node) else None
-
-
-def _constant_behind(node: Node) -> Node:
-    while node.op is not constant_leaf:
-        node = node.inputs[0]
-    return node
+    number = known_number(node)
+    return None if number is None else literal(number, node.dtype)
 
 
 def _leave_if_bad() -> list[str]:
@@ -184,7 +222,8 @@ def _table_loads(layout: Layout) -> list[str]:
         lines.append(f"  %t{index} = getelementptr ptr, ptr %table, i64 {index}")
         lines.append(f"  {name} = load ptr, ptr %t{index}")
     lines += [
-        f"  %a{offset} = getelementptr i8, ptr %arena, i64 {offset}" for offset in sorted(set(layout.offsets.values()))
+        f"  %a{offset} = getelementptr i8, ptr %arena, i64 {offset}"
+        for offset in sorted({*layout.offsets.values(), *layout.held.values()})
     ]
     return lines
 
@@ -196,29 +235,64 @@ def _pointer(layout: Layout, node: Node) -> str:
     return f"ptr %p{layout.slots[node]}" if node in layout.slots else f"ptr %a{layout.offsets[node]}"
 
 
-def _copies(layout: Layout) -> list[str]:
-    """Outputs that are not computed where they belong: copied at the end."""
-    lines = []
+def copies(layout: Layout) -> list[str]:
+    """Outputs that are not computed where they belong: copied at the end, old values of cells before any is new."""
+    first, last = [], []
     for index, node in enumerate(layout.outputs):
-        slot = len(layout.inputs) + index
-        size = node.size * node.dtype.itemsize
-        if not is_number(node) and size and layout.slots.get(layout.source(node)) != slot:
-            lines.append(
-                f"  call void @llvm.memcpy.p0.p0.i64(ptr %p{slot}, {_pointer(layout, node)}, i64 {size}, i1 false)"
-            )
-    return lines
+        slot, size = len(layout.inputs) + index, node.size * node.dtype.itemsize
+        if is_number(node):
+            last += [f"  call void @fill{index}(ptr %p{slot})"] * (index in layout.writes)
+        elif index in layout.held:
+            first.append(_copy(f"%a{layout.held[index]}", _pointer(layout, node), size))
+            last.append(_copy(f"%p{slot}", f"ptr %a{layout.held[index]}", size))
+        elif size and layout.slots.get(layout.source(node)) != slot:
+            lines = last if index in layout.writes else first
+            lines.append(_copy(f"%p{slot}", _pointer(layout, node), size))
+    return [*first, *last]
+
+
+def _copy(place: str, source: str, size: int) -> str:
+    return f"  call void @llvm.memcpy.p0.p0.i64(ptr {place}, {source}, i64 {size}, i1 false)"
+
+
+def _fills(layout: Layout) -> list[str]:
+    """For each cell that gets one number in every place, the function that puts it there."""
+    return [
+        _fill(index, node) for index, node in enumerate(layout.outputs) if index in layout.writes and is_number(node)
+    ]
+
+
+def _fill(index: int, node: Node) -> str:
+    number, kind = number_of(node), memory_type(node.dtype)
+    value = str(int(number.name == "true")) if number.dtype is bool_ else number.name  # type: ignore[union-attr]
+    return f"""define internal void @fill{index}(ptr %out) {{
+entry:
+  br label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %j, %write ]
+  %more = icmp ult i64 %i, {node.size}
+  br i1 %more, label %write, label %done
+write:
+  %place = getelementptr {kind}, ptr %out, i64 %i
+  store {kind} {value}, ptr %place
+  %j = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}}"""
 
 
 class NativeProgram:
     """Machine code with its arena. One call at a time: the arena is shared between calls."""
 
-    def __init__(self, layout: Layout, text: str) -> None:
+    def __init__(self, layout: Layout, text: str, notes: int = 0) -> None:
         self.layout = layout
         self.text = text
-        self._library, address = _load(text)
+        with stage("LLVM"):
+            self._library, address = load(text)
         self.step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
         self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
-        self.status = (ctypes.c_int64 * 3)()
+        self.status = (ctypes.c_int64 * (3 + notes))()  # notes: numbers that a variant of the step leaves or reads
         self._table = self.new_table()
         self.lock = threading.Lock()
 
@@ -234,56 +308,51 @@ class NativeProgram:
     ) -> list[np.ndarray] | None:
         """All outputs; None if an index in the data was out of range, with nothing changed."""
         held = [np.ascontiguousarray(array).reshape(array.shape) for array in arrays]
-        results = [
-            destinations[index] if index in destinations and not is_number(node) else self._new(node)
+        results = self.new_results(destinations)
+        with self.lock:
+            self.connect((*held, *results))
+            self.run()
+            return results if self.status[0] == 0 else None
+
+    def new_results(self, destinations: Mapping[int, np.ndarray]) -> list[np.ndarray]:
+        """An array for each output: its destination, or a new one."""
+        return [
+            destinations[index] if index in destinations else self._new(node)
             for index, node in enumerate(self.layout.outputs)
         ]
-        with self.lock:
-            self.status[0] = 0
-            for index, array in enumerate((*held, *results)):
-                self._table[index] = array.ctypes.data
-            self.step(ctypes.addressof(self._table))
-            return results if self.status[0] == 0 else None
+
+    def connect(self, arrays: Sequence[np.ndarray]) -> None:
+        """Put the addresses of inputs and outputs into the program's own table, and forget earlier bad data."""
+        self.status[0] = 0
+        for index, array in enumerate(arrays):
+            self._table[index] = array.ctypes.data
+
+    def run(self) -> None:
+        self.step(ctypes.addressof(self._table))
+
+    def in_arena(self, offset: int, node: Node) -> np.ndarray:
+        """The memory of an intermediate value."""
+        start = -self._arena.ctypes.data % 64 + offset
+        return self._arena[start : start + node.size * node.dtype.itemsize].view(node.dtype.numpy).reshape(node.shape)
 
     def _new(self, node: Node) -> np.ndarray:
         if is_number(node):
-            return np.full(node.shape, _constant_behind(node).attributes["value"], node.dtype.numpy)
+            return np.full(node.shape, known_number(node), node.dtype.numpy)
         return np.empty(node.shape, node.dtype.numpy)
-
-
-def _load(text: str) -> tuple[object, int]:
-    """Optimise and link one module. LLVM is not re-entrant, so one at a time."""
-    import llvmlite.binding as llvm
-
-    with _lock:
-        machine = host().machine()
-        module = llvm.parse_assembly(text)
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = True
-        llvm.create_pass_builder(machine, options).getModulePassManager().run(
-            module, llvm.create_pass_builder(machine, options)
-        )
-        engine = llvm.create_lljit_compiler(machine, use_jit_link=False, suppress_errors=False)
-        library = (
-            llvm.JITLibraryBuilder()
-            .add_object_img(machine.emit_object(module))
-            .add_current_process()
-            .export_symbol("step")
-        )
-        tracker = library.link(engine, f"step{id(text)}")
-        return (engine, tracker, machine), tracker["step"]
 
 
 def build(
     inputs: Sequence[Node], outputs: Sequence[Node], writes: Mapping[int, int] = MappingProxyType({})
 ) -> NativeProgram | None:
     """The program as machine code, or None where something in it has no emission."""
-    if any(node.op is input_leaf and node not in set(inputs) for node in toposort(outputs)):
+    known = set(inputs)
+    if any(node.op is input_leaf and node not in known for node in toposort(outputs)):
         return None  # a value known before the trace: only the interpreter holds it
-    layout = Layout(inputs, outputs, writes)
+    with stage("fuse"):
+        layout = Layout(inputs, outputs, writes)
     try:
-        text = emit_program(layout)
+        with stage("emit"):
+            text = emit_program(layout)
     except NotEmittable:
         return None
     return NativeProgram(layout, text)

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from thalweg.graph import Node, attribute_key, rebuild, toposort
+from thalweg.compile.inside.debug import PASSES as TELL_PASSES
+from thalweg.compile.inside.debug import settings, stage, tell
+from thalweg.compile.masks import pass_masks
+from thalweg.compile.picking import pass_pick
+from thalweg.compile.rewriting import Sharing, rewrite
+from thalweg.compile.simplify import pass_simplify
+from thalweg.graph import Node, show
 
 
 @dataclass(frozen=True)
@@ -18,50 +24,31 @@ class Pass:
     run: Callable[[Sequence[Node]], list[Node]]
 
 
-def pass_drop_identities(outputs: Sequence[Node]) -> list[Node]:
-    """Operations that give back their input: `detach` (the sweep is over), a reshape or cast to the same."""
-
-    def simpler(node: Node) -> Node:
-        if node.op.identities.get("stops_gradient"):
-            return node.inputs[0]
-        if not node.op.identities.get("keeps_order"):
-            return node
-        source = node.inputs[0]
-        if source.op is node.op:
-            source = source.inputs[0]
-        return source if node.shape == source.shape else rebuild(node, (source,))
-
-    return rewrite(outputs, simpler)
-
-
 def pass_share(outputs: Sequence[Node]) -> list[Node]:
     """Common subexpressions: one node for equal operations on equal inputs."""
-    seen: dict[object, Node] = {}
-
-    def shared(node: Node) -> Node:
-        if node.op.kind == "leaf" and node.op.name == "input":
-            return node
-        return seen.setdefault((node.op.name, attribute_key(node), node.inputs), node)
-
-    return rewrite(outputs, shared)
+    return rewrite(outputs, Sharing())
 
 
-def rewrite(outputs: Sequence[Node], simpler: Callable[[Node], Node]) -> list[Node]:
-    """The program with `simpler` applied to every node, inputs first."""
-    new: dict[Node, Node] = {}
-    for node in toposort(outputs):
-        inputs = tuple(new[each] for each in node.inputs)
-        same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-        new[node] = simpler(node if same else rebuild(node, inputs))
-    return [new[node] for node in outputs]
-
-
-PASSES = [Pass("drop_identities", pass_drop_identities), Pass("share", pass_share)]
+PASSES = [
+    Pass("share", pass_share),
+    Pass("simplify", pass_simplify),
+    Pass("pick", pass_pick),
+    Pass("simplify_picked", pass_simplify),
+    Pass("masks", pass_masks),
+]
 
 
 def run_passes(outputs: Sequence[Node]) -> list[Node]:
     """Every pass in order."""
     result = list(outputs)
     for each in PASSES:
-        result = each.run(result)
+        with stage("passes"):
+            before, result = result, each.run(result)
+        if settings.level >= TELL_PASSES:
+            _tell_change(each.name, before, result)
     return result
+
+
+def _tell_change(name: str, before: Sequence[Node], after: Sequence[Node]) -> None:
+    old, new = show(before), show(after)
+    tell(f"--- {name} changes nothing" if old == new else f"--- before {name}\n{old}\n--- after {name}\n{new}")

@@ -10,13 +10,20 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thalweg.compile import native
+from thalweg.compile import inside, native
+from thalweg.compile.inside.debug import settings, watch
 from thalweg.compile.passes import run_passes
 from thalweg.compile.reference import evaluate
+from thalweg.compile.target import current_name
 from thalweg.graph import Node, make_input, structure_key, substitute, toposort
+
+if TYPE_CHECKING:
+    from thalweg.compile.inside.explanation import ProgramExplanation
+    from thalweg.compile.inside.validate import ValidatedProgram
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +47,12 @@ class Executable:
         self.program = program
         # A loop is run by its NumPy meaning until the passes know primitives of several results.
         has_loop = any(node.op.multiple for node in toposort(program.outputs))
-        self.outputs = list(program.outputs) if has_loop else run_passes(program.outputs)
-        self.native = None if has_loop else native.build(program.inputs, self.outputs, dict(program.writes))
+        with watch() as self.seconds:
+            self.outputs = list(program.outputs) if has_loop else run_passes(program.outputs)
+            self.native = None if has_loop else native.build(program.inputs, self.outputs, dict(program.writes))
+        self.validated: ValidatedProgram | None = None  # the kernels one by one, once THALWEG_VALIDATE asks for it
+        if settings.level:
+            inside.report.report(self.native, self.outputs, self.seconds)
 
     @property
     def is_native(self) -> bool:
@@ -53,20 +64,51 @@ class Executable:
         """The values of all outputs; one that has a destination is written there, the rest are new arrays."""
         destinations = destinations or {}
         if self.native is not None:
-            results = self.native(arrays, destinations)
+            run = self._compared() if settings.validate else self.native
+            results = run(arrays, destinations)
             if results is not None:
                 return results
             # The native program met bad data and changed nothing; the NumPy meaning raises the error for it.
-        results = self.interpret(arrays)
+        results = [_apart(each, destinations) for each in self.interpret(arrays)]
         for index, array in destinations.items():
             np.copyto(array, results[index])
             results[index] = array
         return results
 
+    def _compared(self) -> ValidatedProgram:
+        assert self.native is not None
+        self.validated = self.validated or inside.validate.ValidatedProgram(self.native.layout)
+        return self.validated
+
     def interpret(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The same by the NumPy meaning of each primitive."""
         known = dict(zip(self.program.inputs, arrays, strict=True))
         return evaluate(self.program.outputs, known)
+
+
+def _apart(result: np.ndarray, destinations: Mapping[int, np.ndarray]) -> np.ndarray:
+    """A result that shows a cell's old value, as a copy: the cell is about to be overwritten."""
+    is_shown = any(np.may_share_memory(result, array) for array in destinations.values())
+    return result.copy() if is_shown else result
+
+
+def layout_of(program: Program) -> native.Layout:
+    """The kernels of a program and where its values lie, before any code is generated."""
+    own = _with_own_inputs(program)
+    return native.Layout(own.inputs, run_passes(own.outputs), dict(own.writes))
+
+
+def explain_program(
+    program: Program, name: str, known: Mapping[int, np.ndarray], stages: Mapping[str, float]
+) -> ProgramExplanation:
+    """What a native program consists of and where its time goes.
+
+    `known` maps inputs to arrays, which are copied; the others get numbers of no importance. The program is lowered
+    again, so that the lines are those of whoever asks, not of whoever compiled an equal program first.
+    """
+    layout = layout_of(program)
+    arrays, destinations = inside.report.stand_ins(layout, known)
+    return inside.explanation.ProgramExplanation(name, layout, arrays, destinations, stages)
 
 
 def _with_own_inputs(program: Program) -> Program:
@@ -84,11 +126,12 @@ _lock = threading.Lock()
 
 
 def executable_for(program: Program) -> Executable:
-    """The executable of that structure, compiled at most once."""
+    """The executable of that structure, compiled at most once for each target."""
     with _lock:
-        found = _cache.get(program.key)
+        key = (program.key, current_name())
+        found = _cache.get(key)
         if found is None:
-            found = _cache[program.key] = Executable(program)
+            found = _cache[key] = Executable(program)
         return found
 
 

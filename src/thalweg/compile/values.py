@@ -6,13 +6,14 @@ Indices that count along the lanes are values too, made a vector only if someone
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import DType, bool_, float32, int64
+from thalweg.dtype import DType, bool_, float32, float64, int64, uint8
 from thalweg.errors import ThalwegError
 
 
@@ -27,6 +28,9 @@ class Value:
     name: str
     dtype: DType
     lanes: int = 1
+
+
+Extent = int | Value  # how often a loop runs: known when the code is written, or a number in a register
 
 
 class Counting(Value):
@@ -73,3 +77,28 @@ def literal(value: bool | int | float, dtype: DType) -> Value:
     if dtype is bool_:
         return Value("true" if value else "false", dtype)
     return Value(str(int(np.array(value).astype(dtype.numpy))), dtype)
+
+
+def mangled(dtype: DType) -> str:
+    """The name of a memory format in the name of an intrinsic."""
+    return f"{'f' if dtype.is_floating_point else 'i'}{dtype.itemsize * 8}"
+
+
+def conversion(source: DType, to: DType) -> str:
+    """The instruction that converts."""
+    if source.is_floating_point:
+        if to.is_floating_point:
+            return "fpext" if to is float64 else "fptrunc"
+        return "fptoui" if to is uint8 else "fptosi"
+    if to.is_floating_point:
+        return "uitofp" if source in (bool_, uint8) else "sitofp"
+    if to.itemsize < source.itemsize and source is not bool_:
+        return "trunc"
+    return "zext" if source in (bool_, uint8) else "sext"
+
+
+def multiple_after(instruction: str, a: int, b: int) -> int:
+    """What the result of an instruction on multiples of `a` and `b` is a multiple of."""
+    if instruction == "mul":
+        return a * b
+    return math.gcd(a, b) if instruction in ("add", "sub") else 1

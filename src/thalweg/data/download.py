@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import io
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 import zlib
 from pathlib import Path
 from typing import Any
@@ -45,7 +41,7 @@ def download_checked(
         ArgumentError: another kind of URL. DataError: no network, an HTTP error, a truncated, too large or wrong file;
             nothing is written then.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if url.partition("://")[0].lower() not in ("http", "https"):
         raise ArgumentError(explain("a download takes an http or https URL", received=repr(url), where="url"))
     packed = _fetch(url, max_bytes, timeout)
     content = _unpacked(url, packed)
@@ -73,6 +69,10 @@ def download_checked(
 
 
 def _fetch(url: str, max_bytes: int, timeout: float) -> bytes:
+    import http.client
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
             return _read_body(response, url, max_bytes)

@@ -17,13 +17,14 @@ from thalweg.graph import Node, next_serial, scope
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import lower
 from thalweg.tensor.modes import set_recording
+from thalweg.tensor.templates import instantiate
 
 
 def apply(function: Callable[..., Node], *operands: Any, **options: Any) -> Tensor:
     """The tensor of `function(nodes of the operands, options)`; an operand that may be left out is None."""
     flags: list[bool] = []
     nodes = [None if each is None else operand_node(function.__name__, each, flags) for each in operands]
-    return Tensor._result(function(*nodes, **options), bool(flags))
+    return Tensor._result(instantiate(function, nodes, options), bool(flags))
 
 
 def operand_node(name: str, operand: Any, flags: list[bool]) -> Node:
@@ -55,7 +56,7 @@ def apply_activation(function: Callable[..., Node], x: Any, inplace: bool = Fals
         return apply(function, x, **options)
     flags: list[bool] = []
     since = next_serial()
-    x._assign(function(operand_node(function.__name__, x, flags), **options), bool(flags), since)
+    x._assign(instantiate(function, [operand_node(function.__name__, x, flags)], options), bool(flags), since)
     return x
 
 

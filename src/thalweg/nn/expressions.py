@@ -15,6 +15,7 @@ from thalweg.graph import Node, full, size_of
 from thalweg.tensor import arithmetic, indexing, products, reductions, shaping
 from thalweg.tensor.arithmetic import add, divide, less, multiply, square, subtract, where
 from thalweg.tensor.random import bernoulli_node
+from thalweg.tensor.templates import templated
 
 # --- checks ----------------------------------------------------------------------------------------------------------
 
@@ -85,14 +86,21 @@ def dropout(x: Node, p: float) -> Node:
     need_floating("dropout", x)
     if p == 1:
         return where(full(x.shape, False, bool_), x, 0)
-    return where(bernoulli_node(1 - p, x.shape), multiply(x, 1 / (1 - p)), 0)
+    return _kept_part(bernoulli_node(1 - p, x.shape), x, 1 / (1 - p))
 
 
+@templated
+def _kept_part(mask: Node, x: Node, factor: float) -> Node:
+    return where(mask, multiply(x, factor), 0)
+
+
+@templated
 def along_channels(x: Node, values: Node) -> Node:
     """One number a channel, for axis 1 of `x`."""
     return shaping.reshape(values, (1, x.shape[1]) + (1,) * (x.ndim - 2))
 
 
+@templated
 def batch_statistics(x: Node) -> tuple[Node, Node]:
     """Mean and biased variance of each channel, over the batch and all further axes; shape (1, C, 1, ...)."""
     axes = tuple(axis for axis in range(x.ndim) if axis != 1)
@@ -100,6 +108,7 @@ def batch_statistics(x: Node) -> tuple[Node, Node]:
     return mean, reductions.mean(square(subtract(x, mean)), axes, keepdim=True)
 
 
+@templated
 def normalise(x: Node, mean: Node, variance: Node, weight: Node | None, bias: Node | None, eps: float) -> Node:
     """(x - mean) / sqrt(variance + eps) * weight + bias."""
     result = multiply(subtract(x, mean), arithmetic.rsqrt(add(variance, eps)))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 
 from thalweg.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError, explain
+from thalweg.graph import Node
 from thalweg.nn.applying import write
 from thalweg.tensor import reductions, shaping
 from thalweg.tensor.arithmetic import add, clamp, divide, multiply
@@ -17,6 +18,7 @@ from thalweg.tensor.core import Tensor
 from thalweg.tensor.creation import zeros
 from thalweg.tensor.lifting import lift
 from thalweg.tensor.modes import set_recording
+from thalweg.tensor.templates import instantiate
 
 
 def clip_grad_norm_(
@@ -40,8 +42,8 @@ def clip_grad_norm_(
     if not gradients:
         return zeros(())
     with set_recording(False):
-        norms = [reductions.norm(each.node, norm_type) for each in gradients]
-        total = reductions.norm(shaping.stack(norms), norm_type)
+        norms = [instantiate(reductions.norm, [each.node, norm_type]) for each in gradients]
+        total = instantiate(_norm_of_norms, norms, {"p": norm_type})
         result = Tensor._result(total)
         if error_if_nonfinite and not math.isfinite(result.item()):
             raise NonFiniteError(
@@ -53,10 +55,18 @@ def clip_grad_norm_(
                     remedy="lower the learning rate, or find the first bad value with tw.detect_anomaly()",
                 )
             )
-        scale = clamp(divide(float(max_norm), add(total, 1e-6)), max=1.0)
+        scale = instantiate(_scale, [total, float(max_norm)])
         for gradient in gradients:
-            write(gradient, multiply(gradient.node, scale))
+            write(gradient, instantiate(multiply, [gradient.node, scale]))
     return result
+
+
+def _norm_of_norms(*norms: Node, p: float) -> Node:
+    return reductions.norm(shaping.stack(norms), p)
+
+
+def _scale(total: Node, max_norm: float) -> Node:
+    return clamp(divide(max_norm, add(total, 1e-6)), max=1.0)
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
@@ -72,7 +82,8 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     if clip_value < 0:
         raise ArgumentError(explain("clip_value must not be negative", received=clip_value, expected="clip_value >= 0"))
     for gradient in _gradients(parameters):
-        write(gradient, clamp(gradient.node, min=-float(clip_value), max=float(clip_value)))
+        limits = {"min": -float(clip_value), "max": float(clip_value)}
+        write(gradient, instantiate(clamp, [gradient.node], limits))
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

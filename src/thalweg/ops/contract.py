@@ -6,11 +6,13 @@ equal (broadcasting is explicit). Out: (*batch, M, N). The chain rule is two pro
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from thalweg.errors import ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register
-from thalweg.ops.rules import NUMERIC, quietly, same_dtype
+from thalweg.ops.rules import NUMERIC, known_number, op, quietly, same_dtype
 
 
 def _matmul_shape(a: Shape, b: Shape, *, transpose_a: bool, transpose_b: bool) -> Shape:
@@ -62,6 +64,36 @@ def _product(a: Node, b: Node, transpose_a: bool, transpose_b: bool) -> Node:
     return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
+def _simpler_matmul(node: Node) -> Node | None:
+    """An operand turned over is a flag; a matrix of one number takes sums of the other's rows or columns."""
+    flags = dict(node.attributes)
+    for side, each in zip("ab", node.inputs, strict=True):
+        if _swaps_last(each):
+            inputs = [x.inputs[0] if x is each else x for x in node.inputs]
+            turned = [f"transpose_{name}" for name, x in zip("ab", node.inputs, strict=True) if x is each]
+            return matmul(*inputs, **(flags | {name: not flags[name] for name in turned}))
+        number = known_number(each)
+        if number is not None and math.isfinite(number) and node.size:
+            other = node.inputs[side == "a"]
+            inner = -2 if (side == "a") != flags[f"transpose_{'b' if side == 'a' else 'a'}"] else -1
+            return _repeated(node, other, other.ndim + inner, is_row=side == "a") * number
+    return None
+
+
+def _swaps_last(node: Node) -> bool:
+    """Whether the node is another one with its last two axes swapped, and nothing else."""
+    if node.op.kind != "move" or "order" not in node.attributes or node.ndim < 2:
+        return False
+    return node.attributes["order"] == (*range(node.ndim - 2), node.ndim - 1, node.ndim - 2)
+
+
+def _repeated(node: Node, other: Node, inner: int, is_row: bool) -> Node:
+    """The sums of one operand over the inner axis, as every row (or column) of the product."""
+    total = op("sum")(other, axes=(inner,))
+    lines = (*node.shape[:-2], 1, node.shape[-1]) if is_row else (*node.shape[:-1], 1)
+    return op("broadcast")(op("reshape")(total, shape=lines), shape=node.shape)
+
+
 def _flags(transpose_a: bool, transpose_b: bool) -> dict[str, bool]:
     return {"transpose_a": transpose_a, "transpose_b": transpose_b}
 
@@ -74,7 +106,7 @@ matmul = register(
         same_dtype("matmul", NUMERIC),
         _matmul,
         _matmul_rule,
-        identities={"multilinear": True},
+        identities={"multilinear": True, "simpler": _simpler_matmul},
         probes=(
             Probe(((3, 4), (4, 2)), attributes=_flags(False, False)),
             Probe(((4, 3), (4, 2)), attributes=_flags(True, False)),

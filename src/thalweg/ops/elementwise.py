@@ -15,7 +15,8 @@ import numpy as np
 from thalweg.dtype import ALL_DTYPES, BOOL, FLOATING, INTEGER, DType, as_dtype
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import Node, Primitive, Probe, is_zero, like, register, select
-from thalweg.ops.rules import ANY, NUMERIC, chained, op, predicate_dtype, quietly, same_dtype, same_shape
+from thalweg.ops import algebra
+from thalweg.ops.rules import ANY, NUMERIC, chained, known_number, op, predicate_dtype, quietly, same_dtype, same_shape
 from thalweg.ops.special import erf as numpy_erf
 
 
@@ -61,21 +62,21 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, float("nan"), 1e-40, 3e38,
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 add = elementwise(
-    "add", np.add, dtypes=ANY, commutative=True, identity_element=0, linear=True,
+    "add", np.add, dtypes=ANY, commutative=True, identity_element=0, linear=True, simpler=algebra.simpler_sum,
     chain_rule=lambda g, y, a, b: (g, g),
     emit=lambda e, a, b: e.add(a, b),
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
 subtract = elementwise(
-    "subtract", np.subtract, linear=True,
+    "subtract", np.subtract, linear=True, right_identity=0, simpler=algebra.simpler_difference,
     chain_rule=lambda g, y, a, b: (g, -g),
     emit=lambda e, a, b: e.subtract(a, b),
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
 multiply = elementwise(
-    "multiply", np.multiply, dtypes=ANY, commutative=True, identity_element=1,
+    "multiply", np.multiply, dtypes=ANY, commutative=True, identity_element=1, absorbing_element=0,
     chain_rule=lambda g, y, a, b: (chained(g, b), chained(g, a)),
     emit=lambda e, a, b: e.multiply(a, b),
     multilinear=True,
@@ -91,17 +92,17 @@ def _chain_product_rule(c: Node, y: Node, g: Node, d: Node) -> tuple[Node, Node]
 # The product that the chain rule is made of: g * d, but 0 wherever the cotangent g is 0, whatever the derivative d is.
 # So the gradient through the unselected branch of `where` is exactly 0 also where that branch is infinite or NaN, and
 # because only the value is masked, not the dependence on g, second derivatives at a zero cotangent stay right.
-# In the emission g - g is 0 (and NaN for an infinite g, which differs from g as it must).
 chain_product = elementwise(
     "chain_product", lambda g, d: np.where(g == 0, g, g * d), dtypes=(FLOATING,), identity_element=1,
+    absorbing_element=0, simpler=algebra.simpler_chain_product,
     chain_rule=_chain_product_rule,
-    emit=lambda e, g, d: e.select(e.compare("not_equal", g, e.subtract(g, g)), e.multiply(g, d), g),
+    emit=lambda e, g, d: e.select(e.compare("not_equal", g, e.number(0, g.dtype)), e.multiply(g, d), g),
     multilinear=True,
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
 divide = elementwise(
-    "divide", np.divide, dtypes=(FLOATING,),
+    "divide", np.divide, dtypes=(FLOATING,), right_identity=1, simpler=algebra.simpler_quotient,
     chain_rule=lambda g, y, a, b: (chained(g, 1.0 / b), -chained(g, y / b)),
     emit=lambda e, a, b: e.divide(a, b),
     probe=_binary(0.5, 2.0, also=SPECIAL),
@@ -142,7 +143,7 @@ def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _refuse_integer_zero(name: str, divisor: np.ndarray) -> None:
     if divisor.size and not divisor.all():
-        where = tuple(int(axis[0]) for axis in np.nonzero(divisor == 0))
+        where = tuple(map(int, np.argwhere(divisor == 0)[0]))
         raise IntegerDivisionError(
             explain(
                 f"{name}: integer division by zero",
@@ -153,18 +154,23 @@ def _refuse_integer_zero(name: str, divisor: np.ndarray) -> None:
         )
 
 
+def _may_divide_by_zero(node: Node) -> bool:
+    """Whether some data make the operation an error."""
+    return not node.dtype.is_floating_point and not known_number(node.inputs[1])
+
+
 class IntegerDivisionError(ArgumentError, ZeroDivisionError):
     """An integer was divided by zero; floating-point division gives infinity or NaN instead."""
 
 
 floor_divide = elementwise(
-    "floor_divide", _floor_divide, emit=lambda e, a, b: e.floor_divide(a, b),
+    "floor_divide", _floor_divide, refuses=_may_divide_by_zero, emit=lambda e, a, b: e.call("floor_divide", a, b),
     probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip
 
 # d/da (a mod b) = 1, d/db (a mod b) = -floor(a / b), both away from the jumps
 remainder = elementwise(
-    "remainder", _remainder, emit=lambda e, a, b: e.remainder(a, b),
+    "remainder", _remainder, refuses=_may_divide_by_zero, emit=lambda e, a, b: e.call("remainder", a, b),
     chain_rule=lambda g, y, a, b: (g, -chained(g, floor_divide(a, b))),
     probe=Probe(((3,), (3,)), fixed={0: [5.3, -2.2, 7.9], 1: [2.0, 1.5, -3.0]}, also=SPECIAL),
 )  # fmt: skip
@@ -172,7 +178,7 @@ remainder = elementwise(
 
 def _power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "i" and p.size and p.min() < 0:
-        where = tuple(int(axis[0]) for axis in np.nonzero(p < 0))
+        where = tuple(map(int, np.argwhere(p < 0)[0]))
         raise ArgumentError(
             explain(
                 "power: an integer to a negative power is not an integer",
@@ -184,6 +190,11 @@ def _power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.power(x, p)
 
 
+def _may_be_negative_power(node: Node) -> bool:
+    exponent = known_number(node.inputs[1])
+    return not node.dtype.is_floating_point and (exponent is None or exponent < 0)
+
+
 def _power_rule(g: Node, y: Node, x: Node, p: Node) -> tuple[Node, Node]:
     # p x^(p-1) is 0 for p = 0 whatever x is; x^p log x tends to 0 for x -> 0 and p >= 0.
     by_base = op("chain_product")(p, power(x, p - 1.0))
@@ -192,7 +203,8 @@ def _power_rule(g: Node, y: Node, x: Node, p: Node) -> tuple[Node, Node]:
 
 
 power = elementwise(
-    "power", _power, chain_rule=_power_rule,
+    "power", _power, chain_rule=_power_rule, right_identity=1, simpler=algebra.simpler_power,
+    refuses=_may_be_negative_power,
     emit=lambda e, x, p: e.call("pow", x, p),
     probe=_binary(0.5, 2.0, also=(0.0, 1.0, 2.0, -1.0, INFINITY, float("nan"))),
 )  # fmt: skip
@@ -206,12 +218,14 @@ def _pick_rule(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
 
 maximum = elementwise(
     "maximum", np.maximum, dtypes=ANY, commutative=True, idempotent=True, chain_rule=_pick_rule,
+    right_identity=-INFINITY,
     emit=lambda e, a, b: e.maximum(a, b),
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
 minimum = elementwise(
     "minimum", np.minimum, dtypes=ANY, commutative=True, idempotent=True, chain_rule=_pick_rule,
+    right_identity=INFINITY,
     emit=lambda e, a, b: e.minimum(a, b),
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
@@ -291,16 +305,16 @@ less = _predicate("less", np.less)
 less_equal = _predicate("less_equal", np.less_equal)
 
 
-def _bitwise(name: str, numpy: Callable[..., Any]) -> Primitive:
+def _bitwise(name: str, numpy: Callable[..., Any], **identities: Any) -> Primitive:
     return elementwise(
         name, numpy, dtypes=(BOOL, INTEGER), commutative=True, emit=lambda e, a, b: e.bitwise(name, a, b),
-        probe=Probe(((3, 4), (3, 4)), integers={0: 7, 1: 7}),
+        probe=Probe(((3, 4), (3, 4)), integers={0: 7, 1: 7}), **identities,
     )  # fmt: skip
 
 
-bitwise_and = _bitwise("bitwise_and", np.bitwise_and)
-bitwise_or = _bitwise("bitwise_or", np.bitwise_or)
-bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor)
+bitwise_and = _bitwise("bitwise_and", np.bitwise_and, right_identity=True, absorbing_element=0, idempotent=True)
+bitwise_or = _bitwise("bitwise_or", np.bitwise_or, identity_element=0, absorbing_element=True, idempotent=True)
+bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, identity_element=0)
 bitwise_not = elementwise(
     "bitwise_not", np.invert, dtypes=(BOOL, INTEGER), involution=True, emit=lambda e, x: e.invert(x),
     probe=Probe(((3, 4),), integers={0: 7}),
@@ -314,7 +328,7 @@ def _where_dtype(condition: DType, yes: DType, no: DType) -> DType:
 
 # The branch that was not selected receives exactly 0, never 0 * NaN.
 where = elementwise(
-    "where", np.where, dtype_rule=_where_dtype,
+    "where", np.where, dtype_rule=_where_dtype, chooses=True, simpler=algebra.simpler_choice,
     chain_rule=lambda g, y, c, a, b: (None, select(c, g, 0), select(c, 0, g)),
     emit=lambda e, c, a, b: e.select(c, a, b),
     probe=Probe(((4,), (4,), (4,)), fixed={0: [True, False, False, True]}, also=SPECIAL),
@@ -331,6 +345,7 @@ def _cast_rule(g: Node, y: Node, x: Node, *, dtype: str) -> tuple[Node | None]:
 cast = elementwise(
     "cast", lambda x, *, dtype: x.astype(as_dtype(dtype).numpy),
     dtype_rule=lambda source, *, dtype: as_dtype(dtype),
+    simpler=algebra.simpler_cast,
     chain_rule=_cast_rule,
     emit=lambda e, x, *, dtype: e.cast(x, dtype),
     probe=tuple(Probe(((3, 4),), attributes={"dtype": each.name}) for each in ALL_DTYPES),

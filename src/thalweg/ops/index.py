@@ -37,7 +37,7 @@ _REMEDIES = {
 def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> None:
     for axis, (index, extent) in enumerate(zip(indices, extents, strict=False)):
         if index.size and (index.min() < 0 or index.max() >= extent):
-            position = tuple(int(each[0]) for each in np.nonzero((index < 0) | (index >= extent)))
+            position = tuple(map(int, np.argwhere((index < 0) | (index >= extent))[0]))
             raise IndexRangeError(
                 explain(
                     f"{role} out of range",
@@ -51,6 +51,11 @@ def _check_range(indices: tuple[np.ndarray, ...], extents: Shape, role: str) -> 
 def _integer_indices(name: str, indices: tuple[DType, ...]) -> None:
     for dtype in indices:
         check_category(f"{name} (index)", dtype, (INTEGER,))
+
+
+def _positions(node: Node, first: int, extents: Shape) -> list[tuple[Node, int]]:
+    """The indices of a node, each with the extent that it must stay below."""
+    return list(zip(node.inputs[first:], extents, strict=False))
 
 
 def _gather_shape(source: Shape, *indices: Shape, role: str) -> Shape:
@@ -87,7 +92,7 @@ gather = register(
         _gather,
         _gather_rule,
         emit=_emit_gather,
-        identities={"linear": True},
+        identities={"linear": True, "picks": True, "positions": lambda node: _positions(node, 1, node.inputs[0].shape)},
         probes=(
             Probe(((5, 3), (4,)), integers={1: 5}, attributes={"role": "index"}),
             Probe(((3, 4, 2), (2, 3), (2, 3)), integers={1: 3, 2: 4}, attributes={"role": "index"}),
@@ -128,7 +133,12 @@ scatter_add = register(
         _scatter_add,
         lambda g, y, updates, *indices, shape, role: (gather(g, *indices, role=role), *[None] * len(indices)),
         emit=lambda e, updates, *indices, shape, role: (None, updates, indices),
-        identities={"linear": True, "form": "scatter"},
+        identities={
+            "linear": True,
+            "form": "scatter",
+            "collects": True,
+            "positions": lambda node: _positions(node, 1, node.shape),
+        },
         probes=(
             Probe(((4, 3), (4,)), integers={1: 5}, attributes={"shape": (5, 3), "role": "index"}),
             Probe(((6,), (6,), (6,)), integers={1: 2, 2: 3}, attributes={"shape": (2, 3), "role": "index"}),
@@ -171,7 +181,7 @@ index_put = register(
         _index_put,
         _put_rule,
         emit=lambda e, x, values, *indices, role: (x, values, indices),
-        identities={"linear": True, "form": "scatter"},
+        identities={"linear": True, "form": "scatter", "positions": lambda node: _positions(node, 2, node.shape)},
         probes=(
             Probe(((5, 3), (2, 3), (2,)), fixed={2: [4, 1]}, integers={2: 5}, attributes={"role": "index"}),
             Probe(
@@ -209,6 +219,7 @@ one_hot = register(
         _one_hot_dtype,
         _one_hot,
         emit=_emit_one_hot,
+        identities={"positions": lambda node: [(node.inputs[0], node.attributes["size"])]},
         probes=(
             Probe(((3, 2),), integers={0: 4}, attributes={"size": 4, "dtype": "float32", "role": "index"}),
             Probe(((),), integers={0: 7}, attributes={"size": 7, "dtype": "int64", "role": "index"}),
@@ -243,6 +254,7 @@ iota = register(
         _iota_dtype,
         _iota,
         emit=lambda e, index, *, shape, axis, dtype: e.cast(index[axis], dtype),
+        identities={"counts": True},
         probes=(
             Probe((), attributes={"shape": (3, 4), "axis": 1, "dtype": "int64"}),
             Probe((), attributes={"shape": (7, 0), "axis": 0, "dtype": "float32"}),

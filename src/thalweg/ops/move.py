@@ -15,6 +15,7 @@ import numpy as np
 from thalweg.dtype import DType, bool_
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Node, Primitive, Probe, Shape, register, size_of
+from thalweg.ops import merging
 from thalweg.ops.reduce import sum_
 from thalweg.ops.rules import check_axes, check_axis, check_rank, check_same
 
@@ -50,7 +51,7 @@ reshape: Primitive = register(
         lambda x, *, shape: x.reshape(shape),
         lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
         emit=lambda e, index, x, *, shape: x.load(e.delinear(e.linear(index, shape), x.shape)),
-        identities=LINEAR | {"keeps_order": True},
+        identities=LINEAR | {"keeps_order": True, "simpler": merging.simpler_reshape},
         probes=(
             Probe(((3, 4),), attributes={"shape": (2, 6)}),
             Probe(((),), attributes={"shape": (1, 1)}),
@@ -82,7 +83,7 @@ permute: Primitive = register(
         lambda x, *, order: x.transpose(order),
         lambda g, y, x, *, order: (permute(g, order=inverse_order(order)),),
         emit=lambda e, index, x, *, order: x.load([index[order.index(axis)] for axis in range(len(order))]),
-        identities=LINEAR,
+        identities=LINEAR | {"simpler": merging.simpler_permute},
         probes=(
             Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}),
             Probe(((),), attributes={"order": ()}),
@@ -123,7 +124,7 @@ broadcast = register(
         lambda x, *, shape: np.broadcast_to(x, shape),
         _broadcast_rule,
         emit=_emit_broadcast,
-        identities=LINEAR,
+        identities=LINEAR | {"repeats": True, "simpler": merging.simpler_broadcast, "sliced": merging.sliced_broadcast},
         probes=(
             Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),
             Probe(((),), attributes={"shape": ()}),
@@ -171,7 +172,7 @@ slice_ = register(
         _slice,
         _slice_rule,
         emit=_emit_slice,
-        identities=LINEAR,
+        identities=LINEAR | {"simpler": merging.simpler_slice, "sliced": merging.sliced_slice},
         probes=(
             Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
             Probe(((5,),), attributes={"start": (4,), "stop": (2,), "step": (1,)}),
@@ -263,6 +264,7 @@ pad = register(
         _pad,
         _pad_rule,
         emit=_emit_pad,
+        identities={"simpler": merging.simpler_pad, "sliced": merging.sliced_pad},
         probes=(
             Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
             Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7}),
@@ -296,7 +298,7 @@ flip: Primitive = register(
         lambda x, *, axes: np.flip(x, axes),
         lambda g, y, x, *, axes: (flip(g, axes=axes),),
         emit=_emit_flip,
-        identities=LINEAR | {"involution": True},
+        identities=LINEAR | {"involution": True, "simpler": merging.simpler_flip},
         probes=(
             Probe(((3, 4),), attributes={"axes": (1,)}),
             Probe(((),), attributes={"axes": ()}),
@@ -346,7 +348,7 @@ def _emit_concatenate(e: Any, index: Sequence[Any], *inputs: Any, axis: int) -> 
         value = x.load([place if i == axis else each for i, each in enumerate(index)])
         result = value if result is None else e.select(is_here, value, result)
         offset += extent
-    return result
+    return e.number(0, inputs[0].dtype) if result is None else result  # nothing but empty parts: never read
 
 
 concatenate = register(
@@ -358,11 +360,12 @@ concatenate = register(
         lambda *arrays, axis: np.concatenate(arrays, axis),
         _concatenate_rule,
         emit=_emit_concatenate,
-        identities=LINEAR,
+        identities=LINEAR | {"simpler": merging.simpler_concatenate, "sliced": merging.sliced_concatenate},
         probes=(
             Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),
             Probe(((0,), (3,)), attributes={"axis": 0}),
             Probe(((1, 7),), attributes={"axis": 0}),
+            Probe(((0, 3), (0, 3)), attributes={"axis": 0}),
         ),
     )
 )

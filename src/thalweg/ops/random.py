@@ -38,13 +38,14 @@ def philox_4x32(counter: Words, key: tuple[np.uint64, np.uint64]) -> Words:
 
 
 def _random_bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
-    """Entry i is word i mod 4 of the block whose counter is (i div 4, draw)."""
+    """Entry 64 g + 16 w + j is word w of the block whose counter is (16 g + j, draw)."""
     seed, draw = (np.uint64(int(each) & 0xFFFFFFFFFFFFFFFF) for each in key)
     total = size_of(shape)
-    block = np.arange(-(-total // 4), dtype=np.uint64)
+    block = np.arange(-(-total // 64) * 16, dtype=np.uint64)
     low, high = np.full_like(block, draw & _LOW), np.full_like(block, draw >> _HALF)
     words = philox_4x32((block & _LOW, block >> _HALF, low, high), (seed & _LOW, seed >> _HALF))
-    return np.stack(words, axis=1).reshape(-1)[:total].reshape(shape).astype(np.int64)
+    entries = np.stack(words).reshape(4, -1, 16).swapaxes(0, 1)
+    return entries.reshape(-1)[:total].reshape(shape).astype(np.int64)
 
 
 def _bits_shape(key: Shape, *, shape: Shape) -> Shape:
@@ -60,9 +61,30 @@ def _bits_dtype(key: DType, *, shape: Shape) -> DType:
 
 
 def _emit_bits(e: Any, index: Sequence[Any], key: Any, *, shape: Shape) -> Any:
-    """The same rounds on one entry: words are 64-bit registers that hold 32 bits."""
-    place, mask = e.linear(index, shape), e.integer(int(_LOW))
-    block, seed, draw = e.shift_right(place, 2), key.load([e.integer(0)]), key.load([e.integer(1)])
+    """The same rounds on one entry: words are 64-bit registers that hold 32 bits.
+
+    Neighbouring entries share their word number, so four vectors side by side are the four words of the same blocks:
+    the optimiser sees the same rounds four times and keeps one.
+    """
+    place = e.linear(index, shape)
+    block, word = _block_and_word(e, place)
+    words = _emit_rounds(e, block, key.load([e.integer(0)]), key.load([e.integer(1)]))
+    result = words[3]
+    for number in (2, 1, 0):
+        result = e.select(e.compare("equal", word, e.integer(number)), words[number], result)
+    return result
+
+
+def _block_and_word(e: Any, place: Any) -> tuple[Any, Any]:
+    """16 (place div 64) + place mod 16, and place div 16 mod 4; one word number for all lanes where they start even."""
+    start, lanes = e.run_of(place)
+    group, rest = e.shift_right(start, 6), e.bitwise("bitwise_and", start, e.integer(15))
+    word = e.bitwise("bitwise_and", e.shift_right(start, 4), e.integer(3))
+    return e.steps(e.add(e.shift_left(group, 4), rest), lanes), word
+
+
+def _emit_rounds(e: Any, block: Any, seed: Any, draw: Any) -> list[Any]:
+    mask = e.integer(int(_LOW))
 
     def halves(x: Any) -> tuple[Any, Any]:
         return e.bitwise("bitwise_and", x, mask), e.shift_right(x, 32)
@@ -80,11 +102,7 @@ def _emit_bits(e: Any, index: Sequence[Any], key: Any, *, shape: Shape) -> Any:
         c1, c3 = low1, low0
         k0 = e.bitwise("bitwise_and", e.add(k0, e.integer(int(_WEYL[0]))), mask)
         k1 = e.bitwise("bitwise_and", e.add(k1, e.integer(int(_WEYL[1]))), mask)
-    word = e.bitwise("bitwise_and", place, e.integer(3))
-    result = c3
-    for number, value in ((0, c0), (1, c1), (2, c2)):
-        result = e.select(e.compare("equal", word, e.integer(number)), value, result)
-    return result
+    return [c0, c1, c2, c3]
 
 
 random_bits = register(

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import int64
+from thalweg.dtype import DType, int64
 from thalweg.errors import ShapeError, explain
-from thalweg.graph import Node, Primitive, Probe, Shape, register, select
+from thalweg.graph import Node, Primitive, Probe, Shape, register, select, size_of
 from thalweg.ops.rules import ANY, NUMERIC, check_axes, check_axis, op, quietly, same_dtype
 
 Axes = tuple[int, ...]
@@ -42,6 +42,46 @@ def _kept_not_empty(name: str) -> Callable[..., Shape]:
     return rule
 
 
+# --- what a reduction knows of its operand ---------------------------------------------------------------------------
+
+
+def _simpler_extreme(node: Node) -> Node | None:
+    """Axes of size 1, and axes along which one entry is repeated, are not worth walking."""
+    (x,), axes = node.inputs, node.attributes["axes"]
+    left = tuple(axis for axis in axes if x.shape[axis] != 1)
+    once = _once(x, left) if x.op.identities.get("repeats") else x
+    left = tuple(axis for axis in left if once.shape[axis] != 1)
+    if not left:
+        return once
+    return node.op(once, axes=left) if left != axes else None
+
+
+def _simpler_sum(node: Node) -> Node | None:
+    """The same, where n repetitions are a product with n."""
+    (x,), axes = node.inputs, node.attributes["axes"]
+    left = tuple(axis for axis in axes if x.shape[axis] != 1)
+    if left != axes or not left:
+        return sum_(x, axes=left) if left else x
+    once = _once(x, axes) if x.op.identities.get("repeats") else x
+    count = size_of(x.shape) // max(size_of(once.shape), 1)
+    if once is x or not _holds(x.dtype, count):
+        return None
+    return sum_(once, axes=axes) * count
+
+
+def _once(x: Node, axes: Axes) -> Node:
+    """A repeated array with one entry along those axes along which all are the same."""
+    (source,) = x.inputs
+    gone = [axis for axis in axes if source.shape[axis] == 1 and x.shape[axis]]
+    shape = tuple(1 if axis in gone else extent for axis, extent in enumerate(x.shape))
+    return op("broadcast")(source, shape=shape) if shape != x.shape else x
+
+
+def _holds(dtype: DType, count: int) -> bool:
+    """Whether the dtype has this number, or one close to it."""
+    return dtype.is_floating_point or count < 2 ** (8 * dtype.itemsize - 1)
+
+
 def _sum(x: np.ndarray, *, axes: Axes) -> np.ndarray:
     return np.sum(x, axis=axes, keepdims=True, dtype=x.dtype)
 
@@ -59,7 +99,7 @@ sum_ = register(
         quietly(_sum),
         _sum_rule,
         emit=lambda e, a, b: e.add(a, b),
-        identities={"identity_element": 0, "linear": True},
+        identities={"identity_element": 0, "linear": True, "simpler": _simpler_sum},
         probes=(
             Probe(((3, 4),), attributes={"axes": (0,)}),
             Probe(((2, 3, 4),), attributes={"axes": (0, 2)}),
@@ -90,7 +130,7 @@ def _extreme(name: str, numpy: Callable[..., Any], combine: Callable[..., Any]) 
             quietly(lambda x, *, axes: numpy(x, axis=axes, keepdims=True)),
             _extreme_rule,
             emit=combine,
-            identities={"idempotent": True},
+            identities={"idempotent": True, "simpler": _simpler_extreme},
             probes=(
                 Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
                 Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True),
@@ -129,7 +169,8 @@ cumsum: Primitive = register(
         same_dtype("cumsum", NUMERIC),
         quietly(_cumsum),
         lambda g, y, x, *, axis, reverse: (cumsum(g, axis=axis, reverse=not reverse),),
-        identities={"linear": True},
+        emit=lambda e, total, x: e.add(total, x),
+        identities={"linear": True, "form": "running"},
         probes=(
             Probe(((3, 4),), attributes={"axis": 1, "reverse": False}),
             Probe(((3, 4),), attributes={"axis": 0, "reverse": True}),
@@ -206,6 +247,17 @@ def _argsort(x: np.ndarray, *, axis: int, descending: bool) -> np.ndarray:
     return (x.shape[axis] - 1 - order).astype(np.int64, copy=False)
 
 
+def _emit_is_before(e: Any, a: Any, b: Any, *, axis: int, descending: bool) -> Any:
+    """Whether a comes before b for sure; NaN counts as the largest number."""
+    if descending:
+        a, b = b, a
+    is_less = e.compare("less", a, b)
+    if not a.dtype.is_floating_point:
+        return is_less
+    is_number, is_nan = e.compare("equal", a, a), e.compare("not_equal", b, b)
+    return e.bitwise("bitwise_or", is_less, e.bitwise("bitwise_and", is_number, is_nan))
+
+
 argsort = register(
     Primitive(
         "argsort",
@@ -213,6 +265,8 @@ argsort = register(
         _order_shape,
         lambda dtype, *, axis, descending: int64,
         _argsort,
+        emit=_emit_is_before,
+        identities={"form": "order"},
         probes=(
             Probe(((3, 4),), attributes={"axis": 1, "descending": False}, distinct=True),
             Probe(((5,),), attributes={"axis": 0, "descending": True}, distinct=True),

@@ -125,9 +125,15 @@ def chained(g: Node, derivative: Node) -> Node:
 
 def _is_finite_number(node: Node) -> bool:
     """Whether the node is one finite constant in every place, so that 0 times it is 0 anyway."""
+    number = known_number(node)
+    return number is not None and math.isfinite(number)
+
+
+def known_number(node: Node) -> Any:
+    """The number that stands in every place of the node, if that is known; else None."""
     while node.op.kind == "move" and node.op.identities.get("linear") and len(node.inputs) == 1:
         node = node.inputs[0]
-    return node.op is constant_leaf and math.isfinite(node.attributes["value"])
+    return node.attributes["value"] if node.op is constant_leaf else None
 
 
 def op(name: str) -> Any:

@@ -6,14 +6,15 @@ In: parameters with gradients. Out: the same parameters, written in place. A sub
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.optim.hyper import MEMBERS, ParamGroup, show, step_counter
 from thalweg.optim.saving import read_state, write_state
+from thalweg.optim.updates import Updates
 from thalweg.tensor import Tensor, enable_grad, no_grad
-from thalweg.tensor.core import bump_version, flush
+from thalweg.tensor.core import bump_version
 from thalweg.tensor.modes import modes, outside_trace
 
 Parameters = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -54,6 +55,7 @@ class Optimizer:
         self.param_groups: list[ParamGroup] = []
         self._counter = step_counter()
         self._prepared: dict[Tensor, int] = {}  # parameter -> the structure of its group that its state was made for
+        self._updates = Updates()
         for group in _groups_of(type(self).__name__, params):
             self.add_param_group(group)
 
@@ -83,19 +85,21 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         with no_grad():
-            for group in self.param_groups:
-                self._step_group(group)
-            self._counter.add_(1)  # type: ignore[attr-defined]
-        if modes.trace is None:
-            flush()
+            if modes.trace is None:
+                self._updates.run(self, [param.grad for param in self._parameters()])
+            else:
+                self._write_updates([param.grad for param in self._parameters()])
         return loss
 
-    def _step_group(self, group: ParamGroup) -> None:
-        moving = [(param, param.grad) for param in group["params"]]
-        hyper = group.operands()
-        for param, grad in moving:
-            if grad is not None:
-                self._step_one(param, -grad if hyper.get("maximize") else grad, group, hyper)
+    def _write_updates(self, gradients: Sequence[Tensor | None]) -> None:
+        """Give every parameter that has a gradient its new value and state."""
+        remaining = iter(gradients)
+        for group in self.param_groups:
+            hyper = group.operands()
+            for param, grad in zip(group["params"], remaining, strict=False):
+                if grad is not None:
+                    self._step_one(param, -grad if hyper.get("maximize") else grad, group, hyper)  # type: ignore[operator]
+        self._counter.add_(1)  # type: ignore[attr-defined]
 
     def _step_one(self, param: Tensor, grad: Tensor, group: ParamGroup, hyper: Hyper) -> None:
         state = self._prepare(param, group)

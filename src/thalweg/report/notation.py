@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thalweg.graph import Node, constant_leaf
+from thalweg.graph import Node
+from thalweg.ops.rules import known_number
 
 # How tightly an operator binds. Any primitive that is not written with an operator reads as a function: name(operands).
 _COMPARISON, _SUM, _PRODUCT, _SIGN, _ATOM = range(5)
@@ -92,9 +93,8 @@ def _call(node: Node, names: Mapping[Node, str]) -> str:
 
 def constant_number(node: Node) -> str | None:
     """The number that a node holds in every place because it is a constant, moved about."""
-    while node.op.kind == "move" and len(node.inputs) == 1 and node.op.identities.get("linear"):
-        node = node.inputs[0]
-    return f"{node.attributes['value']:.10g}" if node.op is constant_leaf else None
+    number = known_number(node)
+    return None if number is None else f"{number:.10g}"
 
 
 def shorten(text: str, width: int) -> str:

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from thalweg import ops
 from thalweg.errors import ArgumentError, GradientError, ShapeError, explain
 from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
-from thalweg.graph import Node, constant_leaf, full, make_input, toposort
+from thalweg.graph import Node, constant_leaf, full, make_input, next_serial, toposort
+from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import add
 from thalweg.tensor.core import Tensor, overwritten_at, request, settle
-from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, companions
+from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, Record, companions, record_of
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.modes import modes, set_recording
+from thalweg.tensor.sweeps import Survey, Sweep
 
 
 def backward(
@@ -38,6 +40,11 @@ def backward(
     >>> w.grad
     tensor(6.)
     """
+    survey = None if create_graph or inputs is not None else _survey(self, gradient)
+    record = None if survey is None else record_of(survey.key)
+    if survey is not None and record is not None and _is_run_at_once(self, survey, record, bool(retain_graph)):
+        return
+    before = next_serial()
     root, order = _start(self)
     wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
     found = _targets(order, wanted)
@@ -57,10 +64,54 @@ def backward(
         settle(self)
     for (tensor, _), cotangent in zip(found, cotangents, strict=True):
         if cotangent is not None:
-            _collect(tensor, cotangent, create_graph)
+            _collect(tensor, _as_gradient(cotangent, create_graph), create_graph)
+    if survey is not None and record is not None:
+        survey.expect(record, next_serial() - before)
     if modes.trace is None and root.value is None:
         companions[root] = [weakref.ref(t._grad) for t, _ in found if isinstance(t._grad, Tensor)]
     request(self)
+
+
+def _survey(tensor: Tensor, gradient: Tensor | None) -> Survey | None:
+    """What the pass depends on, where it may run at once instead of becoming part of the graph."""
+    if modes.trace is not None or modes.anomaly or lazy.eager or tensor._base is not None or not tensor._requires_grad:
+        return None
+    if gradient is None and tensor._node.size != 1:
+        return None
+    survey = Survey(tensor.node, None if gradient is None else _seed(tensor, gradient))
+    return survey if survey.is_usable and survey.targets else None
+
+
+def _is_run_at_once(tensor: Tensor, survey: Survey, record: Record, retain_graph: bool) -> bool:
+    """Run forward and backward pass as one program, if the structure has come often enough; say whether that was done.
+
+    Bad data are left to the other way, which raises the error for them.
+    """
+    if record.plan is None:
+        if not record.is_due:
+            return False
+        record.plan = _new_sweep(survey)
+        record.is_refused = record.plan.call is None
+    found = None if record.is_refused else record.plan.run(survey)
+    if found is None:
+        return False
+    if not retain_graph:
+        for place, bits in record.plan.marks:
+            survey.node(place).notes |= bits
+            survey.root.notes |= bits & SPENT
+    for _, shown in survey.shown:
+        shown._when_known()
+    settle(tensor)
+    for target, array in found:
+        _collect(target, Tensor._result(make_input(target.shape, target.dtype, array)), create_graph=False)
+    return True
+
+
+def _new_sweep(survey: Survey) -> Sweep:
+    order = toposort([survey.root], is_leaf=stops_gradient)
+    on_path = reached_from([survey.node(place) for place, _ in survey.targets], order)
+    _refuse_used(order, on_path)
+    return Sweep(survey, [(survey.place[node], bits) for node, bits in _marks(order, on_path)])
 
 
 def grad(
@@ -204,15 +255,24 @@ def _sweep(
     roots: list[Node], seeds: list[Node], targets: list[Node], order: list[Node], retain_graph: bool
 ) -> list[Node | None]:
     on_path = reached_from(targets, order)
+    _refuse_used(order, on_path)
+    result = gradients(roots, seeds, targets)
+    if not retain_graph:
+        for node, bits in _marks(order, on_path):
+            node.notes |= bits
+    return result
+
+
+def _refuse_used(order: Sequence[Node], on_path: set[Node]) -> None:
     if any(node.notes for node in order):
         _refuse_spent(order, on_path)
         _refuse_overwritten(order, on_path)
-    result = gradients(roots, seeds, targets)
-    if not retain_graph:
-        for node in order:
-            if node.inputs and node in on_path:
-                node.notes |= SWEPT if _keeps_nothing(node) else SPENT | SWEPT
-    return result
+
+
+def _marks(order: Sequence[Node], on_path: set[Node]) -> list[tuple[Node, int]]:
+    """What to note of the nodes when a pass has used them."""
+    passed = [node for node in order if node.inputs and node in on_path]
+    return [(node, SWEPT if _keeps_nothing(node) else SPENT | SWEPT) for node in passed]
 
 
 def _keeps_nothing(node: Node) -> bool:
@@ -226,8 +286,7 @@ def _keeps_nothing(node: Node) -> bool:
     return bool(node.op.identities.get("linear")) or stops_gradient(node)
 
 
-def _collect(tensor: Tensor, cotangent: Node, create_graph: bool) -> None:
-    new = _as_gradient(cotangent, create_graph)
+def _collect(tensor: Tensor, new: Tensor, create_graph: bool) -> None:
     before = tensor.grad
     if before is None:
         tensor.grad = new
@@ -236,6 +295,8 @@ def _collect(tensor: Tensor, cotangent: Node, create_graph: bool) -> None:
     else:
         with set_recording(False):
             before._assign(add(before.node, new.node))
+        if modes.trace is not None:
+            modes.trace.consumed.discard(id(tensor))  # it was read only to be added to
 
 
 def _as_gradient(node: Node, create_graph: bool) -> Tensor:

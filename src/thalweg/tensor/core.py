@@ -7,6 +7,7 @@ buffers, gradients and optimizer state are tensors whose node is replaced when t
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,19 +17,27 @@ import numpy as np
 from thalweg import ops
 from thalweg.dtype import DType, float32
 from thalweg.errors import ArgumentError, DTypeError, GradientError, ShapeError, explain
-from thalweg.graph import Node, Shape, make_input, next_serial, rebuild, zeros_like
+from thalweg.graph import Node, Shape, make_input, next_serial
 from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
 from thalweg.tensor.printing import format_array
+from thalweg.tensor.views import behind_the_record, disown, is_detached, replay, shown_by_another
 
-# Tensors whose newest value is still pending; `optimizer.step()` computes them all at once.
-# Keyed by identity, because == compares the numbers.
-_dirty: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
-# Results that someone will look at after the next flush (a loss, a prediction), computed together with the writes.
-_requested: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+class Waiting(threading.local):
+    """What one thread has yet to compute. Keyed by identity, because == compares the numbers."""
+
+    def __init__(self) -> None:
+        # Tensors that were written: `optimizer.step()`, and whoever needs a value, computes them all at once.
+        self.writes: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+        # Results that someone will look at after the next flush (a loss), computed together with the writes.
+        self.requests: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+
+waiting = Waiting()
 # The serial at which a node stopped being its tensor's current value; see `backward.refuse_overwritten`.
 overwritten_at: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
 # Writes to one tensor that may wait before they are computed, so that a running statistic stays a short program.
@@ -87,7 +96,9 @@ class Tensor:
         self._grad: Tensor | ConsumedGradient | None = None
         self._base: Tensor | None = None
         self._root: Node | None = None
-        self._trace = modes.trace
+        self._trace = trace = modes.trace
+        if trace is not None:
+            trace.locate(node)
         self._waiting = 0
         self._retains = False
         self._bound = False
@@ -201,7 +212,7 @@ class Tensor:
         node = self.node
         if node.value is None:
             try:
-                lazy.compute([node])
+                compute_with_writes(node)
             except Exception:
                 take_back(self)
                 raise
@@ -335,12 +346,11 @@ class Tensor:
             self._write_base(node, requires_grad, since)
             return
         before = self.node
-        overwritten_at[before] = since
-        before.notes |= lazy.OVERWRITTEN
+        note_overwritten(before, since)
         if self._requires_grad and self._leaf:
             node = ops.detach(node)  # the new value of a leaf is a leaf: no gradient flows beyond it
         elif self._requires_grad and not modes.grad_enabled:
-            node = _behind_the_record(before, node)
+            node = behind_the_record(before, node)
         elif shown_by_another(node, self):
             node = ops.reshape(
                 node, shape=node.shape
@@ -364,7 +374,7 @@ class Tensor:
         if node.value is None and trace is None:
             if before.value is not None:
                 self._before = before
-            _dirty[id(self)] = self
+            waiting.writes[id(self)] = self
             self._waiting += 1
             if self._waiting > _LONGEST_WAIT or lazy.eager or modes.anomaly:
                 self._array()
@@ -485,44 +495,12 @@ def release(tensor: Tensor) -> None:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def is_detached(view: Node, root: Node) -> bool:
-    """Whether no gradient flows from the view to its base: one of the steps between them is a detach."""
-    while view is not root:
-        if view.op is ops.detach:
-            return True
-        view = view.inputs[0]
-    return False
-
-
-def shown_by_another(node: Node, tensor: Tensor) -> bool:
-    holder = node.holder() if node.holder is not None else None
-    return holder is not None and holder is not tensor
-
-
-def _behind_the_record(before: Node, after: Node) -> Node:
-    """The value of `after` with the gradient of `before`: what a write inside no_grad does to a recorded result."""
-    flow = ops.subtract(before, ops.detach(before))  # 0, with derivative 1
-    flow = ops.where(ops.equal(flow, flow), flow, zeros_like(flow))  # also where inf - inf is NaN
-    return ops.add(ops.detach(after), flow)
-
-
-def replay(node: Node, old_root: Node, new_root: Node) -> Node:
-    """The movements that lead from the old root to `node`, applied to the new root."""
-    steps = []
-    while node is not old_root:
-        steps.append(node)
-        node = node.inputs[0]
-    for step in reversed(steps):
-        new_root = rebuild(step, (new_root,))
-    return new_root
-
-
 def settle(tensor: Tensor) -> None:
     """Forget how a known value was made where no gradient will ask for it."""
     node = tensor._node
     if node.value is None or tensor._base is not None:
         return
-    _dirty.pop(id(tensor), None)
+    waiting.writes.pop(id(tensor), None)
     tensor._waiting = 0
     tensor._before = None
     if node.inputs and (tensor._leaf or not tensor._requires_grad or node.notes & lazy.SPENT):
@@ -534,35 +512,56 @@ def settle(tensor: Tensor) -> None:
             disown(node, tensor)
 
 
+def note_overwritten(node: Node, since: int) -> None:
+    """The node stopped being its tensor's value before whatever is made from `since` on."""
+    overwritten_at[node] = since
+    node.notes |= lazy.OVERWRITTEN
+
+
 def take_back(tensor: Tensor) -> None:
     """Undo a pending write whose value cannot be computed: a cell is not written by a step that fails."""
-    if tensor._before is None or id(tensor) not in _dirty:
+    if tensor._before is None or id(tensor) not in waiting.writes:
         return
     tensor._node, tensor._before, tensor._waiting = tensor._before, None, 0
     tensor._node.notes &= ~lazy.OVERWRITTEN
     tensor._node.holder = weakref.ref(tensor)
-    _dirty.pop(id(tensor), None)
+    waiting.writes.pop(id(tensor), None)
 
 
-def disown(node: Node, tensor: Tensor) -> None:
-    """The node is no longer this tensor's: what was made of it does not lead to the leaf that the tensor becomes."""
-    if node.holder is not None and node.holder() is tensor:
-        node.holder = None
+def pending_writes() -> list[Tensor]:
+    """The tensors that were written and whose new value nobody has needed yet."""
+    return [tensor for tensor in list(waiting.writes.values()) if tensor._trace is None] if waiting.writes else []
 
 
-def flush() -> None:
-    """Compute every pending write, and all live results on the way, in one evaluation."""
-    tensors = [tensor for tensor in list(_dirty.values()) if tensor._trace is None]
-    results = [tensor.node for tensor in list(_requested.values()) if tensor._trace is None] if tensors else []
+def compute_with_writes(node: Node) -> None:
+    """A value that is needed, and what was written meanwhile: the writes must not pile up behind each other.
+
+    One that cannot be computed does not stand in the way; it raises when it is looked at itself.
+    """
+    writes = pending_writes()
+    if writes:
+        with contextlib.suppress(Exception):
+            lazy.compute([node, *[tensor._node for tensor in writes]])
+            for tensor in writes:
+                settle(tensor)
+    lazy.compute([node])
+
+
+def flush(*also: Tensor, may_compile: bool = True) -> None:
+    """Compute every pending write, what is asked for, and all live results on the way, in one evaluation."""
+    tensors = pending_writes()
+    wanted = [tensor._node for tensor in tensors] + [node for each in also if (node := each.node).value is None]
+    if not wanted:
+        return
+    results = [tensor.node for tensor in list(waiting.requests.values()) if tensor._trace is None]
     try:
-        lazy.compute([*(tensor._node for tensor in tensors), *results])
+        lazy.compute([*wanted, *results], may_compile)
     except Exception:
         _keep_what_can_be_computed(tensors)
         raise
     finally:
-        if tensors:
-            _requested.clear()
-    for tensor in tensors:
+        waiting.requests.clear()
+    for tensor in (*tensors, *also):
         settle(tensor)
 
 
@@ -570,6 +569,9 @@ def _keep_what_can_be_computed(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         with contextlib.suppress(Exception):
             tensor._array()  # takes the write back if it fails
+            settle(tensor)
+        # What had no value before either keeps raising when it is asked for, but not in the steps of others.
+        waiting.writes.pop(id(tensor), None)
 
 
 def request(*tensors: Tensor) -> None:
@@ -578,7 +580,7 @@ def request(*tensors: Tensor) -> None:
     The parameters' new values do not need the loss itself; looked at later, it would cost a second forward pass.
     """
     if modes.trace is None:
-        _requested.update((id(tensor), tensor) for tensor in tensors)
+        waiting.requests.update((id(tensor), tensor) for tensor in tensors)
 
 
 def _keep_dtype(tensor: Tensor, node: Node) -> Node:

@@ -281,7 +281,9 @@ def _from_start(node: Node, extent: int, axis: int) -> Node:
     """Positions counted from the start; if their values are known already, a wrong one is refused at once."""
     if node.value is None:
         node = convert(node, int64)
-        return where(less(node, 0), node + extent, node)
+        from_end = node + extent
+        # One that is too far out stays as it is, so that the error shows the number that was given.
+        return where(less(node, 0), where(less(from_end, 0), node, from_end), node)
     array = np.asarray(node.value).astype(np.int64, copy=False)
     for bad in array[(array < -extent) | (array >= extent)][:1]:
         _check_integer(int(bad), extent, axis)

@@ -1,7 +1,7 @@
 """Computing pending values: when someone needs a value, its part of the graph is run.
 
-In: nodes. Out: the same nodes, now with a `value`. The first time a structure comes it is evaluated on NumPy; when it
-returns it runs as a compiled program from the cache that `tw.compile` uses. Known values are leaves.
+In: nodes. Out: the same nodes, now with a `value`. The first times a structure comes it is evaluated on NumPy; when it
+returns often it runs as a compiled program from the cache that `tw.compile` uses. Known values are leaves.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.program import Executable, Program, executable_for
+from thalweg.compile.calling import Caller
+from thalweg.compile.program import Program, executable_for
 from thalweg.compile.reference import run_node
-from thalweg.graph import Node, structure_key, toposort
+from thalweg.graph import Node, toposort
 from thalweg.tensor.anomaly import refuse_non_finite
 from thalweg.tensor.modes import modes
 
-# Bits of Node.notes: used up by a backward pass; no longer its tensor's value; on the path of a backward pass.
-SPENT, OVERWRITTEN, SWEPT = 1, 2, 4
+# Bits of Node.notes: used up by a backward pass; no longer its tensor's value; on the path of a backward pass; of a
+# pass that will have a program of its own, so that it is not compiled as a part of others before; a number of the code
+# that many expressions share, which therefore keeps no value.
+SPENT, OVERWRITTEN, SWEPT, RETURNING, FIXED = 1, 2, 4, 8, 16
 
 # Evaluate every operation when it is made, for debugging: the switch THALWEG_EAGER=1.
 eager = os.environ.get("THALWEG_EAGER", "") not in ("", "0")
@@ -33,11 +36,36 @@ def is_known(node: Node) -> bool:
 # A structure is compiled once it has cost this many interpreted operations: about what compiling it costs. Counting
 # operations rather than seconds keeps the decision, and so the bits, the same from run to run.
 COMPILE_AFTER = 3000
-_SMALLEST = 8  # operations; below that, the key costs more than the program saves
-_LARGEST = 4096  # operations; above that, compiling takes longer than anyone expects of an undecorated line
-_seen: dict[Hashable, int] = {}
-_MOST_SEEN = 4096
-_programs: dict[Hashable, Executable] = {}
+SMALLEST = 8  # operations; below that, calling the program costs more than it saves
+LARGEST = 4096  # operations; above that, compiling takes longer than anyone expects of an undecorated line
+_MOST_RECORDS = 4096
+
+
+class Record:
+    """How often a structure has come, how many operations it is, and how it is run once it is a program."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+        self.plan: Any = None
+        self.is_refused = False  # it has no native program
+
+    @property
+    def is_due(self) -> bool:
+        enough = self.count >= 2 and self.count * self.size >= COMPILE_AFTER  # the first time always on NumPy
+        return enough and SMALLEST <= self.size <= LARGEST and not self.is_refused
+
+
+_records: dict[Hashable, Record] = {}
+
+
+def record_of(key: Hashable) -> Record:
+    """The record of a structure, which has now come once more."""
+    record = _records.pop(key, None) or Record()
+    _records[key] = record  # the newest last, so that the oldest is forgotten first
+    if len(_records) > _MOST_RECORDS:
+        del _records[next(iter(_records))]
+    record.count += 1
+    return record
 
 
 # Of a node that was differentiated: the gradients, to be computed together with it, so that the forward pass is shared.
@@ -53,47 +81,114 @@ def _with_companions(wanted: Sequence[Node]) -> list[Node]:
     return found
 
 
-def compute(wanted: Sequence[Node]) -> None:
+def compute(wanted: Sequence[Node], may_compile: bool = True) -> None:
     """Give every wanted node its value; values that live tensors show are kept on the way."""
     if companions:
         wanted = _with_companions(wanted)
-    order = toposort([node for node in wanted if node.value is None], is_leaf=is_known)
-    pending = [node for node in order if node.value is None]
-    if not pending:
+    roots = [node for node in wanted if node.value is None]
+    if not roots:
         return
-    keep = {node for node in wanted if node.value is None}
-    showing = [tensor for node in pending if node.holder is not None and (tensor := node.holder()) is not None]
-    keep.update(tensor._node for tensor in showing if tensor._node.value is None)
+    work = Work(roots)
     # A later backward pass reads the intermediate values of what still may be differentiated, as in any tape.
-    keep_all = any(tensor._requires_grad and not tensor._leaf and not tensor._node.notes & SWEPT for tensor in showing)
-    is_plain = keep_all or modes.anomaly or eager or not _SMALLEST <= len(pending) <= _LARGEST
-    if is_plain or not _run_compiled(order, pending, keep):
-        _run(pending, keep, keep_all or modes.anomaly)
-    if modes.anomaly:
-        refuse_non_finite([node for node in pending if node in keep])
-    for tensor in showing:
+    keep_all = any(t._requires_grad and not t._leaf and not t._node.notes & SWEPT for t in work.showing)
+    if keep_all or not may_compile or modes.anomaly or eager:
+        _interpret(work, keep_all or modes.anomaly)
+    else:
+        _run_again(work)
+    for tensor in work.showing:
         tensor._when_known()
 
 
-def _run_compiled(order: Sequence[Node], pending: Sequence[Node], keep: set[Node]) -> bool:
-    """Run the work as a compiled program if its structure has come often enough; say whether that was done."""
-    outputs = [node for node in pending if node in keep]
-    leaves = [node for node in order if node.value is not None]
-    if any(node.op.multiple for node in order):
-        return False
-    key = structure_key(outputs, leaves, list(order))
-    count = _seen.pop(key, 0) + 1
-    _seen[key] = count  # the newest last, so that the oldest is forgotten first
-    if len(_seen) > _MOST_SEEN:
-        del _seen[next(iter(_seen))]
-    if count < 2 or count * len(pending) < COMPILE_AFTER:  # the first time always on NumPy
-        return False
-    program = _programs.get(key)
-    if program is None:
-        program = _programs[key] = executable_for(Program(tuple(leaves), tuple(outputs)))
-    for node, value in zip(outputs, program([leaf.value for leaf in leaves]), strict=True):
-        node.value = value
-    return True
+class Work:
+    """The pending part of a graph.
+
+    `key` is equal for work that differs only in the identity of its nodes and in the values of its leaves: nodes are
+    numbered in the order in which a walk meets them. A place is an index into `inner`, or ~index into `leaves`.
+    """
+
+    def __init__(self, roots: Sequence[Node]) -> None:
+        inner, leaves, parts = list(dict.fromkeys(roots)), [], []  # type: tuple[list[Node], list[Node], list[Hashable]]
+        place = {node: index for index, node in enumerate(inner)}
+        showing, self.notes, asked = [], 0, len(inner)
+        self.kept = list(range(asked))  # the places whose values are asked for or shown
+        parts.append(len(inner))
+        for node in inner:  # which grows meanwhile
+            parts.append(node.form.number)
+            self.notes |= node.notes
+            if node.holder is not None and (tensor := node.holder()) is not None:
+                showing.append(tensor)
+                if tensor._node is node and place[node] >= asked:
+                    self.kept.append(place[node])
+                    parts.append("kept")
+            for each in node.inputs:
+                where = place.get(each)
+                if where is not None:
+                    parts.append(where)
+                elif each.value is None and each.inputs and not each.notes & FIXED:
+                    parts.append(len(inner))
+                    place[each] = len(inner)
+                    inner.append(each)
+                else:
+                    place[each] = ~len(leaves)
+                    parts.append((~len(leaves), leaf_key(each)))
+                    leaves.append(each)
+        self.inner, self.leaves, self.place, self.showing = inner, leaves, place, showing
+        self.key = tuple(parts)
+
+    @property
+    def wanted(self) -> list[Node]:
+        return [self.inner[place] for place in self.kept]
+
+    def value(self, place: int) -> np.ndarray:
+        return (self.inner[place] if place >= 0 else self.leaves[~place]).value  # type: ignore[no-any-return]
+
+
+def leaf_key(node: Node) -> Hashable:
+    """What a program depends on of a leaf: the type of a known value, otherwise which number it is."""
+    if node.value is not None:
+        return ~node.form.type
+    return (node.serial,) if node.notes & FIXED else node.form.number
+
+
+class Plan:
+    """A compiled program, and where its inputs and outputs are in work of its structure."""
+
+    def __init__(self, work: Work) -> None:
+        known = [node for node in toposort(work.wanted, is_leaf=is_known) if node.value is not None]
+        self.inputs = [work.place[node] for node in known]
+        native = executable_for(Program(tuple(known), tuple(work.wanted))).native
+        self.call = None if native is None else Caller(native)
+
+    def run(self, work: Work) -> bool:
+        """Give the work its values; False if bad data were met, with nothing changed."""
+        assert self.call is not None
+        arrays = self.call([work.value(place) for place in self.inputs])
+        if arrays is None:
+            return False
+        for place, array in zip(work.kept, arrays, strict=True):
+            work.inner[place].value = array
+        return True
+
+
+def _run_again(work: Work) -> None:
+    """As a compiled program if the structure has come often enough, otherwise on NumPy."""
+    record = record_of(work.key)
+    if record.plan is None and record.is_due and not work.notes & RETURNING:
+        plan = Plan(work)
+        record.is_refused = plan.call is None
+        record.plan = None if record.is_refused else plan
+    if record.plan is None or not record.plan.run(work):
+        record.size = _interpret(work, keep_all=False)
+
+
+def _interpret(work: Work, keep_all: bool) -> int:
+    """On NumPy; the number of operations."""
+    wanted = work.wanted
+    pending = [node for node in toposort(wanted, is_leaf=is_known) if node.value is None]
+    _run(pending, set(wanted), keep_all)
+    if modes.anomaly:
+        refuse_non_finite([node for node in pending if node in set(wanted)])
+    return len(pending)
 
 
 def _run(pending: Sequence[Node], keep: set[Node], keep_all: bool) -> None:
@@ -106,7 +201,7 @@ def _run(pending: Sequence[Node], keep: set[Node], keep_all: bool) -> None:
     for index, node in enumerate(pending):
         inputs = [each.value if each.value is not None else values[each] for each in node.inputs]
         result = run_node(node, inputs)
-        if keep_all or node in keep:
+        if node in keep or (keep_all and (modes.anomaly or not node.notes & FIXED)):
             node.value = result
         else:
             values[node] = result

@@ -17,6 +17,9 @@ from thalweg.graph import Node, make_input, next_serial
 from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.modes import modes
+from thalweg.tensor.templates import instantiate
+
+_AS_THEY_ARE = frozenset({int, float, bool, str, type(None)})
 
 
 def lower(value: Any, flags: list[bool]) -> Any:
@@ -29,6 +32,8 @@ def lower(value: Any, flags: list[bool]) -> Any:
             else:
                 node = ops.detach(node)
         return node
+    if value.__class__ in _AS_THEY_ARE:
+        return value
     if isinstance(value, np.ndarray):
         return array_leaf(value)
     if isinstance(value, (list, tuple)) and any(isinstance(each, (Tensor, np.ndarray)) for each in value):
@@ -48,8 +53,8 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def on_tensors(*args: Any, **kwargs: Any) -> Any:
         flags: list[bool] = []
-        result = function(*[lower(each, flags) for each in args], **{k: lower(v, flags) for k, v in kwargs.items()})
-        return wrap(result, bool(flags))
+        options = {name: lower(each, flags) for name, each in kwargs.items()} if kwargs else kwargs
+        return wrap(instantiate(function, [lower(each, flags) for each in args], options), bool(flags))
 
     on_tensors.__name__ = function.__name__.rstrip("_")
     on_tensors.__qualname__ = on_tensors.__name__
@@ -70,8 +75,8 @@ def lift_view(function: Callable[..., Any]) -> Callable[..., Any]:
     def on_tensor(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         flags: list[bool] = []
         node = self.node
-        rest = [lower(each, flags) for each in args]
-        result = function(node, *rest, **{k: lower(v, flags) for k, v in kwargs.items()})
+        operands = [node, *[lower(each, flags) for each in args]]
+        result = instantiate(function, operands, {k: lower(v, flags) for k, v in kwargs.items()})
         return _wrap_view(self, result)
 
     on_tensor.__name__ = function.__name__.rstrip("_")
@@ -95,7 +100,7 @@ def lift_in_place(function: Callable[..., Any]) -> Callable[..., Any]:
         flags: list[bool] = []
         since = next_serial()
         operands = [lower(each, flags) for each in (self, *args)]
-        node = function(*operands, **{k: lower(v, flags) for k, v in kwargs.items()})
+        node = instantiate(function, operands, {k: lower(v, flags) for k, v in kwargs.items()})
         self._assign(node, bool(flags), since)
         return self
 

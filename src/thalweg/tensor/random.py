@@ -7,7 +7,7 @@ tensors and permutations. Inside a compiled step the key is an input and its suc
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +32,7 @@ from thalweg.tensor.core import Tensor
 from thalweg.tensor.modes import modes
 from thalweg.tensor.reductions import cumsum, sum_, topk
 from thalweg.tensor.shaping import flat_ints, reshape, take_range, unsqueeze
+from thalweg.tensor.templates import instantiate, templated
 
 
 class Generator:
@@ -42,7 +43,7 @@ class Generator:
 
     def __init__(self, seed: int | None = None) -> None:
         self._cell = Tensor(np.zeros(2, np.int64))
-        self.manual_seed(secrets.randbits(48) if seed is None else seed)
+        self.manual_seed(int.from_bytes(os.urandom(6), "little") if seed is None else seed)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed`."""
@@ -114,11 +115,19 @@ def uniform_node(shape: tuple[int, ...], dtype: DType, generator: Generator | No
                     expected="float32 or float64", remedy="use tw.randint for integers")
         )  # fmt: skip
     if dtype is float64:
-        words = _bits((2, *shape), generator)
-        high = multiply(convert(floor_divide(_half(words, 0), 32), float64), 2.0**-27)
-        low = multiply(convert(floor_divide(_half(words, 1), 64), float64), 2.0**-53)
-        return add(high, low)
-    bits = _bits(shape, generator)
+        return _fraction53(_bits((2, *shape), generator))
+    return _fraction24(_bits(shape, generator))
+
+
+@templated
+def _fraction53(words: Node) -> Node:
+    high = multiply(convert(floor_divide(_half(words, 0), 32), float64), 2.0**-27)
+    low = multiply(convert(floor_divide(_half(words, 1), 64), float64), 2.0**-53)
+    return add(high, low)
+
+
+@templated
+def _fraction24(bits: Node) -> Node:
     return multiply(convert(floor_divide(bits, 256), float32), 2.0**-24)
 
 
@@ -187,7 +196,7 @@ def randn_like(other: Tensor, generator: Generator | None = None) -> Tensor:
 
 def bernoulli_node(p: float, shape: tuple[int, ...], generator: Generator | None = None) -> Node:
     """True with probability p."""
-    return less(uniform_node(shape, float32, generator), p)
+    return instantiate(less, [uniform_node(shape, float32, generator), p])  # type: ignore[no-any-return]
 
 
 def bernoulli(probabilities: Tensor, generator: Generator | None = None) -> Tensor:

@@ -245,6 +245,11 @@ def norm(x: Node, p: float | str = 2.0, dim: Dims = None, keepdim: bool = False)
     """The p-norm (sum |x|^p)^(1/p); at the zero vector its gradient is taken as 0, as in PyTorch."""
     _need_floating("norm", x)
     p = 2.0 if p == "fro" else p
+    if isinstance(p, Node):
+        raise ArgumentError(
+            explain("norm: p decides what is computed, so it is a number", received=f"a tensor of shape {p.shape}",
+                    expected="a number or 'fro'", remedy="in a compiled step, close over p: a float argument is traced")
+        )  # fmt: skip
     if isinstance(p, str):
         raise ArgumentError(explain("unknown norm", received=p, expected="a number or 'fro'"))
     if p == math.inf:

@@ -8,26 +8,41 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg.compile.fuse import is_number
-from thalweg.compile.program import Executable, Program, executable_for
+from thalweg.compile.calling import Results, address_of, results_of
+from thalweg.compile.inside.debug import naming, settings
+from thalweg.compile.program import Executable, Program, executable_for, explain_program
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
-from thalweg.graph import Node, make_input, substitute
-from thalweg.tensor.core import CONSUMED, ConsumedGradient, Tensor, Touches, Version, release, settle
+from thalweg.graph import Node, Origin, make_input, substitute
+from thalweg.tensor.cells import BY_NODE_ONLY, known, move_to, nothing, own_array
+from thalweg.tensor.core import (
+    CONSUMED,
+    ConsumedGradient,
+    Tensor,
+    Touches,
+    Version,
+    release,
+    settle,
+)
+from thalweg.tensor.lazy import SWEPT
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import Structure, flatten, unflatten
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+if TYPE_CHECKING:
+    from thalweg.compile.inside.explanation import ProgramExplanation
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _SIGNATURES_BEFORE_WARNING = 8
 
 
@@ -39,7 +54,21 @@ class Trace:
         self.values: dict[int, tuple[Tensor, Node]] = {}  # cells written: their newest node
         self.gradients: dict[int, tuple[Tensor, Tensor | ConsumedGradient | None]] = {}
         self.presence: list[tuple[Tensor, bool]] = []  # gradients that were looked at before they were set
-        self.consumed: set[int] = set()
+        self.cleared: set[int] = set()  # of gradients, by the identity of their tensor
+        self.consumed: set[int] = set()  # and which were read after they were last set
+        self.located: set[Node] = set()  # nodes whose origin has the user's line
+
+    def locate(self, node: Node) -> None:
+        """Note the user's line on what leads to this node and has none yet; a chain rule's nodes inherit one."""
+        stack, line = [node], ""
+        while stack:
+            each = stack.pop()
+            if each not in self.located:
+                self.located.add(each)
+                stack.extend(each.inputs)
+                if each.op.kind != "leaf" and type(each.origin) is not Origin:
+                    line = line or user_line()
+                    each.origin = Origin(each.origin, line)
 
     def read(self, tensor: Tensor) -> Node:
         if id(tensor) in self.values:
@@ -59,6 +88,7 @@ class Trace:
         return found[1]
 
     def write(self, tensor: Tensor, node: Node) -> None:
+        self.locate(node)
         self.read(tensor)  # a written cell is an input too, so that the program can write it in place
         node.holder = self.inputs[id(tensor)][1].holder
         self.values[id(tensor)] = (tensor, node)
@@ -74,6 +104,9 @@ class Trace:
 
     def write_grad(self, tensor: Tensor, value: Tensor | None) -> None:
         self.gradients[id(tensor)] = (tensor, value)
+        self.consumed.discard(id(tensor))
+        if value is None:
+            self.cleared.add(id(tensor))
 
     def refuse_value(self, tensor: Tensor) -> None:
         raise TraceError(
@@ -87,8 +120,16 @@ class Trace:
         )
 
 
+def user_line() -> str:
+    """The innermost line of the user's own code, as ``file:line``; without reading the file."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 def _user_line() -> str:
-    """The innermost line of the user's own code."""
+    """The same with its text, for errors."""
     for frame in reversed(traceback.extract_stack()):
         if not frame.filename.startswith(_PACKAGE):
             return f"{frame.filename}:{frame.lineno}: {frame.line}"
@@ -150,6 +191,40 @@ class Step:
         self._warm = None if kwargs else warm_call(compiled, args)
         return result
 
+    def vouch(self) -> None:
+        """Whoever knows that nothing has changed the meaning of the step since the last call may say so."""
+        for compiled in self._programs.values():
+            compiled.version = Version.number
+        if self._warm is not None:
+            self._warm.version = Version.number
+
+    def explain(self) -> ProgramExplanation:
+        """What the step was compiled to: each kernel with the lines it comes from, its cost and its time.
+
+        For the signature compiled last. The step must have been called; it is run again for the times, on copies of
+        its cells. `print()` shows a table; its `loop_text` and `memory_plan` are texts, its `kernels` are data.
+        """
+        if not self._programs:
+            raise TraceError(
+                explain(
+                    f"{self.name} has not been compiled yet",
+                    received="no call so far",
+                    expected="at least one call",
+                    remedy="call the step once with real arguments, then explain() it",
+                )
+            )
+        compiled = next(reversed(self._programs.values()))
+        if not compiled.executable.is_native:
+            raise TraceError(
+                explain(
+                    f"{self.name} is run by the NumPy meaning of its operations, so it has no kernels",
+                    received="an operation that has no native form yet",
+                    expected="operations that can be compiled",
+                )
+            )
+        known = {i: source._array() for i, source in enumerate(compiled.sources) if isinstance(source, Tensor)}
+        return explain_program(compiled.program, self.name, known, compiled.executable.seconds)
+
     def _warn_about_signatures(self, key: Hashable) -> None:
         if key not in self._programs and len(self._programs) == _SIGNATURES_BEFORE_WARNING:
             warnings.warn(
@@ -171,8 +246,9 @@ class Step:
         try:
             stand_ins = [_stand_in(leaf, node) for leaf, node in zip(leaves, arguments, strict=True)]
             args, kwargs = unflatten(structure, stand_ins)
-            result = self.function(*args, **kwargs)
-            return _finish(trace, arguments, result, self.keep_gradients)
+            with naming(self.name):
+                result = self.function(*args, **kwargs)
+                return _finish(trace, arguments, result, self.keep_gradients)
         finally:
             modes.trace = None
 
@@ -256,11 +332,11 @@ def _finish(trace: Trace, arguments: list[Node | None], result: Any, keep_gradie
 
     leaves, structure = flatten(result)
     returned = [place(leaf.node) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    requires_grad = [isinstance(leaf, Tensor) and leaf._requires_grad for leaf in leaves]
+    requires_grad = [isinstance(leaf, Tensor) and _may_be_swept(leaf) for leaf in leaves]
     written = [(tensor, place(node).index) for tensor, node in trace.values.values()]
     gradients: list[tuple[Tensor, Any]] = []
     for tensor, value in trace.gradients.values():
-        is_used_up = id(tensor) in trace.consumed and not keep_gradients
+        is_used_up = id(tensor) in trace.cleared & trace.consumed and not keep_gradients
         if isinstance(value, Tensor) and tensor._trace is not trace:
             gradients.append((tensor, CONSUMED if is_used_up else place(value.node)))
         elif tensor._trace is not trace:
@@ -268,8 +344,8 @@ def _finish(trace: Trace, arguments: list[Node | None], result: Any, keep_gradie
     position = {id(source): index for index, source in enumerate(sources)}
     writes = tuple((index, position[id(tensor)]) for tensor, index in written)
     program = Program(tuple(inputs), tuple(outputs), writes)
-    # A result that may still be differentiated keeps its graph; a loss that was already swept need not.
-    is_differentiable = any(requires_grad) and not trace.gradients
+    # A result that may still be differentiated keeps its graph; none leads back through weights that are overwritten.
+    is_differentiable = any(requires_grad) and not any(tensor._requires_grad for tensor, _ in written)
     return Compiled(
         Version.number, program, executable_for(program), sources, returned, structure, requires_grad, written,
         gradients, trace.presence, is_differentiable,
@@ -283,31 +359,17 @@ def _run(compiled: Compiled, leaves: list[Any]) -> Any:
     if compiled.is_differentiable:
         return _run_inline(compiled, leaves)
     arrays = [_input_array(source, leaves) for source in compiled.sources]
-    destinations = {index: array for tensor, index in compiled.written if (array := _own_array(tensor)) is not None}
+    destinations = {index: array for tensor, index in compiled.written if (array := own_array(tensor)) is not None}
     results = compiled.executable(arrays, destinations)
     for tensor, index in compiled.written:
         if results[index] is not tensor._node.value:
             if tensor._bound:
                 release(tensor)
-            tensor._node = _leaf_node(results[index], tensor)
+            move_to(tensor, results[index])
         settle(tensor)
     for tensor, value in compiled.gradients:
-        tensor._grad = Tensor._result(_known(results[value.index])) if isinstance(value, Output) else value
-    return _returned(compiled, lambda index: Tensor._result(_known(results[index])))
-
-
-# The references to a cell's node and array when nobody else holds them: the owner, the list of inputs (array only), a
-# local name, and the argument of getrefcount itself.
-_OWN_NODE, _BY_NODE_ONLY, _AS_INPUT = 3, 3, 4
-
-
-def _own_array(tensor: Tensor, held: int = _AS_INPUT) -> np.ndarray | None:
-    """The cell's array if it may be written in place: nothing pending reads it and no one else shows it."""
-    node = tensor._node
-    array: np.ndarray = node.value
-    if node.inputs or sys.getrefcount(node) > _OWN_NODE or sys.getrefcount(array) > held:
-        return None
-    return array if array.base is None and array.flags.c_contiguous and array.flags.writeable else None
+        tensor._grad = Tensor._result(known(results[value.index])) if isinstance(value, Output) else value
+    return _returned(compiled, lambda index: Tensor._result(known(results[index])))
 
 
 # --- the warm path ---------------------------------------------------------------------------------------------------
@@ -315,39 +377,12 @@ def _own_array(tensor: Tensor, held: int = _AS_INPUT) -> np.ndarray | None:
 COLD = object()
 
 
-class Results:
-    """The buffers of one result of a step: a call writes into one that nobody holds any longer, or into a new one.
-
-    Handing a buffer over costs no copy, and one that comes back is still in the processor's cache.
-    """
-
-    def __init__(self, index: int, slot: int, make: Callable[[], np.ndarray], is_number: bool) -> None:
-        self.index, self.slot, self.make = index, slot, make
-        self.most = 0 if is_number else _MOST_BUFFERS  # a known number is not written again by the program
-        self.buffers: list[tuple[np.ndarray, int]] = []
-
-    def next(self, table: Any) -> np.ndarray:
-        """A free buffer, whose address stands in the table from now on."""
-        for buffer, address in self.buffers:
-            if sys.getrefcount(buffer) == _UNHELD:
-                table[self.slot] = address
-                return buffer
-        buffer = self.make()
-        address = table[self.slot] = buffer.ctypes.data
-        if len(self.buffers) < self.most:
-            self.buffers.append((buffer, address))
-        return buffer
-
-
-# The references to a buffer that no one outside holds: its pair, the loop's name, the argument of getrefcount itself.
-_UNHELD, _MOST_BUFFERS = 3, 2
-
-
 class WarmCall:
     """A compiled step whose cells' addresses stand in a table: while nobody touches them, a call passes its arguments.
 
     Everything that could make that wrong raises one of two numbers: `Version` (what the program means) or `Touches`
-    (who holds its cells). Any doubt gives COLD, and the call takes the long way, which looks at everything.
+    (who holds its cells), after which the call looks where its cells lie and who holds them. Any doubt gives COLD, and
+    the call takes the long way, which looks at everything.
     """
 
     def __init__(self, compiled: Compiled, native: Any, args: tuple[Any, ...]) -> None:
@@ -356,13 +391,19 @@ class WarmCall:
         self.table = native.new_table()
         self.address = ctypes.addressof(self.table)
         self.specs = [(arg.shape, arg.dtype) for arg in args]
-        self.last: list[Node | None] = [None] * len(args)
+        self.last: list[Any] = [nothing] * len(args)  # weak references: what a caller drops is not kept alive
         self.places = [compiled.sources.index(i) for i in range(len(args))]
         self.cells = [(i, each) for i, each in enumerate(compiled.sources) if isinstance(each, Tensor)]
+        self.nodes: list[Any] = []
         for index, tensor in self.cells:
             tensor._bound = True
             self.table[index] = tensor._node.value.ctypes.data
+            self.nodes.append(weakref.ref(tensor._node))
+        self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
+        self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
+        self.collected = [(tensor, value.index) for tensor, value in compiled.gradients if isinstance(value, Output)]
+        self.settled = [(tensor, value) for tensor, value in compiled.gradients if not isinstance(value, Output)]
 
     def _connect_outputs(self) -> list[Results]:
         """Cells are their own destination; other results have buffers of their own."""
@@ -370,20 +411,18 @@ class WarmCall:
         for tensor, index in self.compiled.written:
             self.table[first + index] = self.table[position[id(tensor)]]
         written = {index for _, index in self.compiled.written}
-        outputs = [(index, node) for index, node in enumerate(self.native.layout.outputs) if index not in written]
-        return [
-            Results(index, first + index, functools.partial(self.native._new, node), is_number(node))
-            for index, node in outputs
-        ]
+        return results_of(self.native, [i for i in range(len(self.native.layout.outputs)) if i not in written])
 
     def __call__(self, args: tuple[Any, ...]) -> Any:
-        if self.version != Version.number or self.touches != Touches.number or len(args) != len(self.specs):
+        if self.version != Version.number or len(args) != len(self.specs):
             return COLD
         if modes.grad_enabled is not self.records or not self._pass(args):
             return COLD
+        if (self.touches != Touches.number or self.moving) and not self._look_again():
+            return COLD
         native = self.native
         if not native.layout.checks:  # nothing can stop it: the gradients that it replaces give their buffers back
-            for tensor, value in self.compiled.gradients:
+            for tensor, _ in self.collected:
                 tensor._grad = None
         with native.lock:
             native.status[0] = 0
@@ -391,9 +430,44 @@ class WarmCall:
             native.step(self.address)
             if native.status[0]:
                 return COLD  # nothing was changed; the long way raises the error
-        for tensor, value in self.compiled.gradients:
-            tensor._grad = Tensor._result(_known(fresh[value.index])) if isinstance(value, Output) else value
-        return _returned(self.compiled, lambda index: Tensor._result(_known(fresh[index])))
+        for tensor, array in self.moving:
+            move_to(tensor, array)
+        for tensor, index in self.collected:
+            tensor._grad = Tensor._result(known(fresh[index]))
+        for tensor, settled in self.settled:
+            tensor._grad = settled
+        return _returned(self.compiled, lambda index: Tensor._result(known(fresh[index])))
+
+    def _look_again(self) -> bool:
+        """Where the cells lie now, and whether they may still be written in place; False where more is to be done."""
+        self.moving = []
+        for position, (index, tensor) in enumerate(self.cells):
+            output = self.outputs.get(id(tensor))
+            if self.nodes[position]() is not tensor._node and not self._connect_cell(position, output):
+                return False
+            if tensor._bound:
+                continue
+            if output is not None and own_array(tensor, held=BY_NODE_ONLY) is None:
+                array = np.empty(tensor._node.shape, tensor._node.dtype.numpy)
+                self.table[output] = address_of(array)
+                self.moving.append((tensor, array))
+            else:
+                if output is not None:
+                    self.table[output] = self.table[index]
+                tensor._bound = True
+        self.touches = Touches.number
+        return True
+
+    def _connect_cell(self, position: int, output: int | None) -> bool:
+        index, tensor = self.cells[position]
+        node, expected = tensor._node, self.compiled.program.inputs[index]
+        if not _is_bindable(tensor) or node.shape != expected.shape or node.dtype is not expected.dtype:
+            return False
+        self.nodes[position] = weakref.ref(node)
+        self.table[index] = address_of(node.value)
+        if output is not None:
+            self.table[output] = self.table[index]
+        return True
 
     def _pass(self, args: tuple[Any, ...]) -> bool:
         """Put the arguments' addresses into the table; False where one needs more than that."""
@@ -401,20 +475,26 @@ class WarmCall:
             if type(arg) is not Tensor or arg._base is not None or arg._requires_grad or arg._bound:
                 return False
             node = arg._node
-            if node is self.last[i]:
+            if node is self.last[i]():
                 continue
             array = node.value
             if array is None or node.shape != shape or node.dtype is not dtype or not array.flags.c_contiguous:
                 return False
-            self.table[self.places[i]] = array.__array_interface__["data"][0]
-            self.last[i] = node
+            self.table[self.places[i]] = address_of(array)
+            self.last[i] = weakref.ref(node)
         return True
 
 
 def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
     """A warm path for this program and these arguments, if everything about it is plain."""
     native = compiled.executable.native
-    if native is None or compiled.is_differentiable or compiled.presence or not compiled.is_current():
+    if (
+        settings.validate
+        or native is None
+        or compiled.is_differentiable
+        or compiled.presence
+        or not compiled.is_current()
+    ):
         return None
     is_plain = all(type(arg) is Tensor and not arg._requires_grad and arg._base is None for arg in args)
     closed_over = [source for source in compiled.sources if not isinstance(source, int)]
@@ -422,7 +502,7 @@ def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
         return None
     written = {id(tensor): tensor for tensor, _ in compiled.written}
     for tensor in written.values():
-        if not tensor._bound and _own_array(tensor, held=_BY_NODE_ONLY) is None:
+        if not tensor._bound and own_array(tensor, held=BY_NODE_ONLY) is None:
             return None
     return WarmCall(compiled, native, args)
 
@@ -437,6 +517,11 @@ def _is_bindable(tensor: Tensor) -> bool:
     return True
 
 
+def _may_be_swept(result: Tensor) -> bool:
+    """Whether a backward pass may still start from it; from a loss that was already swept, none does."""
+    return result._requires_grad and not result.node.notes & SWEPT
+
+
 def _run_inline(compiled: Compiled, leaves: list[Any]) -> Any:
     """The program as part of the caller's graph, so that backward reaches what the step closes over."""
     nodes = [_input_node(source, leaves) for source in compiled.sources]
@@ -445,6 +530,8 @@ def _run_inline(compiled: Compiled, leaves: list[Any]) -> Any:
                for value, flag in zip(compiled.returned, compiled.requires_grad, strict=True)]  # fmt: skip
     for tensor, index in compiled.written:
         tensor._replace(replaced[index])
+    for tensor, value in compiled.gradients:
+        tensor._grad = Tensor._result(replaced[value.index]) if isinstance(value, Output) else value
     return unflatten(compiled.structure, results)
 
 
@@ -466,13 +553,3 @@ def _input_node(source: Any, leaves: list[Any]) -> Node:
         return value.node
     array = _input_array(value, leaves)
     return make_input(array.shape, dtype_of_array(array), array)
-
-
-def _known(array: np.ndarray) -> Node:
-    return make_input(array.shape, dtype_of_array(array), array)
-
-
-def _leaf_node(array: np.ndarray, tensor: Tensor) -> Node:
-    node = _known(array)
-    node.holder = tensor._node.holder
-    return node

@@ -23,11 +23,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from thalweg.compile.mathematics import compositions
+from thalweg.compile.mathematics.division import floor_divide, power_of_integers, remainder
 from thalweg.compile.mathematics.error_function import erf
 from thalweg.compile.mathematics.exponentials import exp, expm1, sigmoid, softplus, tanh
 from thalweg.compile.mathematics.logarithms import log, log1p, power
 from thalweg.compile.mathematics.trigonometry import arctan, cos, sin
 
+# Of any dtype; of integers; of float32; of float64, where no library has them.
+DIVISIONS: dict[str, Callable[..., Any]] = {"floor_divide": floor_divide, "remainder": remainder}
+INTEGER_FUNCTIONS: dict[str, Callable[..., Any]] = {"pow": power_of_integers}
+DOUBLE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sigmoid": compositions.sigmoid, "softplus": compositions.softplus,
+}  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus,
     "erf": erf, "sin": sin, "cos": cos, "arctan": arctan, "pow": power,

@@ -16,6 +16,7 @@ from thalweg.tensor import shaping
 from thalweg.tensor.arithmetic import add, multiply, subtract
 from thalweg.tensor.core import Tensor, refuse_unknown
 from thalweg.tensor.lifting import as_tensor
+from thalweg.tensor.templates import templated
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -97,7 +98,7 @@ def batch_norm(
         mean_now, variance_now = expressions.batch_statistics(x)
         if running_mean is not None and running_var is not None:
             _update(running_mean, mean_now, momentum)
-            _update(running_var, multiply(variance_now, _bessel(x)), momentum)
+            _update(running_var, variance_now, momentum, _bessel(x))
     elif mean is None or variance is None:
         raise ArgumentError(
             explain(
@@ -117,11 +118,16 @@ def _bessel(x: Node) -> float:
     return count / (count - 1)
 
 
-def _update(running: Tensor, now: Node, momentum: float | Tensor) -> None:
-    """(1 - momentum) running + momentum now, written in place; nothing of the batch is kept for a gradient."""
-    share = momentum.node if isinstance(momentum, Tensor) else momentum
-    new = multiply(shaping.reshape(now, running.shape), share)
-    write(running, add(multiply(running.node, subtract(1.0, share) if isinstance(share, Node) else 1.0 - share), new))
+def _update(running: Tensor, now: Node, momentum: float | Tensor, factor: float = 1.0) -> None:
+    """Written in place; nothing of the batch is kept for a gradient."""
+    write(running, _average(running.node, now, momentum.node if isinstance(momentum, Tensor) else momentum, factor))
+
+
+@templated
+def _average(running: Node, now: Node, share: float | Node, factor: float) -> Node:
+    """(1 - share) running + share factor now."""
+    new = multiply(shaping.reshape(now if factor == 1.0 else multiply(now, factor), running.shape), share)
+    return add(multiply(running, subtract(1.0, share) if isinstance(share, Node) else 1.0 - share), new)
 
 
 def layer_norm(

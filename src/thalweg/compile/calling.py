@@ -1,0 +1,81 @@
+"""Calling machine code with arrays: a table of their addresses, and buffers for results that come back when free.
+
+In: a native program and the arrays of its inputs. Out: the arrays of its results, or None where it met bad data, with
+nothing changed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg.compile.fuse import is_number
+from thalweg.compile.native import NativeProgram
+
+
+def address_of(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+class Results:
+    """The buffers of one result of a step: a call writes into one that nobody holds any longer, or into a new one.
+
+    Handing a buffer over costs no copy, and one that comes back is still in the processor's cache.
+    """
+
+    def __init__(self, index: int, slot: int, make: Callable[[], np.ndarray], is_number: bool) -> None:
+        self.index, self.slot, self.make = index, slot, make
+        self.most = 0 if is_number else _MOST_BUFFERS  # a known number is not written again by the program
+        self.buffers: list[tuple[np.ndarray, int]] = []
+
+    def next(self, table: Any) -> np.ndarray:
+        """A free buffer, whose address stands in the table from now on."""
+        for buffer, address in self.buffers:
+            if sys.getrefcount(buffer) == _UNHELD:
+                table[self.slot] = address
+                return buffer
+        buffer = self.make()
+        address = table[self.slot] = buffer.ctypes.data
+        if len(self.buffers) < self.most:
+            self.buffers.append((buffer, address))
+        return buffer
+
+
+# The references to a buffer that no one outside holds: its pair, the loop's name, the argument of getrefcount itself.
+_UNHELD, _MOST_BUFFERS = 3, 2
+
+
+def results_of(native: NativeProgram, indices: Sequence[int]) -> list[Results]:
+    """A place for each of these results, in the table after the inputs."""
+    layout = native.layout
+    return [
+        Results(index, len(layout.inputs) + index, functools.partial(native._new, node), is_number(node))
+        for index, node in enumerate(layout.outputs)
+        if index in indices
+    ]
+
+
+class Caller:
+    """One native program with a table of its own; all its results are handed over."""
+
+    def __init__(self, native: NativeProgram) -> None:
+        self.native = native
+        self.table = native.new_table()
+        self.address = ctypes.addressof(self.table)
+        self.results = results_of(native, range(len(native.layout.outputs)))
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        native, table = self.native, self.table
+        held = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
+        with native.lock:
+            for slot, array in enumerate(held):
+                table[slot] = array.__array_interface__["data"][0]
+            results = [each.next(table) for each in self.results]
+            native.status[0] = 0
+            native.step(self.address)
+            return None if native.status[0] else results

@@ -1,0 +1,119 @@
+"""The kernels of a program in words: what each computes, from which lines of the user's code, and its loop text.
+
+In: a kernel, or the layout of a program. Out: names, headings and text. Equal kernels are printed once, and what is
+only repeated is said to be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Hashable
+
+from thalweg.compile.fuse import Kernel, is_number
+from thalweg.compile.inside.loop_text import LoopText
+from thalweg.compile.inside.statements import abbreviated
+from thalweg.compile.native import Layout, arguments_of, code_of
+from thalweg.graph import Node, Origin, describe
+
+
+def operations_of(kernel: Kernel) -> str:
+    """The operations by name, with how often each stands there: ``exp subtract multiply x2``."""
+    counts = Counter(node.op.name for node in kernel.nodes)
+    return " ".join(name if count == 1 else f"{name} x{count}" for name, count in counts.items())
+
+
+def extent_of(kernel: Kernel) -> str:
+    """What the kernel goes over: the entries of a nest and those of its axes that are summed up, a product's three."""
+    first = kernel.nodes[0]
+    if first.op.kind == "contract" and "transpose_a" in first.attributes:
+        turned_a, turned_b = first.attributes["transpose_a"], first.attributes["transpose_b"]
+        inner = first.inputs[0].shape[-2 if turned_a else -1]
+        flags = f"{'A^T' if turned_a else 'A'} {'B^T' if turned_b else 'B'}"
+        return f"{'x'.join(map(str, (*first.shape, inner)))} {flags}"
+    extents = kernel.domain if kernel.is_nest else first.shape
+    marked = [f"({n})" if axis in (kernel.axes or ()) else str(n) for axis, n in enumerate(extents)]
+    return "x".join(marked) or "1"
+
+
+def sources_of(kernel: Kernel) -> list[str]:
+    """Where the kernel comes from: ``layer  file:line``, and for backward the operations whose chain rule it is."""
+    places: dict[tuple[str, str], dict[str, None]] = {}
+    for node in kernel.nodes:
+        line = node.origin.line if isinstance(node.origin, Origin) else ""
+        rule = node.origin.rule if isinstance(node.origin, Origin) else ""
+        places.setdefault((str(node.origin), line), {})[rule] = None
+    return [_source(path, line, list(rules)) for (path, line), rules in places.items() if path or line]
+
+
+def _source(path: str, line: str, rules: list[str]) -> str:
+    derived = [each for each in rules if each]
+    parts = [path, short_path(line), f"(chain rule of {', '.join(derived)})" if derived else ""]
+    return "  ".join(each for each in parts if each)
+
+
+def short_path(line: str) -> str:
+    """A path below the working directory without it; of any other, the last two parts."""
+    here = os.getcwd() + os.sep
+    if line.startswith(here):
+        return line[len(here) :]
+    return os.sep.join(line.split(os.sep)[-2:])
+
+
+def name_of(kernel: Kernel, number: int) -> str:
+    """The name of its function."""
+    return f"k{number}_{kernel.nodes[-1].op.name}"
+
+
+def loop_text(kernel: Kernel, name: str) -> str:
+    """The kernel as a Python function that `interpret.run` can run."""
+    _, emit = code_of(kernel)
+    text, _ = emit(name, LoopText())
+    return text
+
+
+def buffers_of(kernel: Kernel) -> list[tuple[str, Node]]:
+    """The names that the loop text has for the kernel's buffers, outputs first."""
+    arguments = arguments_of(kernel)
+    outputs = len(kernel.outputs)
+    if kernel.is_nest:
+        readable = [each for each in arguments[outputs:] if not is_number(each)]
+        return [*((f"out{i}", each) for i, each in enumerate(arguments[:outputs])),
+                *((f"in{i}", each) for i, each in enumerate(readable))]  # fmt: skip
+    return [("out", arguments[0]), *((f"in{i}", each) for i, each in enumerate(arguments[1:]) if not is_number(each))]
+
+
+def heading(kernel: Kernel, with_lines: bool = True) -> list[str]:
+    """Comments above the loop text: what it computes, what its buffers hold, where it comes from."""
+    lines = [f"# {operations_of(kernel)} over {extent_of(kernel)}"]
+    outputs = set(kernel.outputs)
+    lines += [
+        f"#   {name}: {node.op.name + ' ' if node in outputs else ''}{describe(node.shape, node.dtype)}"
+        for name, node in buffers_of(kernel)
+    ]
+    return lines + [f"#   from {each}" for each in sources_of(kernel) if with_lines]
+
+
+def print_kernels(layout: Layout, with_lines: bool = True) -> str:
+    """Every distinct kernel once, in the order of the step, and the step itself as a list of calls."""
+    names: dict[Hashable, str] = {}
+    parts, calls = [], []
+    for kernel in layout.kernels:
+        key, _ = code_of(kernel)
+        if key not in names:
+            names[key] = name_of(kernel, len(names))
+            text = abbreviated(loop_text(kernel, names[key]).split("\n"))
+            parts.append("\n".join([*heading(kernel, with_lines), *text]))
+        calls.append(names[key])
+    return "\n\n".join([*parts, "# the step\n" + "\n".join(_runs(calls))])
+
+
+def _runs(calls: list[str]) -> list[str]:
+    """One line a kernel; the same kernel several times in a row is one line."""
+    lines: list[tuple[str, int]] = []
+    for each in calls:
+        if lines and lines[-1][0] == each:
+            lines[-1] = (each, lines[-1][1] + 1)
+        else:
+            lines.append((each, 1))
+    return [name if count == 1 else f"{name} x{count}" for name, count in lines]

@@ -1,0 +1,134 @@
+"""THALWEG_VALIDATE=1: every kernel of every native run is compared with the NumPy meaning of its operations.
+
+In: a program's layout and arrays. Out: the program's results, or a `ValidationError` that names the kernel, its
+operations, the lines they come from, and the entry that is furthest off. Inputs of a kernel are what native code made,
+so that an error is found where it arises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from thalweg.compile.fuse import Kernel, is_number
+from thalweg.compile.inside.listing import extent_of, name_of, operations_of, sources_of
+from thalweg.compile.inside.variants import SteppedProgram
+from thalweg.compile.native import Layout
+from thalweg.compile.reference import evaluate
+from thalweg.errors import ValidationError, explain
+from thalweg.graph import Node, describe
+
+# |a - b| <= tolerance * max|b| over one tensor.
+_TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+_SLACK = 64  # times what float32 and float64 differ by, where a result is the small rest of large numbers
+
+
+class ValidatedProgram:
+    """A native program that runs kernel by kernel and looks at each result."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.stepped = SteppedProgram(layout)
+        self.checked = 0  # kernels so far: a number for tests
+
+    def __call__(
+        self, arrays: Sequence[np.ndarray], destinations: Mapping[int, np.ndarray] | None = None
+    ) -> list[np.ndarray] | None:
+        """All outputs, as `NativeProgram` gives them."""
+        native = self.stepped.native
+        held = [np.ascontiguousarray(array) for array in arrays]
+        results = native.new_results(destinations or {})
+        places = dict(zip(range(len(held) + len(results)), [*held, *results], strict=True))
+        with native.lock:
+            native.connect((*held, *results))
+            for number, kernel in enumerate(self.layout.kernels):
+                if number == self.layout.checks and native.status[0]:
+                    return None
+                self._run(number, kernel, places)
+            if native.status[0]:
+                return None
+            self._step(len(self.layout.kernels))
+        return results
+
+    def _step(self, number: int) -> None:
+        self.stepped.choose(number)
+        self.stepped.native.run()
+
+    def _run(self, number: int, kernel: Kernel, places: Mapping[int, np.ndarray]) -> None:
+        """One kernel, on copies of its inputs for the meaning, because it may overwrite them."""
+        native = self.stepped.native
+        wanted = [node for node in _inputs_of(kernel) if not is_number(node)]
+        known = {node: self._memory(node, places).copy() for node in wanted}
+        self._step(number)
+        if native.status[0]:
+            return  # bad data: the caller leaves before anything is written
+        for node, found in zip(kernel.outputs, [self._memory(each, places) for each in kernel.outputs], strict=True):
+            fault = difference(node, found, known)
+            if fault:
+                raise _error(kernel, number, node, fault)
+        self.checked += 1
+
+    def _memory(self, node: Node, places: Mapping[int, np.ndarray]) -> np.ndarray:
+        """The entries of a value, wherever they lie."""
+        source = self.layout.source(node)
+        if source in self.layout.slots:
+            array = places[self.layout.slots[source]]
+            return array.reshape(node.shape)
+        return self.stepped.native.in_arena(self.layout.offsets[source], node)
+
+
+def _inputs_of(kernel: Kernel) -> list[Node]:
+    return kernel.inputs if kernel.is_nest else list(kernel.nodes[0].inputs)
+
+
+def difference(node: Node, found: np.ndarray, known: Mapping[Node, np.ndarray]) -> str:
+    """What is wrong with a value that was computed natively from known inputs; nothing if it is right."""
+    with np.errstate(all="ignore"):
+        (meant,) = evaluate([node], known)
+        if not node.dtype.is_floating_point:
+            return "" if np.array_equal(found, meant) else _worst(found, meant, found != meant)
+        allowed = _TOLERANCE[node.dtype.name] * _largest(meant)
+        off = _distance(found, meant)
+        if not (off > allowed).any():
+            return ""
+        (exact,) = evaluate([node], {leaf: _wider(array) for leaf, array in known.items()})
+        allowed += _SLACK * float(np.max(_distance(meant, exact), initial=0.0))
+        return _worst(found, meant, off) if (off > allowed).any() else ""
+
+
+def _wider(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        return array
+    return array.astype(np.longdouble if array.dtype == np.float64 else np.float64)
+
+
+def _largest(x: np.ndarray) -> float:
+    return float(np.max(np.abs(x), where=np.isfinite(x), initial=0.0))
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a - b|; none where both are the same infinity or both are NaN, infinite where only one is."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    apart = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _worst(found: np.ndarray, meant: np.ndarray, off: np.ndarray) -> str:
+    place = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
+    return (
+        f"{found[place]!r} at {list(place)}, where NumPy gives {meant[place]!r}; {int((off > 0).sum())} entries differ"
+    )
+
+
+def _error(kernel: Kernel, number: int, node: Node, fault: str) -> ValidationError:
+    return ValidationError(
+        explain(
+            f"kernel {name_of(kernel, number)} does not compute what its operations mean",
+            received=fault,
+            expected=f"{node.op.name} {describe(node.shape, node.dtype)}, over {extent_of(kernel)}: "
+            + operations_of(kernel),
+            where="; ".join(sources_of(kernel)) or None,
+            remedy="this is a mistake in Thalweg: please report it with the loop text that THALWEG_DEBUG=3 prints",
+        )
+    )

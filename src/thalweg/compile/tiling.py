@@ -1,0 +1,187 @@
+"""How a matrix product is cut: tiles of C in registers, parts of A and B that stay in the caches.
+
+In: the extents and transpositions of one product, and the vector unit. Out: a `Tiling`, which depends on nothing else,
+so that the same product is always computed in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from thalweg.dtype import DType
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vector unit as far as a tile needs it: lanes for the dtype, and how many registers there are."""
+
+    lanes: int
+    registers: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """C (rows, columns) = A (rows, inner) B (inner, columns); a flag says that an operand lies turned over."""
+
+    rows: int
+    columns: int
+    inner: int
+    transpose_a: bool
+    transpose_b: bool
+    dtype: DType
+
+    @property
+    def packs_a(self) -> bool:
+        """Whether A is rearranged. A row of it is read well where it lies; a column, in a large matrix, is not.
+
+        Each k is then on a page of its own, and where the rows of A^T are a power of two long, in the same cache set.
+        """
+        return self.transpose_a and self.columns >= _REUSED and self._bytes(self.rows) >= _LARGE_A
+
+    @property
+    def packs_b(self) -> bool:
+        """Whether B is rearranged: it must be where its columns lie along memory, and it pays where B is large."""
+        return self.transpose_b or (self.rows >= _REUSED and self._bytes(self.columns) >= _LARGE_B)
+
+    def _bytes(self, runs: int) -> int:
+        return runs * self.inner * self.dtype.itemsize
+
+
+# Measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only where
+# what is copied is read many times.
+_REUSED = 64
+_LARGE_A = 512 << 10
+_LARGE_B = 1 << 20
+# A longer k means fewer round trips of C through the caches, which cost most; but a panel of B must stay in the second
+# level, and so much of A that a panel is not fetched again too often in the third.
+_LONGEST = 8 << 10
+_LONGEST_PACKED = 4 << 10
+_BLOCK_OF_A = 16 << 20
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Rows of C are cut into strips, columns into panels of whole vectors, both of at most two extents; k into parts.
+
+    Strips are of nearly equal height, but for a packed A, where all but the last are alike.
+    """
+
+    product: Product
+    vectors: Vectors
+    strip: int  # rows of the tallest strip
+    panel: int  # vectors of the widest panel
+
+    @property
+    def width(self) -> int:
+        """Columns of a whole panel."""
+        return self.panel * self.vectors.lanes
+
+    @cached_property
+    def strips(self) -> list[tuple[int, int]]:
+        """(height, how many such strips follow each other), the taller first."""
+        if self.product.packs_a:
+            return _cut(self.product.rows, self.strip)
+        low, tall = divmod(self.product.rows, self.strip_count)
+        return [run for run in ((low + 1, tall), (low, self.strip_count - tall)) if run[1]]
+
+    @cached_property
+    def panels(self) -> list[tuple[int, int]]:
+        """(width in columns, how many): whole panels, then what is left."""
+        return _cut(self.product.columns, self.width)
+
+    @property
+    def strip_count(self) -> int:
+        return -(-self.product.rows // self.strip)
+
+    @property
+    def panel_count(self) -> int:
+        return -(-self.product.columns // self.width)
+
+    @cached_property
+    def depth(self) -> int:
+        """How many k are done before C is written."""
+        longest = (_LONGEST_PACKED if self.product.packs_a else _LONGEST) // self.product.dtype.itemsize
+        parts = max(1, -(-self.product.inner // longest))
+        depth = max(1, -(-self.product.inner // parts))
+        return depth if parts == 1 else _rounded_up(depth, self.vectors.lanes)
+
+    @property
+    def parts(self) -> int:
+        return max(1, -(-self.product.inner // self.depth))
+
+    @cached_property
+    def block(self) -> int:
+        """Strips whose part of A stays in the cache while all panels of B pass by."""
+        most = max(1, _BLOCK_OF_A // (self.depth * self.strip * self.product.dtype.itemsize))
+        return -(-self.strip_count // -(-self.strip_count // most))
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.strip_count // self.block)
+
+    @property
+    def room(self) -> int:
+        """k for which there is room in a packed strip or panel: both are filled in blocks as deep as a vector."""
+        return _rounded_up(self.depth, self.vectors.lanes)
+
+    @property
+    def scratch_a(self) -> int:
+        return self.block * self.strip * self.room if self.product.packs_a else 0
+
+    @property
+    def scratch(self) -> int:
+        """Entries of scratch that the product needs."""
+        return self.scratch_a + (self.room * self.width if self.product.packs_b else 0)
+
+    @property
+    def cost(self) -> float:
+        """Cycles for one k over all of C: two fused multiply-adds or two loads a cycle, whichever is more.
+
+        A part of the loads is counted on top, because vectors of B come from the second-level cache.
+        """
+        total = 0.0
+        for height, strips in self.strips:
+            for width, panels in self.panels:
+                vectors = -(-width // self.vectors.lanes)
+                busy = max(height * vectors / 2, (height + vectors) / 2, _LATENCY)
+                total += strips * panels * (busy + _LOAD * (height / 2 + vectors))
+        return total
+
+
+_LOAD = 0.2
+_LATENCY = 4.0  # a fused multiply-add's result is ready after four cycles: fewer than eight in flight wait for it
+
+
+@cache
+def choose_tiling(product: Product, vectors: Vectors) -> Tiling:
+    """The tile with the fewest cycles whose accumulators, B vectors and one spread number fit the registers."""
+    widest = -(-product.columns // vectors.lanes)
+    registers = vectors.registers - _spare(product, vectors)
+    candidates = [
+        Tiling(product, vectors, strip, panel)
+        for panel in range(1, min(widest, vectors.registers - 2) + 1)
+        for strip in range(1, product.rows + 1)
+        if strip * panel + panel + 1 <= registers and (not product.packs_a or _is_vector(strip, vectors))
+    ]
+    return min(candidates, key=lambda tiling: (tiling.cost, len(tiling.strips) * len(tiling.panels)))
+
+
+def _spare(product: Product, vectors: Vectors) -> int:
+    """Registers in which LLVM keeps what turning blocks over needs, rather than the tile, if it can choose."""
+    return 2 if vectors.registers >= 32 and (product.packs_a or product.packs_b) else 0
+
+
+def _is_vector(strip: int, vectors: Vectors) -> bool:
+    """Whether the rows of a strip can be moved together."""
+    return strip <= vectors.lanes and vectors.lanes % strip == 0
+
+
+def _cut(extent: int, size: int) -> list[tuple[int, int]]:
+    """(size, how many) of the pieces: whole ones, then what is left."""
+    whole, rest = divmod(extent, size)
+    return [run for run in ((size, whole), (rest, 1)) if all(run)]
+
+
+def _rounded_up(extent: int, to: int) -> int:
+    return -(-extent // to) * to

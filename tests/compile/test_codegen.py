@@ -1,0 +1,162 @@
+"""Machine code from LLVM text, and what compiling a step may cost: counted, not timed.
+
+In: the steps that bench/ times, traced and written for one fixed target. Out: failures when their LLVM text grows by
+more than a tenth, or shrinks so far that its budget no longer holds anything back. Seconds follow lines: code
+generation is most of a first call, and takes about 20 us a line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from bench.models import BUILDERS
+from bench.peers.thalweg_side import FRAMEWORK
+from bench.workloads import Workload, chosen
+from thalweg.compile import native
+from thalweg.compile.codegen import assembly, load
+from thalweg.compile.target import compiling_for, target_named
+
+# Lines of LLVM text of a whole step. (Its kernels are budgeted in budgets.json, exactly.)
+BUDGETS = {
+    "mlp-13": 4_100,
+    "mlp-784": 5_300,
+    "mlp-512": 10_600,
+    "deep-tanh": 7_100,
+    "cross-entropy": 1_460,
+    "layer-norm": 650,
+    "adam": 680,
+}
+GROWTH, SLACK = 1.1, 0.7
+
+
+class Captured(Exception):
+    """The step has been written; it need not be run."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    kernels: int
+    functions: int
+    lines: int
+
+
+def written(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> tuple[native.Layout, str]:
+    """The program of the workload's first call as it is handed to LLVM, for AVX-512 wherever the test runs."""
+    found = []
+
+    def capture(layout: native.Layout, text: str) -> None:
+        found.append((layout, text))
+        raise Captured
+
+    monkeypatch.setattr(native, "NativeProgram", capture)
+    call = BUILDERS[workload.family](FRAMEWORK, workload)
+    with compiling_for("x86-64-v4"), pytest.raises(Captured):
+        call()
+    return found[-1]
+
+
+def cost(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> Cost:
+    layout, text = written(workload, monkeypatch)
+    return Cost(len(layout.kernels), text.count("\ndefine "), text.count("\n"))
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_step_stays_within_its_budget(name, monkeypatch):
+    (workload,) = chosen([name])
+    lines, budget = cost(workload, monkeypatch).lines, BUDGETS[name]
+    assert lines <= budget * GROWTH, f"{lines} lines of LLVM text where {budget} are expected: compiling takes longer"
+    assert lines >= budget * SLACK, f"only {lines} lines of LLVM text: lower the budget of {budget}"
+
+
+def deep(layers: int) -> Workload:
+    return Workload("", "", "dense", (*[16] * (layers + 1), 4), 16, activation="tanh")
+
+
+def test_equal_layers_share_their_code(monkeypatch):
+    """Twice the layers call the same functions twice as often."""
+    few, many = (cost(deep(layers), monkeypatch) for layers in (8, 16))
+    assert many.kernels > few.kernels + 16
+    assert (
+        many.functions <= few.functions + 1
+    )  # numbers of all updates share nests of bounded size, so one more of them
+
+
+def test_equal_updates_share_their_code(monkeypatch):
+    few, many = (cost(Workload("", "", "adam", (count, 8, 24)), monkeypatch) for count in (4, 8))
+    assert many.functions == few.functions
+
+
+def test_compiling_costs_in_proportion_to_the_layers(monkeypatch):
+    """Calls of Python functions, which no other process can disturb; 2.0 would be exactly in proportion."""
+    few, many = (calls_of(deep(layers), monkeypatch) for layers in (12, 24))
+    assert many < 2.2 * few
+
+
+def calls_of(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> int:
+    count = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        written(workload, monkeypatch)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+# --- load, assembly --------------------------------------------------------------------------------------------------
+
+COUNTING = """
+define void @count(ptr %place) {
+entry:
+  %n = alloca i64
+  store i64 0, ptr %n
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%next, %body]
+  %more = icmp ult i64 %i, 10
+  br i1 %more, label %body, label %leave
+body:
+  %old = load i64, ptr %n
+  %new = add i64 %old, %i
+  store i64 %new, ptr %n
+  %next = add nuw nsw i64 %i, 1
+  br label %head
+leave:
+  %total = load i64, ptr %n
+  store i64 %total, ptr %place
+  ret void
+}
+"""
+
+
+def test_a_loaded_function_runs():
+    kept, address = load(COUNTING, "count")
+    place = ctypes.c_int64()
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(ctypes.addressof(place))
+    assert place.value == 45
+    assert kept
+
+
+def test_local_variables_become_registers():
+    listing = assembly(COUNTING)
+    assert "rsp" not in listing
+    assert "[sp" not in listing
+
+
+def test_assembly_is_of_the_target_that_was_asked_for():
+    text = "define <16 x float> @f(<16 x float> %x) {\n  %y = fadd <16 x float> %x, %x\n  ret <16 x float> %y\n}"
+    assert "zmm" in assembly(text, target_named("x86-64-v4"))
+    assert "zmm" not in assembly(text, target_named("x86-64-v3"))
+
+
+def test_text_that_is_no_program_is_refused():
+    with pytest.raises(RuntimeError):
+        load("define void @step() {\n  ret i64 0\n}")

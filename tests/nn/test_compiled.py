@@ -1,0 +1,210 @@
+"""Every layer and function of `thalweg.nn`, compiled, gives what NumPy evaluation gives: two derivatives included.
+
+In: the table of modules, and one of functions; both are checked for completeness. Out: equal results, first and second
+gradients, buffers and generator, in training and in evaluation mode, in float32 and float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thalweg as tw
+import thalweg.nn.functional as F
+from tests.nn.catalogue import CASES, Case
+from tests.support.compiled import LANES, arrays_of, assert_all_agree, eagerly, executables, is_real, with_derivatives
+from tests.support.fallbacks import FUNCTIONALS, MODULES
+from tests.support.sweep import sweep
+from thalweg import nn
+
+CALLED = [case for case in CASES if case.is_called]
+every_mode = pytest.mark.parametrize("mode", ["train", "eval"])
+every_float = pytest.mark.parametrize("dtype", ["float32", "float64"])
+TOLERANCE = {"float32": 3e-5, "float64": 1e-11}
+
+
+def run_module(case: Case, mode: str, dtype: str, is_compiled: bool) -> tuple[list[np.ndarray], Any]:
+    """Three steps: what the last one gave, the buffers after it, and the next random number."""
+    tw.manual_seed(2)
+    module = getattr(case.build().to(dtype), mode)()
+    inputs = [each.requires_grad_() if is_real(each) else each for each in case.inputs(dtype)]
+    leaves = list(module.parameters())
+
+    def step(*arguments: tw.Tensor) -> list[tw.Tensor]:
+        return with_derivatives(module(*arguments), [*leaves, *filter(is_real, arguments)])
+
+    chosen = tw.compile(step) if is_compiled else step
+    for _ in range(3):
+        results = chosen(*inputs)
+    return arrays_of([*results, *module.buffers(), tw.rand(3)]), chosen
+
+
+@pytest.mark.parametrize("case", CALLED, ids=[f"{case.name}-{index}" for index, case in enumerate(CALLED)])
+@every_mode
+@every_float
+def test_a_compiled_module_equals_numpy(case: Case, mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, step = run_module(case, mode, dtype, is_compiled=True)
+    (executable,) = executables(step)
+    assert executable.is_native == (case.name not in MODULES)
+    meant, _ = eagerly(monkeypatch, lambda: run_module(case, mode, dtype, is_compiled=False))
+    assert_all_agree(found, meant, TOLERANCE[dtype], is_joint=True)
+
+
+def test_the_stated_fallbacks_exist() -> None:
+    assert {case.name for case in CASES} >= set(MODULES)
+    assert set(ROWS) >= set(FUNCTIONALS)
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """Arguments as arrays: floating-point ones are differentiated, whole numbers are labels or rows."""
+
+    call: Callable[..., Any]
+    arguments: tuple[np.ndarray, ...]
+
+
+rng = np.random.default_rng(5)
+SHAPES = [(1, 1), (5, 3), (7, LANES + 1), (LANES, 13), (2, 2 * LANES - 1)]
+
+
+def real(*shape: int) -> np.ndarray:
+    return rng.uniform(-2, 2, shape)
+
+
+def share(*shape: int) -> np.ndarray:
+    return rng.uniform(0.1, 0.9, shape)
+
+
+def labels(count: int, below: int) -> np.ndarray:
+    return rng.integers(0, below, count)
+
+
+def activation(function: Callable[..., Any], *shape: int, **options: Any) -> Row:
+    return Row(lambda x: function(x, **options), (real(*shape),))
+
+
+def loss(function: Callable[..., Any], make: Callable[..., np.ndarray], *shape: int, **options: Any) -> Row:
+    return Row(lambda x, y: function(x, y, **options), (make(*shape), make(*shape)))
+
+
+def rows_of(n: int, m: int) -> dict[str, list[Row]]:
+    """All functions on n rows of m entries."""
+    entrywise = [F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.silu, F.sigmoid, F.tanh, F.hardtanh, F.softplus,
+                 F.logsigmoid, F.gelu]  # fmt: skip
+    rows = {function.__name__: [activation(function, n, m)] for function in entrywise}
+    rows["gelu"].append(activation(F.gelu, n, m, approximate="tanh"))
+    rows["softplus"].append(activation(F.softplus, n, m, beta=3.0, threshold=2.0))
+    rows["softmax"] = [activation(F.softmax, n, m, dim=dim) for dim in (0, 1)]
+    rows["log_softmax"] = [activation(F.log_softmax, n, m, dim=dim) for dim in (0, 1)]
+    rows["linear"] = [
+        Row(F.linear, (real(n, m), real(4, m), real(4))),
+        Row(F.linear, (real(m), real(LANES + 1, m))),
+        Row(F.linear, (real(2, n, m), real(1, m), real(1))),
+    ]
+    rows["embedding"] = [
+        Row(F.embedding, (labels(n, 6), real(6, m))),
+        Row(lambda i, w: F.embedding(i, w, padding_idx=2), (labels(n, 6).reshape(1, n), real(6, m))),
+    ]
+    rates = ((0.4, True), (0.4, False), (0.0, True))
+    rows["dropout"] = [activation(F.dropout, n, m, p=p, training=training) for p, training in rates]
+    rows["batch_norm"] = [
+        Row(lambda x, *w: F.batch_norm(x, None, None, *w, training=True), (real(n + 1, m), real(m), real(m))),
+        Row(lambda x, a, v: F.batch_norm(x, a, v), (real(n, m), real(m), share(m))),
+    ]
+    rows["layer_norm"] = [
+        Row(lambda x, *w: F.layer_norm(x, (m,), *w), (real(n, m), real(m), real(m))),
+        Row(lambda x: F.layer_norm(x, (n, m)), (real(3, n, m),)),
+    ]
+    rows["one_hot"] = [Row(lambda i: F.one_hot(i, m), (labels(n, m),))]
+    rows["normalize"] = [activation(F.normalize, n, m, p=p, dim=dim) for p, dim in ((2.0, 1), (1.0, 0), (3.0, 1))]
+    rows["pad"] = [activation(F.pad, n, m, pad=(1, 2, 0, 1), value=0.5), activation(F.pad, n, m, pad=(0, 1))]
+    for reduction in ("mean", "sum", "none"):
+        for name, row in _losses(n, m, reduction):
+            rows.setdefault(name, []).append(row)
+    return rows
+
+
+def _losses(n: int, m: int, reduction: str) -> list[tuple[str, Row]]:
+    options: dict[str, Any] = {"reduction": reduction}
+    weighted = {**options, "ignore_index": 0, "label_smoothing": 0.2}
+    kl = {**options, "log_target": True}
+    return [
+        ("mse_loss", loss(F.mse_loss, real, n, m, **options)),
+        ("l1_loss", loss(F.l1_loss, real, n, m, **options)),
+        ("huber_loss", loss(F.huber_loss, real, n, m, delta=0.7, **options)),
+        ("smooth_l1_loss", loss(F.smooth_l1_loss, real, n, m, beta=0.3, **options)),
+        ("kl_div", loss(F.kl_div, share, n, m, **options)),
+        ("kl_div", loss(F.kl_div, real, n, m, **kl)),
+        ("binary_cross_entropy", loss(F.binary_cross_entropy, share, n, m, **options)),
+        ("binary_cross_entropy_with_logits", loss(F.binary_cross_entropy_with_logits, share, n, m, **options)),
+        ("cross_entropy", loss(F.cross_entropy, share, n, m, **options)),
+        ("cross_entropy", Row(lambda x, y: F.cross_entropy(x, y, **options), (real(n, m), labels(n, m)))),
+        ("cross_entropy", Row(lambda x, w, y: F.cross_entropy(x, y, w, **weighted),
+                              (real(n, m), share(m), labels(n, m)))),
+        ("cross_entropy", Row(lambda x, y: F.cross_entropy(x, y, **options), (real(n, m, 3), labels((n, 3), m)))),
+        ("nll_loss", Row(lambda x, y: F.nll_loss(x, y, **options), (real(n, m), labels(n, m)))),
+    ]  # fmt: skip
+
+
+TABLES = [rows_of(*shape) for shape in SHAPES]
+ROWS = TABLES[0]
+FUNCTION_CASES = [
+    pytest.param(name, row, id=f"{name}-{index}-{'x'.join(map(str, shape))}")
+    for shape, table in zip(SHAPES, TABLES, strict=True)
+    for name, rows in table.items()
+    for index, row in enumerate(rows)
+]
+
+
+def run_row(row: Row, dtype: str, is_compiled: bool) -> tuple[list[np.ndarray], Any]:
+    tw.manual_seed(3)
+    arrays = [array.astype(dtype) if array.dtype.kind == "f" else array for array in row.arguments]
+    inputs = [tw.tensor(array, requires_grad=array.dtype.kind == "f") for array in arrays]
+
+    def step(*arguments: tw.Tensor) -> list[tw.Tensor]:
+        return with_derivatives(row.call(*arguments), list(filter(is_real, arguments)))
+
+    chosen = tw.compile(step) if is_compiled else step
+    chosen(*inputs)
+    return arrays_of([*chosen(*inputs), tw.rand(2)]), chosen
+
+
+def test_every_function_has_a_row() -> None:
+    assert set(ROWS) == set(F.__all__)
+
+
+@pytest.mark.parametrize(("name", "row"), sweep(FUNCTION_CASES, fraction=0.3, seed=7))
+@every_float
+def test_a_compiled_function_equals_numpy(name: str, row: Row, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, step = run_row(row, dtype, is_compiled=True)
+    (executable,) = executables(step)
+    assert executable.is_native == (name not in FUNCTIONALS)
+    meant, _ = eagerly(monkeypatch, lambda: run_row(row, dtype, is_compiled=False))
+    assert_all_agree(found, meant, TOLERANCE[dtype], is_joint=True)
+
+
+# --- shapes of layers ------------------------------------------------------------------------------------------------
+
+WIDTHS = [(n, k, m) for n in (1, 2, 7, LANES + 1) for k in (1, 13, LANES - 1) for m in (1, 3, LANES, 2 * LANES + 1)]
+
+
+@pytest.mark.parametrize(("n", "k", "m"), sweep(WIDTHS, fraction=0.2, seed=9))
+@every_float
+def test_a_dense_network_of_awkward_widths_equals_numpy(
+    n: int, k: int, m: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> nn.Module:
+        norms = [nn.BatchNorm1d(m)] if n > 1 else []
+        return nn.Sequential(nn.Linear(k, m), *norms, nn.SiLU(), nn.LayerNorm(m), nn.Dropout(0.3), nn.Linear(m, k))
+
+    case = Case(build, ((n, k),), (n, k))
+    found, _ = run_module(case, "train", dtype, is_compiled=True)
+    meant, _ = eagerly(monkeypatch, lambda: run_module(case, "train", dtype, is_compiled=False))
+    assert_all_agree(found, meant, 10 * TOLERANCE[dtype], is_joint=True)
