@@ -52,8 +52,8 @@ class Primitive:
       as nodes; None stands for zero. A primitive without one is constant almost everywhere.
     - `emit(e, *values)`: the scalar expression in the compiled kernel, in the words of the emitter `e`; for a
       reduction, how two partial results are combined.
-    - `identities`: facts that passes may use, such as ``{"identity_element": 0}`` or ``{"linear": True}``; functions of a
-      node among them: `simpler` (an equal node with less work, or None), `positions` (the indices that it reads from
+    - `identities`: facts that passes may use, such as ``{"identity_element": 0}`` or ``{"linear": True}``; functions of
+      a node among them: `simpler` (an equal node with less work, or None), `positions` (the indices that it reads from
       data), `refuses` (whether some data make it an error).
     - `probes`: where it is tested.
     """
@@ -182,10 +182,10 @@ def next_serial() -> int:
 class Node:
     """One operation of a program: `op` applied to `inputs` with static `attributes`.
 
-    These, with `shape` and `dtype`, are what the node *is*; `form` is all of it but the inputs. The other slots are notes
-    of whoever runs it: `value`, the array it is known to have; `holder`, a weak reference to the tensor that shows it
-    to the user; `notes`, bits of the tensor layer; `origin`, the module path it was made under; `serial`, its place in
-    the order of construction.
+    These, with `shape` and `dtype`, are what the node *is*; `form` is all of it but the inputs. The other slots are
+    notes of whoever runs it: `value`, the array it is known to have; `holder`, a weak reference to the tensor that
+    shows it to the user; `notes`, bits of the tensor layer; `origin`, the module path it was made under; `serial`, its
+    place in the order of construction.
     """
 
     __slots__ = (

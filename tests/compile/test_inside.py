@@ -243,7 +243,7 @@ def test_every_kernel_of_the_zoo_is_valid(name: str) -> None:
         for _ in range(2):
             step(*arguments)
     (compiled,) = step._programs.values()
-    assert compiled.executable.validated.checked >= 2 * len(compiled.executable.native.layout.kernels)
+    assert compiled.executable.native.step.checked >= 2 * len(compiled.executable.native.layout.kernels)
 
 
 def test_validation_gives_the_same_bits() -> None:
@@ -283,7 +283,7 @@ def test_bad_data_raise_the_usual_error_and_change_nothing() -> None:
 def test_the_variable_turns_validation_on() -> None:
     code = (
         "import thalweg as tw; step = tw.compile(lambda x: x * 2); step(tw.ones(3)); step(tw.ones(3));"
-        "(c,) = step._programs.values(); print(c.executable.validated.checked)"
+        "(c,) = step._programs.values(); print(c.executable.native.step.checked)"
     )
     environment = {**os.environ, "THALWEG_VALIDATE": "1"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

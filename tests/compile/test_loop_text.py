@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.compile.test_native import arrays_at
+from tests.support.gradient_check import apply, sample
 from tests.support.zoo import ZOO, program_of
 from thalweg import ops
 from thalweg.compile.fuse import Kernel, is_number
@@ -25,7 +25,7 @@ from thalweg.compile.passes import run_passes
 from thalweg.compile.program import layout_of
 from thalweg.compile.target import LEVELS, compiling_for
 from thalweg.compile.values import Counting
-from thalweg.dtype import ALL_DTYPES, bool_, dtype_of_array, float32, float64, int32, int64
+from thalweg.dtype import ALL_DTYPES, bool_, float32, float64, int32, int64
 from thalweg.graph import PRIMITIVES, Node, Primitive, make_input
 
 TARGETS = pytest.mark.parametrize("target", LEVELS)
@@ -191,8 +191,7 @@ def test_every_record_is_written_in_words(record: Primitive) -> None:
     """A word of the emitter that `LoopText` does not know would be shown as LLVM's."""
     for probe in record.probes:
         for dtype in (float32, float64):
-            inputs = [make_input(np.shape(array), dtype_of_array(array)) for array in arrays_at(probe, dtype, 0)]
-            layout = Layout(inputs, [record(*inputs, **probe.attributes)])
+            layout = Layout(*apply(record, probe, sample(record, probe, np.random.default_rng(0), dtype)))
             for kernel in layout.kernels:
                 text = loop_text(kernel, "kernel")
                 assert "llvm(" not in text, text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from tests.support.compiled import AWKWARD, LANES, assert_compiled_equals_numpy,
 from tests.support.fallbacks import PRIMITIVES as FALLBACKS
 from tests.support.fallbacks import is_native
 from tests.support.gradient_check import apply, is_index, sample
-from tests.support.sweep import sweep
+from tests.support.sweep import sweep, sweep_each
 from thalweg import ops
 from thalweg.compile.program import Executable, Program
 from thalweg.dtype import ALL_DTYPES, INTEGER_DTYPES, DType, dtype_of_array, float32, float64, int64
@@ -40,6 +40,13 @@ every_float = pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.n
 
 def named(records: list[Primitive]) -> Any:
     return pytest.mark.parametrize("record", records, ids=[record.name for record in records])
+
+
+def swept(records: list[Primitive], dtypes: Sequence[DType], fraction: float, seed: int) -> Any:
+    """Every record with some of the dtypes; with all of them in a full sweep."""
+    pairs = sweep_each(records, dtypes, fraction=fraction, seed=seed)
+    names = [f"{record.name}-{dtype.name}" for record, dtype in pairs]  # type: ignore[attr-defined]
+    return pytest.mark.parametrize(("record", "dtype"), pairs, ids=names)
 
 
 def generator_for(*key: object) -> np.random.Generator:
@@ -87,8 +94,7 @@ def test_every_stated_fallback_is_a_primitive() -> None:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-@every_dtype
-@named(RECORDS)
+@swept(RECORDS, ALL_DTYPES, 0.3, seed=1)
 def test_compiled_equals_numpy_at_every_probe(record: Primitive, dtype: DType) -> None:
     programs = Programs()
     for number, probe in enumerate(record.probes):
@@ -98,8 +104,7 @@ def test_compiled_equals_numpy_at_every_probe(record: Primitive, dtype: DType) -
     programs.check(is_native=is_native(record.name, dtype.name))
 
 
-@every_dtype
-@named(ELEMENTWISE)
+@swept(ELEMENTWISE, ALL_DTYPES, 0.3, seed=2)
 def test_elementwise_records_agree_in_every_shape(record: Primitive, dtype: DType) -> None:
     probe, programs, generator = record.probes[0], Programs(), generator_for(record.name, dtype.name)
     if not allows(record, probe, dtype):
@@ -111,8 +116,9 @@ def test_elementwise_records_agree_in_every_shape(record: Primitive, dtype: DTyp
     programs.check(is_native=is_native(record.name, dtype.name), tolerance=2e-6 if dtype is float32 else None)
 
 
-@pytest.mark.parametrize("dtype", INTEGER_DTYPES, ids=lambda dtype: dtype.name)
-@named([record for record in RECORDS if record.kind == "index" and record.name != "argsort"])
+@swept(
+    [record for record in RECORDS if record.kind == "index" and record.name != "argsort"], INTEGER_DTYPES, 0.3, seed=3
+)
 def test_positions_of_every_integer_dtype_agree(record: Primitive, dtype: DType) -> None:
     programs = Programs()
     for number, probe in enumerate(record.probes):
@@ -140,8 +146,7 @@ def test_special_values_agree_in_the_lanes_and_in_the_rest(record: Primitive, dt
 # --- derivatives -----------------------------------------------------------------------------------------------------
 
 
-@every_float
-@named(DIFFERENTIABLE)
+@swept(DIFFERENTIABLE, FLOATS, 0.5, seed=4)
 def test_first_and_second_derivatives_agree(record: Primitive, dtype: DType) -> None:
     programs = Programs()
     for number, probe in enumerate(record.probes):
@@ -186,8 +191,12 @@ def axes_of(rank: int) -> list[tuple[int, ...]]:
 REDUCED = [(), *[(n,) for n in AWKWARD], (1, 1), (7, LANES + 1), (LANES + 1, 7), (3, 0), (2, 3, LANES - 1), (5, 1, 3)]
 
 
-@every_dtype
-@named([record for record in RECORDS if record.kind == "reduce" and "axes" in record.probes[0].attributes])
+@swept(
+    [record for record in RECORDS if record.kind == "reduce" and "axes" in record.probes[0].attributes],
+    ALL_DTYPES,
+    0.3,
+    5,
+)
 def test_reductions_agree_over_any_axes(record: Primitive, dtype: DType) -> None:
     programs, generator = Programs(), generator_for(record.name, dtype.name)
     for shape in REDUCED:
@@ -205,8 +214,7 @@ def test_reductions_agree_over_any_axes(record: Primitive, dtype: DType) -> None
     programs.check()
 
 
-@every_dtype
-@named([record for record in RECORDS if record.name in ("argmax", "argmin")])
+@swept([record for record in RECORDS if record.name in ("argmax", "argmin")], ALL_DTYPES, 0.3, seed=6)
 def test_the_first_extreme_of_several_is_found(record: Primitive, dtype: DType) -> None:
     programs, generator = Programs(), generator_for(record.name)
     for shape, axis in ((s, axis) for s in REDUCED for axis in range(len(s)) if s[axis]):
@@ -249,7 +257,7 @@ def test_every_movement_is_in_the_test_below() -> None:
 MOVED = [(1, 1), (1, LANES + 1), (LANES + 1, 1), (7, 13), (LANES, LANES), (3, LANES - 1), (0, 3), (2, 0)]
 
 
-@every_dtype
+@pytest.mark.parametrize("dtype", sweep(ALL_DTYPES, seed=7, at_least=2), ids=lambda dtype: dtype.name)
 def test_movements_and_chains_of_two_agree(dtype: DType) -> None:
     programs, generator = Programs(), generator_for("moves", dtype.name)
     for shape in sweep(MOVED, fraction=0.5, seed=11, at_least=5):

@@ -18,11 +18,10 @@ import thalweg.nn.functional as F
 from tests.nn.catalogue import CASES, Case
 from tests.support.compiled import LANES, arrays_of, assert_all_agree, eagerly, executables, is_real, with_derivatives
 from tests.support.fallbacks import FUNCTIONALS, MODULES
-from tests.support.sweep import sweep
+from tests.support.sweep import sweep, sweep_each
 from thalweg import nn
 
 CALLED = [case for case in CASES if case.is_called]
-every_mode = pytest.mark.parametrize("mode", ["train", "eval"])
 every_float = pytest.mark.parametrize("dtype", ["float32", "float64"])
 TOLERANCE = {"float32": 3e-5, "float64": 1e-11}
 
@@ -43,9 +42,9 @@ def run_module(case: Case, mode: str, dtype: str, is_compiled: bool) -> tuple[li
     return arrays_of([*results, *module.buffers(), tw.rand(3)]), chosen
 
 
-@pytest.mark.parametrize("case", CALLED, ids=[f"{case.name}-{index}" for index, case in enumerate(CALLED)])
-@every_mode
-@every_float
+@pytest.mark.parametrize(
+    ("case", "mode", "dtype"), sweep_each(CALLED, ["train", "eval"], ["float32", "float64"], fraction=0.5, seed=1)
+)
 def test_a_compiled_module_equals_numpy(case: Case, mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, step = run_module(case, mode, dtype, is_compiled=True)
     (executable,) = executables(step)
@@ -180,7 +179,7 @@ def test_every_function_has_a_row() -> None:
     assert set(ROWS) == set(F.__all__)
 
 
-@pytest.mark.parametrize(("name", "row"), sweep(FUNCTION_CASES, fraction=0.3, seed=7))
+@pytest.mark.parametrize(("name", "row"), sweep(FUNCTION_CASES, fraction=0.15, seed=7))
 @every_float
 def test_a_compiled_function_equals_numpy(name: str, row: Row, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, step = run_row(row, dtype, is_compiled=True)
@@ -195,7 +194,7 @@ def test_a_compiled_function_equals_numpy(name: str, row: Row, dtype: str, monke
 WIDTHS = [(n, k, m) for n in (1, 2, 7, LANES + 1) for k in (1, 13, LANES - 1) for m in (1, 3, LANES, 2 * LANES + 1)]
 
 
-@pytest.mark.parametrize(("n", "k", "m"), sweep(WIDTHS, fraction=0.2, seed=9))
+@pytest.mark.parametrize(("n", "k", "m"), sweep(WIDTHS, seed=9))
 @every_float
 def test_a_dense_network_of_awkward_widths_equals_numpy(
     n: int, k: int, m: int, dtype: str, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ in between takes effect.
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -174,8 +175,6 @@ def test_an_update_that_counts_in_python_keeps_counting(calls) -> None:
 
 
 def test_a_schedule_that_looks_at_values_is_evaluated(calls) -> None:
-    from dataclasses import dataclass
-
     @dataclass(frozen=True)
     class Cliff(schedules.Schedule):
         def formula(self, t):

@@ -6,6 +6,7 @@ In: every configuration a test could try. Out: those that this run tries, in the
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -39,3 +40,19 @@ def sweep(
         return everything
     chosen = random.Random(seed).sample(range(len(everything)), count)
     return [everything[index] for index in sorted(chosen)]
+
+
+def sweep_each(
+    cases: Iterable[Configuration], *variants: Iterable[object], fraction: float = 0.1, seed: int = 0
+) -> list[tuple[object, ...]]:
+    """Every case with at least one combination of its variants: a sweep that leaves out no case.
+
+    >>> {case for case, _ in sweep_each("abc", [1, 2, 3])} == set("abc")
+    True
+    """
+    combinations = list(itertools.product(*variants))
+    return [
+        (case, *chosen)
+        for position, case in enumerate(cases)
+        for chosen in sweep(combinations, fraction, seed=1000 * seed + position, at_least=1)
+    ]

@@ -59,9 +59,9 @@ class CountEvaluations:
         self.count = 0
         compute = lazy.compute
 
-        def counted(wanted: Any) -> None:
+        def counted(wanted: Any, *rest: Any) -> None:
             pending = [node for node in lazy.toposort(wanted, is_leaf=lazy.is_known) if node.value is None]
             self.count += len(pending) > 3
-            compute(wanted)
+            compute(wanted, *rest)
 
         monkeypatch.setattr(lazy, "compute", counted)

@@ -75,7 +75,7 @@ def assert_same(name: str, case: Case, dtype: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("name", "position", "case"), sweep([c for c in CASES if c[0] not in VALUES_DECIDE_SHAPES], fraction=0.5, seed=21)
+    ("name", "position", "case"), sweep([c for c in CASES if c[0] not in VALUES_DECIDE_SHAPES], fraction=0.2, seed=21)
 )
 @every_float
 def test_a_compiled_function_equals_numpy(
@@ -86,20 +86,18 @@ def test_a_compiled_function_equals_numpy(
     assert_same(name, case, dtype, monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "position", "case"), sweep(IN_PLACE_CASES, fraction=0.3, seed=22))
+@pytest.mark.parametrize(("name", "position", "case"), sweep(IN_PLACE_CASES, fraction=0.15, seed=22))
 def test_a_compiled_write_in_place_equals_numpy(
     name: str, position: int, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_same(name, case, "float64", monkeypatch, in_place=True)
 
 
-@pytest.mark.parametrize("name", FALLBACKS)
-def test_what_is_stated_to_run_on_numpy_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = set()
-    for case in ROWS[name]:
-        _, step = run(name, case, "float64", is_compiled=True)
-        found |= {executable.is_native for executable in executables(step)}
-    assert False in found, f"{name} has become native: take it out of tests/support/fallbacks.py"
+def test_what_is_stated_to_run_on_numpy_does() -> None:
+    for name in FALLBACKS:
+        steps = [run(name, case, "float64", is_compiled=True)[1] for case in ROWS[name]]
+        found = {executable.is_native for step in steps for executable in executables(step)}
+        assert False in found, f"{name} has become native: take it out of tests/support/fallbacks.py"
 
 
 @pytest.mark.parametrize("name", VALUES_DECIDE_SHAPES)

@@ -19,7 +19,7 @@ from thalweg.compile.native import NativeProgram
 
 
 def address_of(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+    return int(array.__array_interface__["data"][0])
 
 
 class Results:

@@ -1,4 +1,4 @@
-"""The memory plan: where in one arena each intermediate value of a program lies.
+"""The memory plan: where in one arena each intermediate value of a program lies; and arrays that begin on a cache line.
 
 In: the order of the nodes, their sizes and last uses. Out: an offset for each and the size of the arena, known before
 anything runs. A place is used again when its value has been read for the last time.
@@ -6,11 +6,18 @@ anything runs. A place is used again when its value has been read for the last t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
+
+from thalweg.dtype import DType
+from thalweg.graph import Shape
+
 T = TypeVar("T")
 _ALIGNMENT = 64  # a cache line, and the widest vector
+_LARGE = 1 << 14  # bytes from which on the place of an array is worth four microseconds
 
 
 def plan_arena(
@@ -37,3 +44,25 @@ def plan_arena(
         live.sort()
         total = max(total, offset + size)
     return offsets, total
+
+
+class _Room(np.ndarray):
+    """Bytes around one array, which nobody else shows. (NumPy looks through bases of its own type, not through this.)"""
+
+
+def empty_array(shape: Shape, dtype: DType) -> np.ndarray:
+    """A new array; a large one begins on a cache line.
+
+    NumPy's own begin 16 bytes behind one, and every vector that is stored there goes to two lines: measured on layer
+    norm, a step takes 1.3 times as long.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.empty(shape, dtype.numpy)
+    room = _Room((size + _ALIGNMENT,), np.uint8)
+    return np.ndarray(shape, dtype.numpy, room, -room.__array_interface__["data"][0] % _ALIGNMENT)
+
+
+def has_own_memory(array: np.ndarray) -> bool:
+    """Whether the array is no view of another."""
+    return array.base is None or type(array.base) is _Room

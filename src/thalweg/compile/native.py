@@ -20,7 +20,7 @@ from thalweg.compile.codegen import load
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.inside.debug import stage
 from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
-from thalweg.compile.memory import plan_arena
+from thalweg.compile.memory import empty_array, plan_arena
 from thalweg.compile.nest import emit_nest
 from thalweg.compile.values import NotEmittable, Value, literal, memory_type
 from thalweg.dtype import bool_
@@ -288,9 +288,8 @@ class NativeProgram:
     def __init__(self, layout: Layout, text: str, notes: int = 0) -> None:
         self.layout = layout
         self.text = text
-        with stage("LLVM"):
-            self._library, address = load(text)
-        self.step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        self._library, address = load(text)
+        self.step: Callable[[int], Any] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
         self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
         self.status = (ctypes.c_int64 * (3 + notes))()  # notes: numbers that a variant of the step leaves or reads
         self._table = self.new_table()
@@ -308,37 +307,21 @@ class NativeProgram:
     ) -> list[np.ndarray] | None:
         """All outputs; None if an index in the data was out of range, with nothing changed."""
         held = [np.ascontiguousarray(array).reshape(array.shape) for array in arrays]
-        results = self.new_results(destinations)
-        with self.lock:
-            self.connect((*held, *results))
-            self.run()
-            return results if self.status[0] == 0 else None
-
-    def new_results(self, destinations: Mapping[int, np.ndarray]) -> list[np.ndarray]:
-        """An array for each output: its destination, or a new one."""
-        return [
+        results = [
             destinations[index] if index in destinations else self._new(node)
             for index, node in enumerate(self.layout.outputs)
         ]
-
-    def connect(self, arrays: Sequence[np.ndarray]) -> None:
-        """Put the addresses of inputs and outputs into the program's own table, and forget earlier bad data."""
-        self.status[0] = 0
-        for index, array in enumerate(arrays):
-            self._table[index] = array.ctypes.data
-
-    def run(self) -> None:
-        self.step(ctypes.addressof(self._table))
-
-    def in_arena(self, offset: int, node: Node) -> np.ndarray:
-        """The memory of an intermediate value."""
-        start = -self._arena.ctypes.data % 64 + offset
-        return self._arena[start : start + node.size * node.dtype.itemsize].view(node.dtype.numpy).reshape(node.shape)
+        with self.lock:
+            self.status[0] = 0
+            for index, array in enumerate((*held, *results)):
+                self._table[index] = array.ctypes.data
+            self.step(ctypes.addressof(self._table))
+            return results if self.status[0] == 0 else None
 
     def _new(self, node: Node) -> np.ndarray:
         if is_number(node):
             return np.full(node.shape, known_number(node), node.dtype.numpy)
-        return np.empty(node.shape, node.dtype.numpy)
+        return empty_array(node.shape, node.dtype)
 
 
 def build(

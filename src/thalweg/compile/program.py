@@ -23,7 +23,6 @@ from thalweg.graph import Node, make_input, structure_key, substitute, toposort
 
 if TYPE_CHECKING:
     from thalweg.compile.inside.explanation import ProgramExplanation
-    from thalweg.compile.inside.validate import ValidatedProgram
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,8 @@ class Executable:
         with watch() as self.seconds:
             self.outputs = list(program.outputs) if has_loop else run_passes(program.outputs)
             self.native = None if has_loop else native.build(program.inputs, self.outputs, dict(program.writes))
-        self.validated: ValidatedProgram | None = None  # the kernels one by one, once THALWEG_VALIDATE asks for it
+        if settings.validate and self.native is not None:
+            self.native.step = inside.validate.ValidatedStep(self.native.layout)
         if settings.level:
             inside.report.report(self.native, self.outputs, self.seconds)
 
@@ -64,8 +64,7 @@ class Executable:
         """The values of all outputs; one that has a destination is written there, the rest are new arrays."""
         destinations = destinations or {}
         if self.native is not None:
-            run = self._compared() if settings.validate else self.native
-            results = run(arrays, destinations)
+            results = self.native(arrays, destinations)
             if results is not None:
                 return results
             # The native program met bad data and changed nothing; the NumPy meaning raises the error for it.
@@ -74,11 +73,6 @@ class Executable:
             np.copyto(array, results[index])
             results[index] = array
         return results
-
-    def _compared(self) -> ValidatedProgram:
-        assert self.native is not None
-        self.validated = self.validated or inside.validate.ValidatedProgram(self.native.layout)
-        return self.validated
 
     def interpret(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The same by the NumPy meaning of each primitive."""
@@ -128,7 +122,7 @@ _lock = threading.Lock()
 def executable_for(program: Program) -> Executable:
     """The executable of that structure, compiled at most once for each target."""
     with _lock:
-        key = (program.key, current_name())
+        key = (program.key, current_name(), settings.validate)
         found = _cache.get(key)
         if found is None:
             found = _cache[key] = Executable(program)

@@ -103,7 +103,8 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     if axis in (kernel.axes or ()):
         row = _full_bytes(kernel) * size_of(tuple(kernel.domain[each] for each in kernel.axes or ()))
         group = max(1, min(group, _NEAR // max(row, 1)))
-    if kernel.axes is None and lines * group > _BODY // 4:
+    is_drawn = any(node.op.kind == "random" for node in kernel.nodes)  # four vectors side by side are one draw
+    if kernel.axes is None and lines * group > _BODY // 4 and not is_drawn:
         group = 1  # nothing to wait for: a long body fills the processor by itself
     innermost = max((each for each in kernel.axes or () if extents[each] != 1), default=None)
     steps = _steps(extents, innermost, axis, width) if innermost is not None else 1
@@ -302,7 +303,7 @@ def _behind_repeats(node: Node) -> Node:
 
 # --- what a node costs -----------------------------------------------------------------------------------------------
 
-_UNSEEN = {"random": 100, "index": 8, "reduce": 1, "move": 2}  # lines, roughly, where the emission reads memory itself
+_UNSEEN = {"random": 30, "index": 8, "reduce": 1, "move": 2}  # lines, roughly, where the emission reads memory itself
 
 
 def emission_lines(node: Node) -> int:

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 
+from thalweg.compile.memory import has_own_memory
 from thalweg.dtype import dtype_of_array
 from thalweg.graph import Node, make_input, next_serial
 from thalweg.tensor.core import Tensor, note_overwritten
@@ -25,7 +26,7 @@ def own_array(tensor: Tensor, held: int = AS_INPUT) -> np.ndarray | None:
     array: np.ndarray = node.value
     if node.inputs or sys.getrefcount(node) > _OWN_NODE or sys.getrefcount(array) > held:
         return None
-    return array if array.base is None and array.flags.c_contiguous and array.flags.writeable else None
+    return array if has_own_memory(array) and array.flags.c_contiguous and array.flags.writeable else None
 
 
 def move_to(tensor: Tensor, array: np.ndarray) -> None:

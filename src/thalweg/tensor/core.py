@@ -550,12 +550,10 @@ def compute_with_writes(node: Node) -> None:
 def flush(*also: Tensor, may_compile: bool = True) -> None:
     """Compute every pending write, what is asked for, and all live results on the way, in one evaluation."""
     tensors = pending_writes()
-    wanted = [tensor._node for tensor in tensors] + [node for each in also if (node := each.node).value is None]
-    if not wanted:
-        return
-    results = [tensor.node for tensor in list(waiting.requests.values()) if tensor._trace is None]
+    requests = [tensor for tensor in list(waiting.requests.values()) if tensor._trace is None]
+    wanted = [tensor._node for tensor in tensors] + [each.node for each in (*also, *requests)]
     try:
-        lazy.compute([*wanted, *results], may_compile)
+        lazy.compute(wanted, may_compile)
     except Exception:
         _keep_what_can_be_computed(tensors)
         raise

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.compile.calling import Results, address_of, results_of
-from thalweg.compile.inside.debug import naming, settings
+from thalweg.compile.inside.debug import naming
 from thalweg.compile.program import Executable, Program, executable_for, explain_program
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
@@ -488,13 +488,7 @@ class WarmCall:
 def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
     """A warm path for this program and these arguments, if everything about it is plain."""
     native = compiled.executable.native
-    if (
-        settings.validate
-        or native is None
-        or compiled.is_differentiable
-        or compiled.presence
-        or not compiled.is_current()
-    ):
+    if native is None or compiled.is_differentiable or compiled.presence or not compiled.is_current():
         return None
     is_plain = all(type(arg) is Tensor and not arg._requires_grad and arg._base is None for arg in args)
     closed_over = [source for source in compiled.sources if not isinstance(source, int)]

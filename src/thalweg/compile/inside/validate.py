@@ -7,7 +7,9 @@ so that an error is found where it arises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ctypes
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,58 +26,55 @@ _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 _SLACK = 64  # times what float32 and float64 differ by, where a result is the small rest of large numbers
 
 
-class ValidatedProgram:
-    """A native program that runs kernel by kernel and looks at each result."""
+class ValidatedStep:
+    """What stands in the place of a program's machine code: on the same table, kernel by kernel, with a look at each."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.stepped = SteppedProgram(layout)
         self.checked = 0  # kernels so far: a number for tests
 
-    def __call__(
-        self, arrays: Sequence[np.ndarray], destinations: Mapping[int, np.ndarray] | None = None
-    ) -> list[np.ndarray] | None:
-        """All outputs, as `NativeProgram` gives them."""
+    def __call__(self, address: int) -> None:
+        """One step on the table of pointers that lies there."""
         native = self.stepped.native
-        held = [np.ascontiguousarray(array) for array in arrays]
-        results = native.new_results(destinations or {})
-        places = dict(zip(range(len(held) + len(results)), [*held, *results], strict=True))
-        with native.lock:
-            native.connect((*held, *results))
-            for number, kernel in enumerate(self.layout.kernels):
-                if number == self.layout.checks and native.status[0]:
-                    return None
-                self._run(number, kernel, places)
-            if native.status[0]:
-                return None
-            self._step(len(self.layout.kernels))
-        return results
+        table = native.new_table()
+        callers = type(table).from_address(address)
+        table[:] = callers[:]
+        table[-2] = ctypes.addressof(native.status)
+        native.status[0] = 0
+        self._kernels(table)
+        ctypes.memmove(callers[-2], native.status, 3 * ctypes.sizeof(ctypes.c_int64))
 
-    def _step(self, number: int) -> None:
-        self.stepped.choose(number)
-        self.stepped.native.run()
+    def _kernels(self, table: Any) -> None:
+        status = self.stepped.native.status
+        for number, kernel in enumerate(self.layout.kernels):
+            if number == self.layout.checks and status[0]:
+                return
+            self._run(number, kernel, table)
+        if not status[0]:
+            self.stepped.run(len(self.layout.kernels), table)
 
-    def _run(self, number: int, kernel: Kernel, places: Mapping[int, np.ndarray]) -> None:
-        """One kernel, on copies of its inputs for the meaning, because it may overwrite them."""
-        native = self.stepped.native
+    def _run(self, number: int, kernel: Kernel, table: Any) -> None:
+        """One kernel; the meaning gets copies of its inputs, because it may overwrite them."""
         wanted = [node for node in _inputs_of(kernel) if not is_number(node)]
-        known = {node: self._memory(node, places).copy() for node in wanted}
-        self._step(number)
-        if native.status[0]:
-            return  # bad data: the caller leaves before anything is written
-        for node, found in zip(kernel.outputs, [self._memory(each, places) for each in kernel.outputs], strict=True):
-            fault = difference(node, found, known)
+        known = {node: self._memory(node, table).copy() for node in wanted}
+        self.stepped.run(number, table)
+        if self.stepped.native.status[0]:
+            return  # bad data: the step ends before anything is written
+        for node in kernel.outputs:
+            fault = difference(node, self._memory(node, table), known)
             if fault:
                 raise _error(kernel, number, node, fault)
         self.checked += 1
 
-    def _memory(self, node: Node, places: Mapping[int, np.ndarray]) -> np.ndarray:
+    def _memory(self, node: Node, table: Any) -> np.ndarray:
         """The entries of a value, wherever they lie."""
-        source = self.layout.source(node)
-        if source in self.layout.slots:
-            array = places[self.layout.slots[source]]
-            return array.reshape(node.shape)
-        return self.stepped.native.in_arena(self.layout.offsets[source], node)
+        source, size = self.layout.source(node), node.size * node.dtype.itemsize
+        slots = self.layout.slots
+        start = table[slots[source]] if source in slots else (table[-3] or 0) + self.layout.offsets[source]
+        if not size:
+            return np.empty(node.shape, node.dtype.numpy)
+        return np.frombuffer((ctypes.c_char * size).from_address(start), node.dtype.numpy).reshape(node.shape)
 
 
 def _inputs_of(kernel: Kernel) -> list[Node]:

@@ -6,9 +6,11 @@ the calls. They are compiled when someone looks inside, never before.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +63,10 @@ class SteppedProgram:
         self.count = len(layout.kernels)
         self.native = NativeProgram(layout, emit_program(layout, _one_at_a_time), notes=1)
 
-    def choose(self, number: int) -> None:
+    def run(self, number: int, table: Any) -> None:
+        """One kernel, on a table whose status word is this program's."""
         self.native.status[_NOTES] = number
+        self.native.step(ctypes.addressof(table))
 
 
 def _one_at_a_time(layout: Layout, calls: list[str]) -> list[str]:
