@@ -41,7 +41,7 @@ LAZY_IMPORTS = {
 
 # Files that import modules of their own room when they are first named; from a table, never from a computed name.
 IMPORTERS_BY_NAME = {
-    "thalweg/__init__.py": "two fifths of the house, which a step written by hand does not need; see tests/test_face.py",
+    "thalweg/__init__.py": "two fifths of the house, which a step by hand does not need; see tests/test_face.py",
     "thalweg/compile/inside/__init__.py": "only who looks inside the compiler needs them",
 }
 IMPORTS_BY_NAME = ("import_module", "_import_module", "__import__")

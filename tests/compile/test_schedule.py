@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from thalweg import ops
 from thalweg.compile.fuse import Kernel, fuse
 from thalweg.compile.schedule import choose_schedule, merged_extents, runs_of
-from thalweg.dtype import float32
+from thalweg.compile.target import current_target
+from thalweg.dtype import float32, int64
 from thalweg.graph import Node, full, make_input
 
 
@@ -90,3 +91,11 @@ def test_columns_wait_for_a_pass_that_runs_anyway() -> None:
     back = ops.multiply(x, repeated(ops.sum_(x, axes=(1,)), x.shape))
     schedule = choose_schedule(only_kernel(back, ops.sum_(back, axes=(0,)), ops.sum_(x, axes=(0,))))
     assert [len(sweep.columns) for sweep in schedule.sweeps] == [1, 1]
+
+
+def test_random_bits_are_drawn_four_vectors_at_a_time() -> None:
+    x, key = make_input((64, 512), float32), make_input((2,), int64)
+    bits = ops.random_bits(key, shape=x.shape)
+    kept = ops.less(ops.cast(bits, dtype="float32"), full(x.shape, 1e9, float32))
+    schedule = choose_schedule(only_kernel(ops.where(kept, ops.tanh(x), full(x.shape, 0.0, float32))))
+    assert schedule.group == (4 if current_target().registers >= 32 else 2)

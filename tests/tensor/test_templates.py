@@ -47,7 +47,7 @@ def test_operands_that_are_one_node_are_told_from_two() -> None:
         assert (a * a).tolist() == [1, 4, 0]
 
 
-@pytest.mark.parametrize("one, other", [(0.0, -0.0), (1, True), (1, 1.0), (2, 2.0)])
+@pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (1, True), (1, 1.0), (2, 2.0)])
 def test_numbers_are_told_apart_by_type_and_sign(one, other) -> None:
     for number in (one, other, one, other):
         result = tw.tensor([1, 2]) * number

@@ -47,7 +47,7 @@ def plan_arena(
 
 
 class _Room(np.ndarray):
-    """Bytes around one array, which nobody else shows. (NumPy looks through bases of its own type, not through this.)"""
+    """Bytes around one array, which nobody else shows: a view of the array has the array as its base, not these."""
 
 
 def empty_array(shape: Shape, dtype: DType) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.compile.memory import empty_array
 from thalweg.dtype import DType, bool_, dtype_of_array, float32, int64
 from thalweg.errors import DataError, DTypeError, explain
 
@@ -52,5 +53,7 @@ def natural_dtype(data: Any, array: np.ndarray) -> DType:
 
 def converted(array: np.ndarray, dtype: DType) -> np.ndarray:
     """A copy in `dtype`; what is too large becomes an infinity without a warning, as in PyTorch."""
+    result = empty_array(array.shape, dtype)
     with np.errstate(all="ignore"):
-        return np.array(array, dtype=dtype.numpy)
+        np.copyto(result, array, casting="unsafe")
+    return result

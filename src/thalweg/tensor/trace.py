@@ -21,6 +21,7 @@ import numpy as np
 
 from thalweg.compile.calling import Results, address_of, results_of
 from thalweg.compile.inside.debug import naming
+from thalweg.compile.memory import empty_array
 from thalweg.compile.program import Executable, Program, executable_for, explain_program
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
@@ -448,7 +449,7 @@ class WarmCall:
             if tensor._bound:
                 continue
             if output is not None and own_array(tensor, held=BY_NODE_ONLY) is None:
-                array = np.empty(tensor._node.shape, tensor._node.dtype.numpy)
+                array = empty_array(tensor._node.shape, tensor._node.dtype)
                 self.table[output] = address_of(array)
                 self.moving.append((tensor, array))
             else:

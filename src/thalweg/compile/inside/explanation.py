@@ -13,11 +13,12 @@ from functools import cached_property
 
 import numpy as np
 
+from thalweg.compile.fuse import Kernel
 from thalweg.compile.inside.cost import Cost, cost_of
-from thalweg.compile.inside.listing import extent_of, name_of, operations_of, print_kernels, sources_of
+from thalweg.compile.inside.listing import extent_of, names_of, operations_of, print_kernels, sources_of
 from thalweg.compile.inside.peak import Peak, measured_peak
 from thalweg.compile.inside.variants import TimedProgram
-from thalweg.compile.native import Layout, code_of
+from thalweg.compile.native import Layout
 from thalweg.dtype import float32, float64
 from thalweg.graph import describe
 
@@ -62,16 +63,17 @@ class ProgramExplanation:
         self.name, self.stages = name, dict(stages)
         self._layout = layout
         self.arena, self.scratch = layout.arena, layout.scratch
-        self.distinct = len({code_of(kernel)[0] for kernel in layout.kernels})
+        names = names_of(layout)
+        self.distinct = len(set(names))
         self.in_place = sum(layout.slots.get(layout.source(layout.outputs[o])) is not None for o in layout.writes)
         self.peak: Peak = measured_peak(float64 if _is_double(layout) else float32)
         times = TimedProgram(layout).seconds(arrays, destinations)
-        self.kernels = [self._report(number, kernel, times[number]) for number, kernel in enumerate(layout.kernels)]
+        self.kernels = [self._report(*each) for each in zip(names, layout.kernels, times, strict=True)]
 
-    def _report(self, number, kernel, seconds: float) -> KernelReport:
+    def _report(self, name: str, kernel: Kernel, seconds: float) -> KernelReport:
         cost = cost_of(kernel)
         return KernelReport(
-            name_of(kernel, number), operations_of(kernel), extent_of(kernel), tuple(sources_of(kernel)), cost,
+            name, operations_of(kernel), extent_of(kernel), tuple(sources_of(kernel)), cost,
             seconds, self.peak.shortest(cost),
         )  # fmt: skip
 

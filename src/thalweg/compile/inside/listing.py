@@ -60,9 +60,13 @@ def short_path(line: str) -> str:
     return os.sep.join(line.split(os.sep)[-2:])
 
 
-def name_of(kernel: Kernel, number: int) -> str:
-    """The name of its function."""
-    return f"k{number}_{kernel.nodes[-1].op.name}"
+def names_of(layout: Layout) -> list[str]:
+    """For each kernel the name of its function, which equal kernels share; as in the LLVM text."""
+    names: dict[Hashable, str] = {}
+    keys = [code_of(kernel)[0] for kernel in layout.kernels]
+    for key, kernel in zip(keys, layout.kernels, strict=True):
+        names.setdefault(key, f"k{len(names)}_{kernel.nodes[-1].op.name}")
+    return [names[key] for key in keys]
 
 
 def loop_text(kernel: Kernel, name: str) -> str:
@@ -96,15 +100,11 @@ def heading(kernel: Kernel, with_lines: bool = True) -> list[str]:
 
 def print_kernels(layout: Layout, with_lines: bool = True) -> str:
     """Every distinct kernel once, in the order of the step, and the step itself as a list of calls."""
-    names: dict[Hashable, str] = {}
-    parts, calls = [], []
-    for kernel in layout.kernels:
-        key, _ = code_of(kernel)
-        if key not in names:
-            names[key] = name_of(kernel, len(names))
-            text = abbreviated(loop_text(kernel, names[key]).split("\n"))
+    calls, parts = names_of(layout), []
+    for index, (name, kernel) in enumerate(zip(calls, layout.kernels, strict=True)):
+        if name not in calls[:index]:
+            text = abbreviated(loop_text(kernel, name).split("\n"))
             parts.append("\n".join([*heading(kernel, with_lines), *text]))
-        calls.append(names[key])
     return "\n\n".join([*parts, "# the step\n" + "\n".join(_runs(calls))])
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from thalweg.compile.codegen import assembly
 from thalweg.compile.inside.debug import ASSEMBLY, KERNELS, LLVM, LOOPS, settings, tell
 from thalweg.compile.inside.explanation import ProgramExplanation, told
-from thalweg.compile.inside.listing import print_kernels
-from thalweg.compile.native import Layout, NativeProgram, code_of
+from thalweg.compile.inside.listing import names_of, print_kernels
+from thalweg.compile.native import Layout, NativeProgram
 from thalweg.dtype import DType
 from thalweg.graph import Node, toposort
 
@@ -40,7 +40,7 @@ def report(native: NativeProgram | None, outputs: Sequence[Node], stages: Mappin
 
 def summary(name: str, layout: Layout, outputs: Sequence[Node], stages: Mapping[str, float]) -> str:
     """One line about a program."""
-    distinct = len({code_of(kernel)[0] for kernel in layout.kernels})
+    distinct = len(set(names_of(layout)))
     return (
         f"thalweg: {name}: {len(layout.inputs)} inputs, {len(outputs)} outputs, {len(toposort(outputs))} nodes, "
         f"{len(layout.kernels)} kernels ({distinct} distinct), arena {layout.arena} B, scratch {layout.scratch} B, "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.compile.fuse import Kernel, is_number
-from thalweg.compile.inside.listing import extent_of, name_of, operations_of, sources_of
+from thalweg.compile.inside.listing import extent_of, names_of, operations_of, sources_of
 from thalweg.compile.inside.variants import SteppedProgram
 from thalweg.compile.native import Layout
 from thalweg.compile.reference import evaluate
@@ -27,10 +27,11 @@ _SLACK = 64  # times what float32 and float64 differ by, where a result is the s
 
 
 class ValidatedStep:
-    """What stands in the place of a program's machine code: on the same table, kernel by kernel, with a look at each."""
+    """What stands in the place of a program's machine code: kernel by kernel on the same table, with a look at each."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self.names = names_of(layout)
         self.stepped = SteppedProgram(layout)
         self.checked = 0  # kernels so far: a number for tests
 
@@ -64,7 +65,7 @@ class ValidatedStep:
         for node in kernel.outputs:
             fault = difference(node, self._memory(node, table), known)
             if fault:
-                raise _error(kernel, number, node, fault)
+                raise _error(kernel, self.names[number], node, fault)
         self.checked += 1
 
     def _memory(self, node: Node, table: Any) -> np.ndarray:
@@ -120,10 +121,10 @@ def _worst(found: np.ndarray, meant: np.ndarray, off: np.ndarray) -> str:
     )
 
 
-def _error(kernel: Kernel, number: int, node: Node, fault: str) -> ValidationError:
+def _error(kernel: Kernel, name: str, node: Node, fault: str) -> ValidationError:
     return ValidationError(
         explain(
-            f"kernel {name_of(kernel, number)} does not compute what its operations mean",
+            f"kernel {name} does not compute what its operations mean",
             received=fault,
             expected=f"{node.op.name} {describe(node.shape, node.dtype)}, over {extent_of(kernel)}: "
             + operations_of(kernel),
