@@ -16,12 +16,12 @@ import pytest
 
 from thalweg.compile import native, tiling
 from thalweg.compile.codegen import load
-from thalweg.compile.contraction import Epilogue, emit_product
+from thalweg.compile.contraction import Finish, emit_product
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.inside.interpret import run
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.tiling import Product, Tiling, Vectors, choose_tiling
-from thalweg.compile.values import Value, literal
+from thalweg.compile.values import Value
 from thalweg.dtype import DType, float32, float64
 from thalweg.graph import make_input
 from thalweg.ops import matmul
@@ -65,19 +65,19 @@ def meaning(product: Product, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray,
     return left @ right, (np.abs(left) @ np.abs(right)) * np.finfo(a.dtype).eps * (product.inner + 1)
 
 
-def written(e: Emitter, cut: Tiling, epilogue: Epilogue | None = None) -> str:
-    emit_product(e, "%a", "%b", "%c", "%scratch", cut, epilogue)
+def written(e: Emitter, cut: Tiling, finish: Finish | None = None) -> str:
+    emit_product(e, "%a", "%b", "%c", "%scratch", cut, finish)
     return e.function("product", PARAMETERS)
 
 
 def computed(cut: Tiling, a: np.ndarray, b: np.ndarray, more: np.ndarray | None = None,
-             epilogue: Epilogue | None = None, e: Emitter | None = None) -> np.ndarray:  # fmt: skip
+             finish: Finish | None = None, e: Emitter | None = None) -> np.ndarray:  # fmt: skip
     """The product as machine code computes it, with a margin after C and after the scratch that must stay untouched."""
     e, margin = e or Emitter(), 64
     size = cut.product.rows * cut.product.columns
     c, scratch = (np.full(entries + margin, 77, a.dtype) for entries in (size, cut.scratch))
     call = f"call void @product({', '.join(f'ptr %{name}' for name in ('a', 'b', 'c', 'scratch', 'more'))})"
-    text = written(e, cut, epilogue)
+    text = written(e, cut, finish)
     go = f"define void @go(ptr %a, ptr %b, ptr %c, ptr %scratch, ptr %more) {{\n  {call}\n  ret void\n}}"
     kept, address = load("\n".join([*sorted(e.declarations), text, go]), "go")
     arrays = [a, b, c, scratch, c if more is None else more]
@@ -124,7 +124,7 @@ def test_no_access_is_past_a_buffer(vectors: Vectors, dtype: DType, flags: tuple
 
 @units
 @pytest.mark.usefixtures("small_limits")
-def test_the_epilogue_meets_each_finished_entry_once(vectors: Vectors, dtype: DType) -> None:
+def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DType) -> None:
     for flags in FLAGS:
         product = Product(35, 53, 70, *flags, dtype)
         cut = choose_tiling(product, vectors)
@@ -132,18 +132,17 @@ def test_the_epilogue_meets_each_finished_entry_once(vectors: Vectors, dtype: DT
         assert cut.blocks > 1
         e = Emitter()
 
-        def epilogue(value: Value, row: Value, column: Value, mask: Value | None, e: Emitter = e) -> Value:
+        def finish(row: Value, column: Value, mask: Value | None, value: Value, e: Emitter = e) -> None:
             place = e.add(e.multiply(row, e.integer(53)), column)
-            count = e.load("%more", place, value.dtype, value.lanes, mask)
-            e.store("%more", place, e.add(count, literal(1, value.dtype)), mask)
-            return e.negative(value)
+            before = e.load("%more", place, value.dtype, value.lanes, mask)
+            e.store("%more", place, e.subtract(before, value), mask)
 
         a, b = operands(product)
-        counts = np.zeros((35, 53), dtype.numpy)
-        result = computed(cut, a, b, counts, epilogue, e)
+        sums = np.ones((35, 53), dtype.numpy)
+        result = computed(cut, a, b, sums, finish, e)
         expected, tolerance = meaning(product, a, b)
-        assert (np.abs(result + expected) <= tolerance).all()
-        assert (counts == 1).all()
+        assert (np.abs(result - expected) <= tolerance).all()
+        assert (np.abs(sums - (1 - expected)) <= tolerance + np.finfo(dtype.numpy).eps * (1 + np.abs(expected))).all()
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=str)

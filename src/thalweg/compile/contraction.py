@@ -11,24 +11,25 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.packing import Matrix, Packed, Part, pack, pieces
+from thalweg.compile.packing import Matrix, Packed, Part, before, pack, pieces
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
 
-# What becomes of a finished vector of C: (value, row, first column, mask of valid columns) -> value to store.
-Epilogue = Callable[[Value, Value, Value, Value | None], Value]
+# What becomes of a finished vector of C: (row, first column, mask of valid columns, value).
+Finish = Callable[[Value, Value, Value | None, Value], None]
 
 
 def emit_product(
-    e: Emitter, a: str, b: str, c: str, scratch: str, tiling: Tiling, epilogue: Epilogue | None = None
+    e: Emitter, a: str, b: str, c: str | None, scratch: str, tiling: Tiling, finish: Finish | None = None
 ) -> None:
     """The whole product. `scratch` has room for `tiling.scratch` entries.
 
     Blocks of rows are independent of each other. Where the sums over k are made in several parts, C holds them from
-    one part to the next, before the epilogue. They go on where they ended, so that each is made in the order of k,
-    however the product is cut.
+    one part to the next. They go on where they ended, so that each is made in the order of k, however the product is
+    cut. Without a C, where the sums are made in one part, each tile is only there until `finish` has seen it.
     """
-    kernel = _Kernel(e, tiling, a, b, c, scratch, epilogue)
+    assert c is not None or (tiling.parts == 1 and finish is not None)
+    kernel = _Kernel(e, tiling, a, b, c, scratch, finish)
     with counted(e, tiling.blocks) as block, counted(e, tiling.parts) as part:
         start = e.multiply(part, e.integer(tiling.depth))
         depth = _extent_of(e, part, tiling.depth, tiling.product.inner)
@@ -57,17 +58,12 @@ class _Kernel:
     """A product in the making."""
 
     def __init__(
-        self, e: Emitter, tiling: Tiling, a: str, b: str, c: str, scratch: str, epilogue: Epilogue | None
+        self, e: Emitter, tiling: Tiling, a: str, b: str, c: str | None, scratch: str, finish: Finish | None
     ) -> None:
         product, lanes = tiling.product, tiling.vectors.lanes
-        self.e, self.tiling, self.dtype, self.lanes, self.c, self.epilogue = (
-            e,
-            tiling,
-            product.dtype,
-            lanes,
-            c,
-            epilogue,
-        )
+        self.e, self.tiling, self.dtype, self.lanes, self.finish = e, tiling, product.dtype, lanes, finish
+        self.is_local = c is None  # C is only there a tile at a time
+        self.c = c or e.room(product.dtype, tiling.strip * tiling.width)
         self.a = Matrix(a, product.dtype, product.rows, product.inner, is_along=not product.transpose_a)
         self.b = Matrix(b, product.dtype, product.columns, product.inner, is_along=product.transpose_b)
         self.packed_a = Packed(scratch, 0, tiling.strip, tiling.strip, tiling.strip * tiling.room)
@@ -92,6 +88,38 @@ class _Kernel:
             for width, of_width in self._choices(self.tiling.panels, panel):
                 with of_height(), of_width():
                     _Tile(self, self._row(number), column, height, width, part, strip).write()
+        if self.finish and self.tiling.parts == 1:
+            self._finish_tile(self.finish, number, panel, column)
+        elif self.finish:
+            is_last = self.e.compare("equal", part.index, self.e.integer(self.tiling.parts - 1))
+            with self.e.when(is_last):
+                self._finish_tile(self.finish, number, panel, column)
+
+    def _finish_tile(self, finish: Finish, number: Value, panel: Value, column: Value) -> None:
+        """Vector by vector while the tile is in the first-level cache: written once, whatever extents the tile has."""
+        e, columns = self.e, self.tiling.product.columns
+        lanes = self.lanes if columns > 1 else 1
+        first = self._row(number)
+        width = self._extent(self.tiling.panels, panel)
+        with counted(e, self._extent(self.tiling.strips, number)) as i, counted(e, pieces(e, width, lanes)) as j:
+            within = e.multiply(j, e.integer(lanes))
+            row, begin = e.add(first, i), e.add(column, within)
+            mask = before(e, begin, columns, lanes) if columns % lanes else None
+            finish(row, begin, mask, e.load(self.c, self.place(row, begin, i, within), self.dtype, lanes, mask))
+
+    def place(self, row: Value, column: Value, i: Value, j: Value) -> Value:
+        """Where an entry of C lies, by its indices in the whole of C, and in the tile."""
+        e = self.e
+        if self.is_local:
+            return e.add(e.multiply(i, e.integer(self.tiling.width)), j)
+        return e.add(e.multiply(row, e.integer(self.tiling.product.columns)), column)
+
+    def _extent(self, runs: Sequence[tuple[int, int]], index: Value) -> Extent:
+        """The extent of piece `index`."""
+        if len(runs) == 1:
+            return runs[0][0]
+        e, (extent, count), (other, _) = self.e, *runs
+        return e.select(e.compare("less", index, e.integer(count)), e.integer(extent), e.integer(other))
 
     def _row(self, strip: Value) -> Value:
         """The first row of a strip."""
@@ -126,29 +154,21 @@ class _Tile:
 
     def write(self) -> None:
         kernel, e = self.kernel, self.kernel.e
-        start = [self._start(place, mask) for _, _, mask, place in self._entries()]
+        start = [self._start(place, mask) for _, mask, place in self._entries()]
         if kernel.tiling.parts > 1:
             self._prefetch_next()
         totals = e.repeat(self.part.depth, start, self._step) if kernel.tiling.product.inner else start
-        if kernel.epilogue is None:
-            self._store(totals, None)
-        elif kernel.tiling.parts == 1:
-            self._store(totals, kernel.epilogue)
-        else:
-            is_last = e.compare("equal", self.part.index, e.integer(kernel.tiling.parts - 1))
-            with e.when(is_last):
-                self._store(totals, kernel.epilogue)
-            with e.when(e.invert(is_last)):
-                self._store(totals, None)
+        for value, (_, mask, place) in zip(totals, self._entries(), strict=True):
+            e.store(kernel.c, place, value, mask)
 
-    def _entries(self) -> Iterator[tuple[Value, Value, Value | None, Value]]:
-        """(row, first column, mask, place in C) of each vector."""
+    def _entries(self) -> Iterator[tuple[Value, Value | None, Value]]:
+        """(first column, mask, place in C) of each vector."""
         e = self.kernel.e
         for i in range(self.height):
             row = e.add(self.row, e.integer(i))
-            place = e.multiply(row, e.integer(self.kernel.tiling.product.columns))
-            for column, mask in self._columns():
-                yield row, column, mask, e.add(place, column)
+            for j, (column, mask) in enumerate(self._columns()):
+                within = e.integer(i), e.integer(j * self.kernel.lanes)
+                yield column, mask, self.kernel.place(row, column, *within)
 
     def _columns(self) -> list[tuple[Value, Value | None]]:
         """(first column, which lanes are columns of C) of each vector; None where all are."""
@@ -195,7 +215,3 @@ class _Tile:
         if self.kernel.tiling.product.packs_b:
             return e.load(packed.pointer, packed.place(e, e.integer(j), k), b.dtype, lanes)
         return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
-
-    def _store(self, totals: Sequence[Value], epilogue: Epilogue | None) -> None:
-        for value, (row, column, mask, place) in zip(totals, self._entries(), strict=True):
-            self.kernel.e.store(self.kernel.c, place, epilogue(value, row, column, mask) if epilogue else value, mask)

@@ -34,6 +34,7 @@ class Kernel:
     inputs: list[Node] = field(default_factory=list)
     outputs: list[Node] = field(default_factory=list)
     after: set[Kernel] = field(default_factory=set)  # every kernel that must have run before, transitively
+    epilogue: Kernel | None = None  # a nest that is done where this product's tiles leave the registers
 
     @property
     def row_shape(self) -> Shape | None:
@@ -90,7 +91,7 @@ class Fusion:
             if self.is_computed(node):
                 self._place(node)
         self._connect()
-        return self._sorted()
+        return in_order(self.kernels)
 
     # --- what is computed where --------------------------------------------------------------------------------------
 
@@ -301,20 +302,6 @@ class Fusion:
         for kernel in self.kernels:
             kernel.outputs = [node for node in kernel.nodes if node in read_by_others]
 
-    def _sorted(self) -> list[Kernel]:
-        """An order that respects `after`; kernels that bad data can stop come as early as they can."""
-        done: set[Kernel] = set()
-        left, result = list(self.kernels), []
-        wanted = {k for k in left if is_checked(k)}
-        needed = wanted.union(*(k.after for k in wanted))
-        while left:
-            ready = [k for k in left if k.after <= done]
-            kernel = next((k for k in ready if k in needed), ready[0])
-            left.remove(kernel)
-            done.add(kernel)
-            result.append(kernel)
-        return result
-
 
 def _is_far_larger(others: set[Kernel], kernel: Kernel) -> bool:
     return any(size_of(other.domain) >= _FAR_LARGER * size_of(kernel.domain) for other in others)
@@ -332,6 +319,21 @@ def _only_broadcasts(operand: Node, source: Node) -> bool:
             return False
         node = node.inputs[0]
     return True
+
+
+def in_order(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """An order that respects `after`; kernels that bad data can stop come as early as they can."""
+    done: set[Kernel] = set()
+    left, result = list(kernels), []
+    wanted = {k for k in left if is_checked(k)}
+    needed = wanted.union(*(k.after for k in wanted))
+    while left:
+        ready = [k for k in left if k.after <= done]
+        kernel = next((k for k in ready if k in needed), ready[0])
+        left.remove(kernel)
+        done.add(kernel)
+        result.append(kernel)
+    return result
 
 
 def fuse(outputs: Sequence[Node]) -> list[Kernel]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from thalweg.compile.contraction import emit_product
+from thalweg.compile.contraction import Finish, emit_product
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
 from thalweg.compile.target import current_target
@@ -55,10 +55,7 @@ def emit_kernel(
     if form is None or node.op.multiple:
         raise NotEmittable(node.op.name)
     e = e or Emitter()
-    operands = [
-        Operand(e, f"%in{i}", each.shape, each.dtype, number)
-        for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
-    ]
+    operands = operands_from(e, node, numbers)
     form(e, node, operands)
     pointers = ["%out", *[f"%in{i}" for i in range(len(operands))]]
     parameters = [
@@ -67,6 +64,14 @@ def emit_kernel(
         "ptr noalias %scratch",
     ]
     return e.function(name, parameters), e.declarations
+
+
+def operands_from(e: Emitter, node: Node, numbers: Sequence[Value | None]) -> list[Operand]:
+    """The node's inputs: where each lies, or the number that it is everywhere."""
+    return [
+        Operand(e, f"%in{i}", each.shape, each.dtype, number)
+        for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
+    ]
 
 
 # --- the forms -------------------------------------------------------------------------------------------------------
@@ -117,23 +122,34 @@ def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     """A batch of products, each in register tiles; integers by plain loops."""
     if "transpose_a" not in node.attributes:
         raise NotEmittable(node.op.name)
-    if not node.dtype.is_floating_point:
+    if node.dtype.is_floating_point:
+        form_product(e, node, operands, "%out")
+    else:
         form_product_of_integers(e, node, operands)
-        return
+
+
+def form_product(
+    e: Emitter,
+    node: Node,
+    operands: Sequence[Operand],
+    out: str | None,
+    finish_at: Callable[[Sequence[Value]], Finish] | None = None,
+) -> None:
+    """Products of floats, left in `out` if there is one; `finish_at(index)` is what follows at a place of the batch."""
     tiling = tiling_of(node)
-    a, b = operands
-    if not (node.size and tiling):
+    if tiling is None:
         return
-
-    def body(index: list[Value]) -> None:
-        left, right, out = [
-            e.advance(pointer, e.multiply(e.linear(index, shape[:-2]), e.integer(size_of(shape[-2:]))), node.dtype)
-            for pointer, shape in (("%in0", a.shape), ("%in1", b.shape), ("%out", node.shape))
-        ]
-        emit_product(e, left, right, out, "%scratch", tiling)
-
     if any(each.number is not None for each in operands):
         raise NotEmittable("a product with one number everywhere")
+
+    def place(pointer: str, shape: Shape, index: list[Value]) -> str:
+        return e.advance(pointer, e.multiply(e.linear(index, shape[:-2]), e.integer(size_of(shape[-2:]))), node.dtype)
+
+    def body(index: list[Value]) -> None:
+        a, b = (place(each.pointer, each.shape, index) for each in operands)
+        c = None if out is None else place(out, node.shape, index)
+        emit_product(e, a, b, c, "%scratch", tiling, finish_at(index) if finish_at else None)
+
     e.loops(node.shape[:-2], body)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.compile.codegen import load
+from thalweg.compile.epilogues import attach, emit_with_epilogue, operands_of
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.inside.debug import stage
 from thalweg.compile.kernels import emit_kernel, kernel_key, scratch_bytes
@@ -64,7 +65,7 @@ class Layout:
     checks: int = 0  # how many of the kernels must have run before it is known that the data are good
 
     def __post_init__(self) -> None:
-        self.kernels = fuse(self.outputs)
+        self.kernels = attach(fuse(self.outputs), self.outputs)
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
         for index, node in enumerate(self.outputs):
@@ -88,10 +89,12 @@ class Layout:
         """
         position = self._made_by[node]
         kernel = self.kernels[position]
-        if position < self.checks or not kernel.is_nest or kernel.axes is not None or kernel.domain != node.shape:
+        nest = kernel.epilogue or kernel
+        if position < self.checks or node not in nest.nodes or nest.axes is not None or nest.domain != node.shape:
             return False
-        mapped = any(cell in _behind_moves(each) for each in kernel.nodes)
-        return self._last_read.get(cell, -1) <= position and not mapped and cell not in self._shown
+        others = {self.source(each) for each in kernel.nodes[0].inputs} if kernel.epilogue else set()
+        mapped = others.union(*map(_behind_moves, kernel.nodes))
+        return self._last_read.get(cell, -1) <= position and cell not in mapped and cell not in self._shown
 
     @cached_property
     def _made_by(self) -> dict[Node, int]:
@@ -161,7 +164,7 @@ def emit_kernels(layout: Layout) -> tuple[list[str], set[str], list[str]]:
     for index, kernel in enumerate(layout.kernels):
         key, emit = code_of(kernel)
         if key not in functions:
-            name = f"k{len(functions)}_{kernel.nodes[-1].op.name}"
+            name = f"k{len(functions)}_{name_of(kernel)}"
             text, needed = emit(name)
             functions[key] = (name, text)
             declarations |= needed
@@ -187,14 +190,25 @@ def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]
     if kernel.is_nest:
         key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes)
         return key, lambda name, e=None: emit_nest(name, kernel, e)
-    (node,) = kernel.nodes
+    node = kernel.nodes[0]
     numbers = [number_of(each) for each in node.inputs]
-    return kernel_key(node, numbers), lambda name, e=None: emit_kernel(name, node, numbers, e)
+    product = kernel_key(node, numbers)
+    if kernel.epilogue is None:
+        return product, lambda name, e=None: emit_kernel(name, node, numbers, e)
+    nest = kernel.epilogue
+    rest = structure_key(nest.outputs, [node, *operands_of(kernel)]), nest.domain, node in kernel.outputs
+    return (product, rest), lambda name, e=None: emit_with_epilogue(name, kernel, numbers, e)
+
+
+def name_of(kernel: Kernel) -> str:
+    """What the kernel does in a word or two: its last operation, and the product before it."""
+    last = kernel.nodes[-1].op.name
+    return f"{kernel.nodes[0].op.name}_{last}" if kernel.epilogue else last
 
 
 def arguments_of(kernel: Kernel) -> list[Node]:
     """What the kernel's function takes a pointer to: its outputs, then its inputs."""
-    return [*kernel.outputs, *(kernel.inputs if kernel.is_nest else kernel.nodes[0].inputs)]
+    return [*kernel.outputs, *(kernel.inputs if kernel.is_nest else [*kernel.nodes[0].inputs, *operands_of(kernel)])]
 
 
 def number_of(node: Node) -> Value | None:

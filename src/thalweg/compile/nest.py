@@ -53,11 +53,13 @@ Body = Callable[[list[Step], list[Value]], list[Value]]
 class NestEmitter:
     """One kernel in the making."""
 
-    def __init__(self, kernel: Kernel, pointers: dict[Node, str], e: Emitter | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, pointers: dict[Node, str], e: Emitter | None = None, schedule: Schedule | None = None
+    ) -> None:
         self.e = e or Emitter()
         self.kernel = kernel
         self.pointers = pointers
-        self.schedule: Schedule = choose_schedule(kernel)
+        self.schedule = schedule or choose_schedule(kernel)
         self.members = set(kernel.nodes)
         self.stored: set[Node] = set()  # what earlier passes have left in memory
         self.scratch = Scratch(self.e, self.schedule, kernel.axes or ())
@@ -118,6 +120,10 @@ class NestEmitter:
                 self._clear(node)
         self._kept_axes(kept, [Place(index, None, 1)])
         return self.e
+
+    def entry(self, place: Place) -> None:
+        """The one entry of a nest without reductions that somebody else has come to."""
+        self._entry(self.schedule.sweeps[0], [[place]], [])
 
     def _kept_axes(self, axes: list[int], places: list[Place]) -> None:
         if not axes:

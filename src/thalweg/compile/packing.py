@@ -77,7 +77,7 @@ _AHEAD = 2  # blocks: the processor does not foresee jumps from page to page
 
 def _rows_across(e: Emitter, matrix: Matrix, first: Value, k: Value, block: int, lanes: int) -> list[Value]:
     """Neighbouring runs for each of a block of k; past the last k, the last one again."""
-    mask = _before(e, first, matrix.runs, lanes) if matrix.runs % lanes else None
+    mask = before(e, first, matrix.runs, lanes) if matrix.runs % lanes else None
     rows = []
     for i in range(block):
         each = e.add(k, e.integer(i))
@@ -91,7 +91,7 @@ def _rows_across(e: Emitter, matrix: Matrix, first: Value, k: Value, block: int,
 def _rows_along(e: Emitter, matrix: Matrix, first: Value, k: Value, block: int, lanes: int) -> list[Value]:
     """The same from runs that lie along memory; past the last run, the last one again. The block is a square."""
     assert block == lanes
-    mask = _before(e, k, matrix.inner, lanes) if matrix.inner % lanes else None
+    mask = before(e, k, matrix.inner, lanes) if matrix.inner % lanes else None
     columns = []
     for i in range(lanes):
         run = e.add(first, e.integer(i))
@@ -101,6 +101,6 @@ def _rows_along(e: Emitter, matrix: Matrix, first: Value, k: Value, block: int, 
     return e.transpose(columns)
 
 
-def _before(e: Emitter, start: Value, end: int, lanes: int) -> Value:
+def before(e: Emitter, start: Value, end: int, lanes: int) -> Value:
     """Which of `lanes` indices from `start` on come before `end`."""
     return e.compare("less", e.steps(e.integer(0), lanes), e.subtract(e.integer(end), start))

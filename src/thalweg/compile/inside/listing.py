@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.inside.statements import abbreviated
-from thalweg.compile.native import Layout, arguments_of, code_of
+from thalweg.compile.native import Layout, arguments_of, code_of, name_of
 from thalweg.graph import Node, Origin, describe
 
 
@@ -65,7 +65,7 @@ def names_of(layout: Layout) -> list[str]:
     names: dict[Hashable, str] = {}
     keys = [code_of(kernel)[0] for kernel in layout.kernels]
     for key, kernel in zip(keys, layout.kernels, strict=True):
-        names.setdefault(key, f"k{len(names)}_{kernel.nodes[-1].op.name}")
+        names.setdefault(key, f"k{len(names)}_{name_of(kernel)}")
     return [names[key] for key in keys]
 
 
@@ -78,13 +78,13 @@ def loop_text(kernel: Kernel, name: str) -> str:
 
 def buffers_of(kernel: Kernel) -> list[tuple[str, Node]]:
     """The names that the loop text has for the kernel's buffers, outputs first."""
-    arguments = arguments_of(kernel)
     outputs = len(kernel.outputs)
+    results, operands = arguments_of(kernel)[:outputs], arguments_of(kernel)[outputs:]
     if kernel.is_nest:
-        readable = [each for each in arguments[outputs:] if not is_number(each)]
-        return [*((f"out{i}", each) for i, each in enumerate(arguments[:outputs])),
-                *((f"in{i}", each) for i, each in enumerate(readable))]  # fmt: skip
-    return [("out", arguments[0]), *((f"in{i}", each) for i, each in enumerate(arguments[1:]) if not is_number(each))]
+        operands = [each for each in operands if not is_number(each)]
+    is_one = not kernel.is_nest and kernel.epilogue is None
+    return [*((f"out{'' if is_one else i}", each) for i, each in enumerate(results)),
+            *((f"in{i}", each) for i, each in enumerate(operands) if not is_number(each))]  # fmt: skip
 
 
 def heading(kernel: Kernel, with_lines: bool = True) -> list[str]:

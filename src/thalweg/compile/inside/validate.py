@@ -16,7 +16,7 @@ import numpy as np
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.listing import extent_of, names_of, operations_of, sources_of
 from thalweg.compile.inside.variants import SteppedProgram
-from thalweg.compile.native import Layout
+from thalweg.compile.native import Layout, arguments_of
 from thalweg.compile.reference import evaluate
 from thalweg.errors import ValidationError, explain
 from thalweg.graph import Node, describe
@@ -57,7 +57,7 @@ class ValidatedStep:
 
     def _run(self, number: int, kernel: Kernel, table: Any) -> None:
         """One kernel; the meaning gets copies of its inputs, because it may overwrite them."""
-        wanted = [node for node in _inputs_of(kernel) if not is_number(node)]
+        wanted = [node for node in arguments_of(kernel)[len(kernel.outputs) :] if not is_number(node)]
         known = {node: self._memory(node, table).copy() for node in wanted}
         self.stepped.run(number, table)
         if self.stepped.native.status[0]:
@@ -76,10 +76,6 @@ class ValidatedStep:
         if not size:
             return np.empty(node.shape, node.dtype.numpy)
         return np.frombuffer((ctypes.c_char * size).from_address(start), node.dtype.numpy).reshape(node.shape)
-
-
-def _inputs_of(kernel: Kernel) -> list[Node]:
-    return kernel.inputs if kernel.is_nest else list(kernel.nodes[0].inputs)
 
 
 def difference(node: Node, found: np.ndarray, known: Mapping[Node, np.ndarray]) -> str:

@@ -1,0 +1,160 @@
+"""Which elementwise nests are done inside the product whose entries they read: bias, activation, residual, chain rule.
+
+In: the kernels of a program. Out: the same with some of them joined in pairs, in an order in which they can run; and
+the text of such a pair. What the nest reads of the product is a tile that has just left the registers, and the product
+itself reaches memory only where somebody else needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from thalweg.compile.contraction import Finish
+from thalweg.compile.emitter import Emitter
+from thalweg.compile.fuse import Kernel, in_order, is_checked, is_move
+from thalweg.compile.kernels import form_product, operands_from, tiling_of
+from thalweg.compile.nest import NestEmitter
+from thalweg.compile.places import Place
+from thalweg.compile.schedule import choose_schedule
+from thalweg.compile.values import Counting, Value
+from thalweg.graph import Node
+
+# Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
+# which reads three, is faster as streams.
+_MOST_OPERANDS = 2
+
+
+def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
+    """The kernels, each product with the first nest that can be its epilogue; `outputs` are those of the program."""
+    result, shown = list(kernels), set(map(_memory_of, outputs))
+    for nest in kernels:
+        product = next((each for each in result if _fits(each, nest, result)), None)
+        if product is not None:
+            _join(product, nest, result, shown)
+    return in_order(result)
+
+
+def _fits(product: Kernel, nest: Kernel, kernels: Sequence[Kernel]) -> bool:
+    """Whether the nest can be done tile by tile while the product is made."""
+    if product not in nest.after or product.is_nest or product.epilogue or not nest.is_nest or nest.axes is not None:
+        return False
+    (node,) = product.nodes
+    if tiling_of(node) is None or is_checked(nest) or any(each.op.kind != "elementwise" for each in nest.nodes):
+        return False
+    if node.size != nest.nodes[0].size or node.shape[-1:] != nest.domain[-1:] or not _has_lanes_of(node, nest):
+        return False
+    if sum(each.size == node.size for each in nest.inputs if each is not node) > _MOST_OPERANDS:
+        return False
+    if any(product in other.after and other in nest.after for other in kernels):
+        return False
+    return _names_of(node, nest) is not None
+
+
+def _has_lanes_of(node: Node, nest: Kernel) -> bool:
+    """Whether a vector of the nest is a vector of the product."""
+    return all(each.dtype is node.dtype for each in nest.nodes if each.dtype.is_floating_point)
+
+
+def _names_of(product: Node, nest: Kernel) -> list[Node] | None:
+    """The nodes that a nest reads as the product, entry for entry; None if it also reads it in another way."""
+    names: list[Node] = []
+    stop = {*nest.nodes, *nest.inputs} - {product}
+    stack = [each for node in nest.nodes for each in node.inputs]
+    while stack:
+        each = stack.pop()
+        if _memory_of(each, stop) is product:
+            names.append(each)
+        elif each not in stop:
+            if is_move(each) and not each.op.identities.get("keeps_order") and _reads(each, product, stop):
+                return None
+            stack.extend(each.inputs)
+    return names
+
+
+def _memory_of(node: Node, stop: Iterable[Node] = ()) -> Node:
+    """What a node is a reshape of."""
+    while node not in stop and node.op.identities.get("keeps_order"):
+        node = node.inputs[0]
+    return node
+
+
+def _reads(node: Node, product: Node, stop: set[Node]) -> bool:
+    return node is product or (node not in stop and any(_reads(each, product, stop) for each in node.inputs))
+
+
+def _join(product: Kernel, nest: Kernel, kernels: list[Kernel], shown: set[Node]) -> None:
+    """The nest becomes the product's epilogue, and leaves the list."""
+    (node,), tiling = product.nodes, tiling_of(product.nodes[0])
+    is_read = any(node in other.inputs for other in kernels if other not in (product, nest))
+    is_stored = is_read or node in shown or (tiling is not None and tiling.parts > 1)
+    product.epilogue = nest
+    product.nodes = [node, *nest.nodes]
+    product.inputs = list(dict.fromkeys([*product.inputs, *operands_of(product)]))
+    product.outputs = [*[node] * is_stored, *nest.outputs]
+    product.after = (product.after | nest.after) - {product}
+    kernels.remove(nest)
+    for other in kernels:
+        if nest in other.after:
+            other.after = (other.after - {nest}) | product.after | {product}
+
+
+def operands_of(kernel: Kernel) -> list[Node]:
+    """What an epilogue reads besides the product."""
+    return [each for each in kernel.epilogue.inputs if each is not kernel.nodes[0]] if kernel.epilogue else []
+
+
+# --- emission --------------------------------------------------------------------------------------------------------
+
+
+def emit_with_epilogue(
+    name: str, kernel: Kernel, numbers: Sequence[Value | None], e: Emitter | None = None
+) -> tuple[str, set[str]]:
+    """The function `name(outputs..., operands of the product, of the epilogue..., status, kernel, scratch)`."""
+    e, product = e or Emitter(), kernel.nodes[0]
+    pointers = {node: f"%out{i}" for i, node in enumerate(kernel.outputs)}
+    pointers |= {node: f"%in{i + len(product.inputs)}" for i, node in enumerate(operands_of(kernel))}
+    operands = operands_from(e, product, numbers)
+    form_product(e, product, operands, pointers.get(product), _Epilogue(e, kernel, pointers).finish_at)
+    parameters = [
+        *[f"ptr {each}" for each in pointers.values() if each.startswith("%out")],
+        *[f"ptr {each.pointer}" for each in operands],
+        *[f"ptr {each}" for each in pointers.values() if each.startswith("%in")],
+        "ptr noalias %status, i64 %kernel",
+        "ptr noalias %scratch",
+    ]
+    return e.function(name, parameters), e.declarations
+
+
+class _Epilogue:
+    """A nest that gets its places from a product, and the product's entries in registers."""
+
+    def __init__(self, e: Emitter, kernel: Kernel, pointers: Mapping[Node, str]) -> None:
+        assert kernel.epilogue is not None
+        self.e, self.product, self.domain = e, kernel.nodes[0], kernel.epilogue.domain
+        memory = {node: pointer for node, pointer in pointers.items() if node is not self.product}
+        schedule = replace(choose_schedule(kernel.epilogue), is_stream=False)
+        self.nest = NestEmitter(kernel.epilogue, memory, e, schedule)
+        self.names = _names_of(self.product, kernel.epilogue) or []
+
+    def finish_at(self, index: Sequence[Value]) -> Finish:
+        """What is done with each vector of the product at that index of its batch."""
+
+        def finish(row: Value, column: Value, mask: Value | None, value: Value) -> None:
+            last = Counting(self.e, column, 1, value.lanes) if value.lanes > 1 else column
+            place = Place([*self._outer([*index, row]), last], mask, value.lanes)
+            place.rows = dict.fromkeys(self.names, value)
+            self.nest.entry(place)
+
+        return finish
+
+    def _outer(self, index: list[Value]) -> list[Value]:
+        """The index of a row of the product, in the shape of the nest."""
+        e, shape = self.e, self.domain[:-1]
+        if shape == self.product.shape[:-1]:
+            return index
+        place, result = e.linear(index, self.product.shape[:-1]), list[Value]()
+        for extent in reversed(shape[1:]):
+            result.append(e.modulo(place, extent))
+            place = e.quotient(place, extent)
+        return [*[place] * bool(shape), *reversed(result)]
