@@ -52,6 +52,21 @@ def close(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: f
     return all(np.abs(one[name] - other[name]).max() <= tolerance * np.abs(other[name]).max() for name in one)
 
 
+def fitted(*callbacks: Any, model: Any = None, data: Any = None, **options: Any) -> tuple[Any, Any, Any]:
+    """(weights, numbers of the epochs, numbers of the steps) of a small run with everything in it."""
+    options.setdefault("metrics", ["accuracy", "macro_f1"])
+    made = trainer(network(dropout=0.3) if model is None else model, clip_norm=1.0, **options)
+    history = made.fit(classes(70) if data is None else data, epochs=3, batch_size=16, validation_split=0.2,
+                       callbacks=callbacks)  # fmt: skip
+    numbers = {name: values for name, values in history.history.items() if name != "seconds"}
+    return weights(made.model), numbers, history.steps
+
+
+def is_same(one: tuple[Any, Any, Any], other: tuple[Any, Any, Any]) -> bool:
+    """Two results of `fitted`, bit for bit."""
+    return same_bits(one[0], other[0]) and one[1:] == other[1:]
+
+
 class CountEvaluations:
     """Counts how often pending work of more than a few operations is evaluated."""
 

@@ -17,7 +17,7 @@ from tests.support.training import CountEvaluations, classes, line, network, sam
 from thalweg import callbacks as cb
 from thalweg import optim
 from thalweg.errors import ConfigurationError, ThalwegError
-from thalweg.train.callbacks.base import EVENTS, TRACED_EVENTS, Callback, Priority
+from thalweg.train.callbacks.base import EVENTS, STEP_EVENTS, TRACED_EVENTS, Callback, Priority
 
 # --- the contract ----------------------------------------------------------------------------------------------------
 
@@ -108,16 +108,18 @@ def _record(event):
 for _event in EVENTS:
     setattr(Recorder, f"on_{_event}", _record(_event))
 
-STEP = ["batch_begin", "loss", "gradients", "update", "batch_end"]
+STEP = ["batch_begin", "loss", "gradients", "update", "slice_end", "batch_end"]
 
 
-def test_the_events_of_a_run_in_their_order():
+@pytest.mark.parametrize("compile", [True, False])
+def test_the_events_of_a_run_in_their_order(compile):
     recorder = Recorder()
-    trainer(callbacks=[recorder]).fit(classes(20), validation=classes(10), epochs=2, batch_size=10)
+    made = trainer(callbacks=[recorder], compile=compile)
+    made.fit(classes(20), validation=classes(10), epochs=2, batch_size=10)
     epoch = ["epoch_begin", *STEP * 2, "validation_begin", "validation_end", "epoch_end"]
     assert recorder.seen == ["fit_begin", *epoch * 2, "fit_end"]
-    assert len(EVENTS) == 12
-    assert TRACED_EVENTS < set(STEP) < set(EVENTS)
+    assert len(EVENTS) == 13
+    assert TRACED_EVENTS < STEP_EVENTS < set(STEP) < set(EVENTS)
 
 
 def test_an_exception_has_its_event_and_still_ends_the_run():
@@ -186,15 +188,24 @@ def test_an_error_at_the_end_does_not_hide_the_one_that_ended_the_run():
     assert seen
 
 
-def test_a_tensor_watched_in_the_step_comes_out_with_it(monkeypatch):
-    def watch(t):
-        t.state.watched["largest"] = t.state.prediction.detach().amax()
+def watch_largest(t):
+    t.state.watched["largest"] = t.state.prediction.detach().amax()
 
-    made = trainer(callbacks=[cb.LambdaCallback(on_loss=watch)])
+
+def test_a_tensor_watched_in_the_step_comes_out_with_it(monkeypatch):
+    made = trainer(callbacks=[cb.LambdaCallback(on_loss=watch_largest)], compile=False)
     counter = CountEvaluations(monkeypatch)
     history = made.fit(classes(32), epochs=1, batch_size=16)
     assert counter.count == 2 * 2  # for each step: the gradients with what is watched, then the update
     assert all(isinstance(value, float) for value in history.steps["largest"])
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_what_is_watched_is_the_same_whether_it_is_part_of_the_program_or_not(traced):
+    extra = cb.LambdaCallback(on_loss=watch_largest, traced=traced)
+    history = trainer(callbacks=[extra]).fit(classes(32), epochs=2, batch_size=16)
+    plain = trainer(callbacks=[extra], compile=False).fit(classes(32), epochs=2, batch_size=16)
+    np.testing.assert_allclose(history.steps["largest"], plain.steps["largest"], rtol=1e-5)
 
 
 # --- early stopping --------------------------------------------------------------------------------------------------
@@ -395,14 +406,16 @@ def test_the_end_of_the_log_says_what_went_wrong(tmp_path):
     assert "ZeroDivisionError" in json.loads(path.read_text().splitlines()[-1])["error"]
 
 
-def test_gradient_norms_are_those_before_clipping(monkeypatch):
+@pytest.mark.parametrize("compile", [True, False])
+def test_gradient_norms_are_those_before_clipping(monkeypatch, compile):
     x, y = line(32)
     norms = cb.GradientNorms(every_steps=2)
-    made = trainer(network(3, 1), loss="mse", optimizer="sgd", lr=0.01, clip_norm=1e-3, callbacks=[norms])
+    options = {"optimizer": "sgd", "lr": 0.01, "clip_norm": 1e-3, "callbacks": [norms], "compile": compile}
+    made = trainer(network(3, 1), loss="mse", **options)
     model = copy.deepcopy(made.model)
     counter = CountEvaluations(monkeypatch)
     history = made.fit(x, y, epochs=1, batch_size=8, shuffle=False)
-    assert counter.count == 2 * 4
+    assert counter.count == (0 if compile else 2 * 4)
     assert norms.steps == [0, 2]
     tw.nn.functional.mse_loss(model(tw.tensor(x[:8])), tw.tensor(y[:8])).backward()
     for layer in ("0", "2"):

@@ -124,7 +124,6 @@ def make_trainer(settings: Settings, problem: Problem, model: nn.Module) -> Trai
         penalties=make_penalties(settings, model),
         seed=settings.seed,
         progress=False,
-        compile=True,
     )
 
 

@@ -405,7 +405,8 @@ class Tensor:
             raise GradientError(
                 explain("this gradient was used up inside a compiled step and not written out", received=".grad",
                         expected="a step compiled to keep it",
-                        remedy="use tw.compile(step, keep_gradients=True); before an own backward(), call zero_grad()")
+                        remedy="use tw.compile(step, keep_gradients=True), with a Trainer a callback's on_gradients or "
+                               "on_batch_end; before an own backward(), call zero_grad()")
             )  # fmt: skip
         return found
 

@@ -192,12 +192,15 @@ class Step:
         self._warm = None if kwargs else warm_call(compiled, args)
         return result
 
-    def vouch(self) -> None:
-        """Whoever knows that nothing has changed the meaning of the step since the last call may say so."""
-        for compiled in self._programs.values():
-            compiled.version = Version.number
-        if self._warm is not None:
-            self._warm.version = Version.number
+    def vouch(self, since: int | None = None) -> None:
+        """Whoever knows that nothing has changed the meaning of the step since that version may say so.
+
+        Without one: since each of its programs was traced.
+        """
+        held: list[Any] = [*self._programs.values(), *([] if self._warm is None else [self._warm])]
+        for each in held:
+            if since is None or each.version == since:
+                each.version = Version.number
 
     def explain(self) -> ProgramExplanation:
         """What the step was compiled to: each kernel with the lines it comes from, its cost and its time.

@@ -1,7 +1,7 @@
 """Whatever the user trains on, as one thing: batches of (inputs, targets, weights), epoch by epoch.
 
 In: arrays or tensors (memory-mapped too), data sets, loaders, streams, functions that make generators. Out: a `Feed`.
-Its batches are NumPy arrays; `batch_tensors` casts them to what the model takes.
+Its batches are NumPy arrays; `input_array` and `target_array` cast them to what the model and the loss take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from thalweg.data import DataLoader, IterableDataset, Subset, TensorDataset, loo
 from thalweg.data.dataset import as_sample_array
 from thalweg.dtype import DType
 from thalweg.errors import ArgumentError, DataError, DTypeError, NonFiniteError, explain
-from thalweg.tensor import Tensor, from_numpy
+from thalweg.tensor import Tensor
 from thalweg.train.losses import Targets
 
 
@@ -43,6 +43,8 @@ class Feed:
     arrays: Batch | None = None
     inputs: int | None = None
     """Of how many arrays the inputs consist, where they come as a flat tuple."""
+    loader: DataLoader | None = None
+    """What brings the batches, where it is one that only picks rows of arrays."""
     reads_once: bool = False
     labels_checked: bool = False
     where: str = "data"
@@ -51,6 +53,22 @@ class Feed:
         """The batches of one epoch; how they are ordered is a function of the seed and the number."""
         for batch in self.open(number):
             yield self._split(batch)
+
+    def whole(self, number: int) -> tuple[Batch, np.ndarray, int] | None:
+        """All arrays, the numbers of their rows in the order of the epoch, and the batch size: `epoch` in one piece.
+
+        None where batches have to be read one by one.
+        """
+        arrays = None if self.loader is None else _rows_in_memory(self.loader.dataset)
+        if arrays is None or self.loader is None:
+            return None
+        fields, picked = arrays
+        if self.inputs is None and len(fields) > len(Batch._fields):
+            return None
+        size = self.loader.batch_size
+        order = self.loader.order(number)
+        order = order[: len(order) - len(order) % size] if self.loader.drop_last else order
+        return self._split(fields), order if picked is None else picked[order], size
 
     def first(self, number: int) -> Batch:
         """The first batch of an epoch, which stays to be read. Raises DataError if there is none."""
@@ -173,7 +191,21 @@ def _loader_feed(loader: DataLoader, where: str) -> Feed:
     examples = None if dataset is None else len(dataset)
     if examples is not None and loader.drop_last and batches is not None:
         examples = batches * loader.batch_size
-    return Feed(open_epoch, batches, examples, dataset, where=where)
+    picks_rows = type(loader) is DataLoader and loader.collate_fn is None
+    return Feed(open_epoch, batches, examples, dataset, where=where, loader=loader if picks_rows else None)
+
+
+def _rows_in_memory(dataset: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray | None] | None:
+    """The arrays whose rows are the samples, and which rows; a class of the user's own may do more than pick rows."""
+    if type(dataset) is TensorDataset:
+        return dataset.arrays, None
+    if type(dataset) is not Subset:
+        return None
+    found = _rows_in_memory(dataset.dataset)
+    if found is None:
+        return None
+    arrays, picked = found
+    return arrays, dataset.indices if picked is None else picked[dataset.indices]
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
@@ -342,15 +374,15 @@ def as_numpy(value: Any, where: str) -> np.ndarray:
     return array
 
 
-def input_tensor(value: Any, dtype: DType) -> Tensor:
+def input_array(value: Any, dtype: DType) -> np.ndarray:
     """Inputs for the model: floating data, uint8 (images) and bool in its dtype; other integers as indices, int64."""
     array = as_numpy(value, "inputs")
     is_index = array.dtype.kind in "iu" and array.dtype != np.uint8
-    return from_numpy(np.ascontiguousarray(array, np.int64 if is_index else dtype.numpy))
+    return np.ascontiguousarray(array, np.int64 if is_index else dtype.numpy)
 
 
-def target_tensor(value: Any, dtype: DType, targets: Targets) -> Tensor:
+def target_array(value: Any, dtype: DType, targets: Targets) -> np.ndarray:
     """Targets for the loss: class labels in int64, everything that is compared with the output in the model's dtype."""
     array = as_numpy(value, "targets")
     is_label = array.dtype.kind in "biu" and targets in (Targets.CLASSES, Targets.ANY)
-    return from_numpy(np.asarray(array, np.int64 if is_label else dtype.numpy))
+    return np.asarray(array, np.int64 if is_label else dtype.numpy)

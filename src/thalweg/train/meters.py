@@ -30,18 +30,42 @@ class Meters:
 
     def reset(self) -> None:
         self.is_spoilt = False
-        for each in (self.loss, *self.metrics):
-            each.reset()
+        self._total = self._weight = 0.0
+        for metric in self.metrics:
+            metric.reset()
 
     def update(self, loss: float, size: float, prediction: Any, target: Any, weight: Any = None) -> None:
-        self.loss.update(np.float64(loss), weight=size)
-        self.is_spoilt = self.is_spoilt or not math.isfinite(loss)
+        self.add_loss(loss, size)
         if not self.is_spoilt:
             for metric in self.metrics:
                 metric.update(prediction, target, weight)
 
+    def add_loss(self, loss: float, size: float) -> None:
+        """A batch's loss alone; `size` is its number of examples, or their weight."""
+        self._total += loss * size
+        self._weight += size
+        self.is_spoilt = self.is_spoilt or not math.isfinite(loss)
+
+    def update_each(
+        self, losses: Sequence[float], sizes: Sequence[float], rows: int, prediction: Any, target: Any, weight: Any
+    ) -> None:
+        """Batches of `rows` examples side by side, with the bits that as many calls of `update` give."""
+        seen = 0
+        for loss, size in zip(losses, sizes, strict=True):
+            self.add_loss(loss, size)
+            seen += not self.is_spoilt
+        for metric in self.metrics if seen else ():
+            if len(losses) == 1:
+                metric.update(prediction, target, weight)
+            elif weight is None and counts_exactly(metric):
+                metric.update(prediction[: seen * rows], target[: seen * rows])
+            else:
+                for part in (slice(first, first + rows) for first in range(0, seen * rows, rows)):
+                    metric.update(prediction[part], target[part], None if weight is None else weight[part])
+
     def results(self, prefix: str = "") -> dict[str, Any]:
         """The values over what was seen since `reset`."""
+        self.loss.sums = {"weight": np.array(self._weight), "total": np.array(self._total)}
         found: dict[str, Any] = {f"{prefix}loss": self.loss.compute()}
         for metric in self.metrics:
             found[prefix + metric.name] = math.nan if self.is_spoilt else metric.compute()
@@ -55,3 +79,10 @@ class Meters:
             except ThalwegError as error:
                 error.add_note(f"the metric {metric.name} does not fit this model and this data")
                 raise
+
+
+def counts_exactly(metric: Metric) -> bool:
+    """Whether the metric says so itself: not where a subclass adds in another way and has not said it again."""
+    ways = ("counts_exactly", "update", "add_batch", "accumulate")
+    definer = next(base for base in type(metric).__mro__ if not vars(base).keys().isdisjoint(ways))
+    return metric.counts_exactly and "counts_exactly" in vars(definer)

@@ -19,7 +19,6 @@ from thalweg.train.feed import Feed
 from thalweg.train.losses import Objective
 from thalweg.train.meters import Meters
 from thalweg.train.metrics import Metric, get_metric
-from thalweg.train.modes import evaluating
 from thalweg.train.optimizers import check_parameters
 
 
@@ -87,7 +86,7 @@ def rehearse(trainer: Any, data: Feed, order: int) -> int | None:
     batch = data.first(order)
     x, y, weight = trainer.tensors(batch)
     target = feed.as_numpy(batch.targets, "targets")
-    with evaluating(trainer.model):
+    with trainer.steps.evaluating():
         prediction = trainer.forward(x)
         classes = prediction.shape[1] if prediction.ndim > 1 else None
         trainer.objective.check_shapes(prediction, target)

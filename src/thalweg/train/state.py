@@ -6,10 +6,52 @@ the numbers of the epoch (`logs`), what callbacks asked to watch, and whether to
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.tensor import Tensor
+
+
+@dataclass
+class StepNumbers:
+    """The numbers of steps that followed each other in one epoch: a list with one entry a step under each name."""
+
+    first_step: int
+    epoch: int
+    loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    watched: dict[str, list[float]] = field(default_factory=dict)
+    """What callbacks watch and is one number a step; every step of a slice watches the same."""
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of the steps."""
+        return list(range(self.first_step, self.first_step + len(self)))
+
+    def add(self, loss: float, learning_rate: float, watched: dict[str, Tensor]) -> None:
+        """The numbers of one more step."""
+        self.loss.append(loss)
+        self.learning_rate.append(learning_rate)
+        for name, value in watched.items():
+            if value.numel() == 1:
+                self.watched.setdefault(name, []).append(value.item())
+
+    def extend(self, more: StepNumbers) -> None:
+        """The numbers of the steps that came next."""
+        self.loss += more.loss
+        self.learning_rate += more.learning_rate
+        for name, values in more.watched.items():
+            self.watched.setdefault(name, []).extend(values)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Each step's number with its values by name."""
+        columns = {"loss": self.loss, "learning_rate": self.learning_rate} | self.watched
+        for index, step in enumerate(self.steps):
+            yield step, {name: values[index] for name, values in columns.items()}
 
 
 @dataclass
@@ -30,10 +72,13 @@ class TrainingState:
     targets: Tensor | None = None
     weights: Tensor | None = None
     loss: Tensor | None = None
-    """Mean loss of the batch, without penalties. Pending inside a step, known from the event `update` on."""
+    """Mean loss of the batch, without penalties. Known from the event `update` on; inside a step that is not compiled,
+    or in callbacks that are traced, it is pending."""
     prediction: Tensor | None = None
     watched: dict[str, Tensor] = field(default_factory=dict)
     """Quantities that callbacks put here inside the step; they come out of it with the loss."""
+    slice: StepNumbers | None = None
+    """The numbers of the steps that have just ended, at the event `slice_end`."""
     learning_rate: float = 0.0
     """The rate of the last step, in the first parameter group."""
     logs: dict[str, Any] = field(default_factory=dict)
@@ -45,3 +90,8 @@ class TrainingState:
     exception: BaseException | None = None
     has_warned: bool = False
     """Whether a loss that is not finite has been reported."""
+
+    def count_step(self) -> None:
+        """On to the next batch."""
+        self.step += 1
+        self.batch += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,22 +17,25 @@ from typing import Any
 import numpy as np
 
 from thalweg.data.seeding import checked_seed
+from thalweg.dtype import DType, float32
 from thalweg.errors import ArgumentError, DataError, DTypeError, explain
 from thalweg.nn.module import Module
 from thalweg.nn.utils import clip_grad_norm_, clip_grad_value_
-from thalweg.tensor import Tensor, from_numpy, lazy
-from thalweg.tensor.core import request
-from thalweg.tensor.trace import compile as compile_step
+from thalweg.tensor import Tensor, from_numpy
+from thalweg.tensor.core import Version, request
+from thalweg.tensor.modes import modes
 from thalweg.train import checkpoint, feed, losses
+from thalweg.train.advance import advance, advance_many
 from thalweg.train.callbacks import Callback, History, JSONLinesLogger, ProgressBar, RunFolder
-from thalweg.train.callbacks.base import due_in_the_step, fire, in_order, whole_number
+from thalweg.train.callbacks.base import in_order, whole_number
+from thalweg.train.callbacks.listeners import Listeners, fire
 from thalweg.train.feed import Batch, Feed
 from thalweg.train.interrupt import StopOnInterrupt
 from thalweg.train.learning_rate import learning_rate, pending_learning_rate
 from thalweg.train.losses import Objective
 from thalweg.train.meters import Meters
 from thalweg.train.metrics import Metric
-from thalweg.train.modes import evaluating, model_dtype, modes_kept
+from thalweg.train.modes import model_dtype, modes_kept
 from thalweg.train.optimizers import optimizer_of
 from thalweg.train.plan import (
     Plan,
@@ -45,7 +47,9 @@ from thalweg.train.plan import (
     rehearse,
 )  # fmt: skip
 from thalweg.train.randomness import own_random_numbers, seed_epoch
-from thalweg.train.state import TrainingState
+from thalweg.train.slices import Pace, Slice, slices
+from thalweg.train.state import StepNumbers, TrainingState
+from thalweg.train.steps import Form, Steps, side_by_side
 
 
 class Trainer:
@@ -71,7 +75,10 @@ class Trainer:
         run_folder: a folder for `metrics.jsonl` (as it happens) and `model.safetensors` (at the end).
         progress: "auto" or True: a live line at a terminal, plain lines elsewhere; True gives every epoch a line,
             "auto" at most one in two seconds. False: silence.
-        compile: run the step as one compiled program (`tw.compile`); the results are the same.
+        compile: run the step as one compiled program (default), many steps in one go where no callback takes part in
+            single ones. Python in the model, the loss, the penalties or an own optimizer then runs only while the step
+            is traced. What cannot be traced (an `if` on a value) is run without compiling, as a warning says once.
+            False: operation by operation. The results are the same up to rounding.
         check_finite: look for NaN and infinity in arrays in memory before training. Default True.
 
     Floating inputs, uint8 and bool are cast to the model's dtype (uint8 images are not scaled: divide by 255, or use
@@ -106,7 +113,7 @@ class Trainer:
         class_weight: Any = None,
         run_folder: Any = None,
         progress: bool | str = "auto",
-        compile: bool = False,
+        compile: bool = True,
         check_finite: bool = True,
     ) -> None:
         self.model = checked_model(model)
@@ -125,9 +132,10 @@ class Trainer:
         self.epochs_trained = 0
         self.history = History()
         self.meters = Meters(self.metrics)
-        self._active = self.callbacks
-        self._step = compile_step(self._training_outputs) if compile else self._training_outputs
-        self._test = compile_step(self.test_step) if compile else self.test_step
+        self.listeners = Listeners(self.callbacks)
+        self.steps = Steps(self, bool(compile))
+        self._pace = Pace()
+        self._known_dtype: tuple[int, DType] = (-1, float32)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -176,8 +184,8 @@ class Trainer:
         with self._running(plan) as state:
             for epoch in range(plan.initial_epoch, plan.epochs):
                 self.begin_epoch(epoch, plan.first_order + epoch)
-                for batch in plan.training.epoch(plan.first_order + epoch):
-                    self.run_batch(batch, plan)
+                for batches in slices(plan.training, plan.first_order + epoch, self.steps_ahead):
+                    self.run_slice(batches, plan)
                     if state.stop_reason:
                         break
                 if state.stop_reason:
@@ -192,32 +200,69 @@ class Trainer:
         state = self.state
         state.epoch, state.batch, state.examples, state.logs = epoch, 0, 0, {}
         self.meters.reset()
+        if self.listeners.callbacks is self.callbacks:  # a loop of one's own: the list may have grown
+            self.listeners = Listeners(self.callbacks)
         self.model.train()
         seed_epoch(self.seed, epoch if order is None else order)
         self.fire("epoch_begin")
+        self.steps.look_again()
+
+    def steps_ahead(self) -> int:
+        """How many steps may follow each other now: until a callback takes part in one, for at most about 50 ms."""
+        return max(1, min(self.listeners.silent_steps(self.state.step), self._pace.steps))
+
+    def run_slice(self, batches: Slice, plan: Plan | None = None) -> None:
+        """One update with its events, or several without where no callback takes part in them: the same bits."""
+        if not self.listeners.silent_steps(self.state.step):
+            self.run_batch(batches.batch(), plan)
+            batches.done = 1
+            return
+        self._pace.start()
+        numbers = StepNumbers(self.state.step, self.state.epoch)
+        for block, count in batches.blocks():
+            if len(numbers):
+                self.state.count_step()
+            form, fields = self._fields(block, plan)
+            more, predictions = advance_many(self, form, fields, count)
+            self._measure(self.meters, more.loss, predictions, block, form.weights(fields), count)
+            self.state.examples += len(more) * (len(block.targets) // count)
+            numbers.extend(more)
+            batches.done = len(numbers)
+            if self.state.stop_reason or not math.isfinite(numbers.loss[-1]):
+                break
+        self._pace.stop(len(numbers))
+        self._end_slice(numbers)
+        self.state.count_step()
 
     def run_batch(self, batch: Batch, plan: Plan | None = None) -> None:
         """One update, with its events and the sums of the meters."""
         state = self.state
-        x, y, weight = self.tensors(self._weighted(batch, plan))
-        state.inputs, state.targets, state.weights = x, y, weight
+        form, fields = self._fields(batch, plan)
+        tensors = [from_numpy(each) for each in fields]
+        state.inputs, state.targets, state.weights = form.batch(tensors)
         self.fire("batch_begin")
-        loss, state.prediction, watched = self._step(x, y, weight, due_in_the_step(self._active, state.step))
-        state.loss, state.watched = loss, watched
-        self._settle()
+        self.steps.look_again(between_steps=True)
+        numbers = StepNumbers(state.step, state.epoch)
+        prediction = advance(self, form, tensors, numbers)
         self.fire("update")
+        self._measure(self.meters, numbers.loss, prediction, batch, form.weights(fields), 1)
+        state.examples += len(fields[-1])
+        self._end_slice(numbers)
         if state.stop_reason is None or state.interrupted:
-            self._measure(self.meters, loss, state.prediction, batch)
-            state.examples += len(feed.as_numpy(batch.targets, "targets"))
             self.fire("batch_end")
-        state.step += 1
-        state.batch += 1
+        state.count_step()
 
     def train_step(self, x: Any, y: Any, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Forward pass, loss, backward pass, update: a function of tensors, which `tw.compile` can trace.
 
         Returns the loss (without penalties) and the prediction; both are computed together with the update.
         """
+        loss, prediction = self.compute_gradients(x, y, weight)
+        self.update()
+        return loss, prediction
+
+    def compute_gradients(self, x: Any, y: Any, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The first half of `train_step`: every parameter gets its gradient."""
         self.optimizer.zero_grad()
         prediction = self.forward(x)
         loss = self.objective(prediction, y, weight)
@@ -225,13 +270,18 @@ class Trainer:
         self.fire("loss")
         self._with_penalties(loss).backward()
         self.fire("gradients")
+        return loss, prediction
+
+    def update(self) -> None:
+        """The second half: clip the gradients, and step."""
+        state = self.state
         self.clip_gradients()
         rate = pending_learning_rate(self.optimizer)
         if rate is not None:
-            self.state.watched["learning_rate"] = rate
-        request(loss, prediction, *self.state.watched.values())
+            state.watched["learning_rate"] = rate
+        wanted = (state.loss, state.prediction, *state.watched.values())
+        request(*(each for each in wanted if each is not None))
         self.optimizer.step()
-        return loss, prediction
 
     def end_epoch(self, plan: Plan) -> None:
         """The epoch's numbers, with those of the validation, and the event."""
@@ -269,7 +319,10 @@ class Trainer:
     @staticmethod
     def training_loop() -> str:
         """The source of the loop, to read or to copy: `fit`, and the pieces it is made of."""
-        pieces = (Trainer.fit, Trainer.begin_epoch, Trainer.run_batch, Trainer.train_step, Trainer.end_epoch)
+        pieces = (
+            Trainer.fit, Trainer.begin_epoch, Trainer.run_slice, Trainer.run_batch, Trainer.train_step,
+            Trainer.compute_gradients, Trainer.update, Trainer.end_epoch,
+        )  # fmt: skip
         return "\n".join(inspect.getsource(piece) for piece in pieces)
 
     # --- without training --------------------------------------------------------------------------------------------
@@ -289,12 +342,11 @@ class Trainer:
     def validate(self, data: Any, *, batch_size: int = 256, during_fit: bool = False) -> dict[str, Any]:
         """`evaluate` without its checks, as the loop uses it."""
         meters = Meters(self.metrics)
-        with evaluating(self.model):
+        with self.steps.evaluating():
             for batch in feed.feed_of(data, batch_size=batch_size, where="validation").epoch(0):
-                x, y, weight = self.tensors(batch)
-                loss, prediction = self._test(x, y, weight)
-                lazy.compute([loss.node, prediction.node])
-                self._measure(meters, loss, prediction, batch)
+                loss, prediction = self.steps.test(*side_by_side(*self.tensors(batch)))
+                counted = None if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
+                self._measure(meters, [float(loss.item())], prediction._array(), batch, counted, 1)
                 if during_fit and self.state.interrupted:
                     break
         return meters.results()
@@ -308,9 +360,11 @@ class Trainer:
         """The model's outputs, one row for each example, in evaluation mode; targets in the data are not looked at."""
         whole_number("batch_size", batch_size, 1, "predict")
         rows = []
-        with evaluating(self.model):
+        with self.steps.evaluating():
             for batch in feed.feed_of(data, batch_size=batch_size, where="predict").epoch(0):
-                rows.append(np.array(self.forward(self._inputs(batch))._array()))
+                x = self._inputs(batch)
+                x = tuple(map(from_numpy, x)) if isinstance(x, tuple) else from_numpy(x)
+                rows.append(np.array(self.forward(x)._array()))
         if not rows:
             raise feed.empty("predict")
         return np.concatenate(rows)
@@ -318,8 +372,10 @@ class Trainer:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def fire(self, event: str) -> None:
-        """Call the callbacks' methods of an event, by priority."""
-        fire(event, self, self._active)
+        """Call the callbacks' methods of an event, by priority; in a trace, of those that are part of the program."""
+        heard = self.listeners[event]
+        if heard:
+            fire(event, self, heard if modes.trace is None else [each for each in heard if each.traced])
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End the run at the next step boundary."""
@@ -336,7 +392,7 @@ class Trainer:
 
     def may_add_logs(self) -> bool:
         """Whether some callback of this run may add further names."""
-        return any(callback.adds_logs for callback in self._active)
+        return any(callback.adds_logs for callback in self.listeners.callbacks)
 
     # --- saving ------------------------------------------------------------------------------------------------------
 
@@ -363,19 +419,30 @@ class Trainer:
 
     def tensors(self, batch: Batch) -> tuple[Any, Tensor, Tensor | None]:
         """(inputs, targets, weights) as the step takes them."""
+        x, y, weight = self.arrays(batch)
+        inputs = tuple(map(from_numpy, x)) if isinstance(x, tuple) else from_numpy(x)
+        return inputs, from_numpy(y), None if weight is None else from_numpy(weight)
+
+    def arrays(self, batch: Batch) -> tuple[Any, np.ndarray, np.ndarray | None]:
+        """The same as arrays, of any number of examples."""
         if batch.targets is None:
             expected, remedy = "(inputs, targets)", "pass (x, y); predict() takes inputs alone"
             raise DataError(explain("there are no targets", received="inputs alone", expected=expected, remedy=remedy))
-        dtype = model_dtype(self.model)
-        y = feed.target_tensor(batch.targets, dtype, self.objective.targets)
-        weight = None if batch.weights is None else from_numpy(np.asarray(batch.weights, dtype.numpy))
-        return self._inputs(batch), y, weight
+        dtype = self._model_dtype()
+        y = feed.target_array(batch.targets, dtype, self.objective.targets)
+        return self._inputs(batch), y, None if batch.weights is None else np.asarray(batch.weights, dtype.numpy)
+
+    def _model_dtype(self) -> DType:
+        """Looked up only when the model may have changed: it would be a tenth of a small step."""
+        if self._known_dtype[0] != Version.number:
+            self._known_dtype = Version.number, model_dtype(self.model)
+        return self._known_dtype[1]
 
     def _inputs(self, batch: Batch) -> Any:
-        dtype = model_dtype(self.model)
+        dtype = self._model_dtype()
         if isinstance(batch.inputs, tuple | list) and all(hasattr(each, "shape") for each in batch.inputs):
-            return tuple(feed.input_tensor(each, dtype) for each in batch.inputs)
-        return feed.input_tensor(batch.inputs, dtype)
+            return tuple(feed.input_array(each, dtype) for each in batch.inputs)
+        return feed.input_array(batch.inputs, dtype)
 
     def _weighted(self, batch: Batch, plan: Plan | None) -> Batch:
         """The batch with the class weights in its weights; its labels are checked unless that was done for all."""
@@ -391,28 +458,29 @@ class Trainer:
 
     # --- the pieces that need no reading -----------------------------------------------------------------------------
 
-    def _training_outputs(self, x: Any, y: Any, weight: Any, due: tuple[int, ...]) -> Any:
-        """`train_step` with what callbacks watch. `due` is static: one program for each set of them."""
-        loss, prediction = self.train_step(x, y, weight)
-        return loss, prediction, self.state.watched
+    def _fields(self, batch: Batch, plan: Plan | None) -> tuple[Form, list[np.ndarray]]:
+        return side_by_side(*self.arrays(self._weighted(batch, plan)))
 
-    def _settle(self) -> None:
-        """The values of the step as plain tensors, so that its graph can go."""
-        state = self.state
-        state.loss, state.prediction = _known(state.loss), _known(state.prediction)
-        state.watched = {name: _known(value) for name, value in state.watched.items()}
-        rate = state.watched.pop("learning_rate", None)
-        state.learning_rate = learning_rate(self.optimizer) if rate is None else float(rate.item())
-        if not math.isfinite(state.loss.item()) and not state.has_warned:
-            state.has_warned = True
-            warnings.warn(_not_finite(state), RuntimeWarning, stacklevel=4)
+    def _measure(
+        self, meters: Meters, losses: Sequence[float], prediction: np.ndarray, batch: Batch, counted: Any, count: int
+    ) -> None:
+        """Add the first steps of a block of `count` batches to the meters.
 
-    def _measure(self, meters: Meters, loss: Tensor, prediction: Tensor, batch: Batch) -> None:
+        A loss counts as the weights `counted` of its examples; without them as the number of its examples.
+        """
         target = feed.as_numpy(batch.targets, "targets")
         weight = None if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
-        size = self.state.weights if meters is self.meters else weight
-        total = float(np.asarray(size).sum()) if size is not None else self.objective.count(target)
-        meters.update(loss.item(), total, prediction._array(), *self.objective.visible(target, weight))
+        rows = len(target) // count
+        parts = [slice(index * rows, (index + 1) * rows) for index in range(len(losses))]
+        if counted is not None:
+            sizes = [float(counted[part].sum()) for part in parts]
+        else:
+            sizes = [float(self.objective.count(target[part])) for part in parts]
+        meters.update_each(losses, sizes, rows, prediction, *self.objective.visible(target, weight))
+
+    def _end_slice(self, numbers: StepNumbers) -> None:
+        self.state.slice = numbers
+        self.fire("slice_end")
 
     def _validate_in_run(self, data: Feed) -> bool:
         """Validate with the events; False if Ctrl-C cut it short."""
@@ -431,7 +499,7 @@ class Trainer:
             epoch=plan.initial_epoch, epochs=plan.epochs, step=self.state.step, batches=plan.training.batches,
             validates=plan.validation is not None, learning_rate=learning_rate(self.optimizer),
         )  # fmt: skip
-        self.history, self._active = plan.history, plan.callbacks
+        self.history, self.listeners, self._pace = plan.history, Listeners(plan.callbacks), Pace()
         with StopOnInterrupt(self._interrupt), own_random_numbers(), modes_kept(self.model):
             try:
                 self.fire("fit_begin")
@@ -442,7 +510,9 @@ class Trainer:
                 raise
             finally:
                 self.fire("fit_end")
-                self._active = self.callbacks
+                self.listeners = Listeners(self.callbacks)
+                self.steps.forget(self.callbacks)
+        self.optimizer.zero_grad()  # a compiled step has used the last gradients up: nobody shall add to them
 
     def _interrupt(self) -> None:
         self.state.interrupted = True
@@ -460,18 +530,3 @@ class Trainer:
     def __repr__(self) -> str:
         parts = type(self.model).__name__, f"loss={self.objective.name}", f"optimizer={type(self.optimizer).__name__}"
         return f"Trainer({', '.join(parts)}, epochs_trained={self.epochs_trained})"
-
-
-def _known(tensor: Tensor | None) -> Tensor:
-    """The value as a plain tensor without history."""
-    assert tensor is not None
-    return from_numpy(tensor._array())
-
-
-def _not_finite(state: TrainingState) -> str:
-    assert state.loss is not None
-    return explain(
-        f"the loss became {state.loss.item()}",
-        where=f"epoch {state.epoch + 1}, batch {state.batch + 1} (step {state.step})",
-        remedy="lower the learning rate, clip the gradients (clip_norm=1.0), or stop with callbacks=[TerminateOnNaN()]",
-    )

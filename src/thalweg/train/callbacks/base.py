@@ -18,9 +18,10 @@ EVENTS: dict[str, str] = {
     "fit_begin": "before the first epoch; raise here for arguments that cannot work",
     "epoch_begin": "before the first batch of an epoch",
     "batch_begin": "state.inputs, targets and weights are there",
-    "loss": "inside the step: the forward pass is built; state.prediction and state.loss are pending tensors",
+    "loss": "inside the step: state.prediction and state.loss are there, nothing is updated",
     "gradients": "inside the step: after backward, before clipping and the update; each parameter has its .grad",
     "update": "the parameters are updated and every value of the step is known; metrics have not seen the batch",
+    "slice_end": "one step is over, or as many as run in about 50 ms: state.slice holds the numbers of each",
     "batch_end": "the loss and the metrics of the epoch include the batch",
     "validation_begin": "before the validation data is read",
     "validation_end": "state.logs holds the val_ numbers",
@@ -31,7 +32,7 @@ EVENTS: dict[str, str] = {
 # Events that happen once a batch: they reach a callback only at every `every_steps`-th step.
 STEP_EVENTS = frozenset({"batch_begin", "loss", "gradients", "update", "batch_end"})
 LAST_EVENTS = frozenset({"exception", "fit_end"})
-# Events inside the step: with Trainer(compile=True) they are traced, so they may use tensor operations only.
+# Events inside the step: those of a callback that says `traced` are part of the compiled program.
 TRACED_EVENTS = frozenset({"loss", "gradients"})
 
 
@@ -57,12 +58,20 @@ class Callback:
 
     Every method takes the `Trainer` and finds the run on `trainer.state` (see `TrainingState`): `epoch`, `step`,
     `logs`, `loss`, ... `trainer.stop(reason)` ends the run at the next step boundary; a tensor put into
-    `trainer.state.watched` during `on_loss` or `on_gradients` is computed together with the step.
+    `trainer.state.watched` during `on_loss` or `on_gradients` is recorded with the step.
+
+    All of it is ordinary Python, run every time its event happens, also where the step is compiled: then the program
+    is cut in two around `on_loss` and `on_gradients`, which see known values and may write to gradients. What listens
+    to single steps (`on_batch_begin`, `on_loss`, `on_gradients`, `on_update`, `on_batch_end`) keeps steps from running
+    many at a time; to record each step without that, use `on_slice_end` and ``trainer.state.slice``.
 
     Attributes:
         priority: who comes first, see `Priority`.
         every_steps: the trigger of the events that happen once a batch: 10 means at steps 0, 10, 20, ...
         adds_logs: whether it may add names to `state.logs`, which others may then monitor.
+        traced: whether `on_loss` and `on_gradients` are nothing but tensor operations whose results go into
+            `state.watched`. They are then part of the compiled step, where Python runs only while it is traced, and
+            cost next to nothing.
 
     >>> class Greeter(Callback):
     ...     def on_fit_begin(self, trainer):
@@ -72,6 +81,7 @@ class Callback:
     priority: ClassVar[int] = Priority.MEASURE
     every_steps: int = 1
     adds_logs: ClassVar[bool] = True
+    traced: ClassVar[bool] = False
 
     def on_fit_begin(self, trainer: Any) -> None: ...
 
@@ -84,6 +94,8 @@ class Callback:
     def on_gradients(self, trainer: Any) -> None: ...
 
     def on_update(self, trainer: Any) -> None: ...
+
+    def on_slice_end(self, trainer: Any) -> None: ...
 
     def on_batch_end(self, trainer: Any) -> None: ...
 
@@ -123,57 +135,6 @@ def _check(callback: Any) -> None:
             explain("this is no callback", received=repr(callback), expected="instances of Callback", remedy=remedy)
         )
     whole_number("every_steps", callback.every_steps, 1, type(callback).__name__)
-
-
-def fire(event: str, trainer: Any, callbacks: Iterable[Callback]) -> None:
-    """Call the event's method of every callback whose trigger allows it.
-
-    An error surfaces with the callback's name. At the end of a run every callback still gets its turn, so that files
-    are closed; an error there does not hide the one that ended the run.
-    """
-    errors: list[Exception] = []
-    for callback in callbacks:
-        is_turn = event not in STEP_EVENTS or trainer.state.step % callback.every_steps == 0
-        if not is_turn or not callback.handles(event):
-            continue
-        try:
-            getattr(callback, f"on_{event}")(trainer)
-        except Exception as error:
-            errors.append(_named(error, callback, event, trainer))
-            if event not in LAST_EVENTS:
-                break
-    if not errors:
-        return
-    ended_by = trainer.state.exception if event in LAST_EVENTS else None
-    if ended_by is None:
-        raise errors[0] from errors[0].__cause__
-    for late in errors:
-        ended_by.add_note(f"then, at {event}: {late}")
-
-
-def due_in_the_step(callbacks: Iterable[Callback], step: int) -> tuple[int, ...]:
-    """The numbers of the callbacks that take part in this step itself: one compiled program for each such set."""
-    return tuple(
-        index
-        for index, callback in enumerate(callbacks)
-        if step % callback.every_steps == 0 and any(map(callback.handles, TRACED_EVENTS))
-    )
-
-
-def _named(error: Exception, callback: Callback, event: str, trainer: Any) -> Exception:
-    if isinstance(error, ThalwegError):
-        error.add_note(f"in the callback {callback!r}, on_{event}")
-        return error
-    named = CallbackError(
-        explain(
-            f"the callback {type(callback).__name__} failed",
-            received=f"{type(error).__name__}: {error}",
-            where=f"{callback!r}.on_{event}, epoch {trainer.state.epoch + 1}, step {trainer.state.step}",
-            remedy="the cause is chained above",
-        )
-    )
-    named.__cause__ = error
-    return named
 
 
 # --- what callbacks share --------------------------------------------------------------------------------------------

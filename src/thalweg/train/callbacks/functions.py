@@ -21,16 +21,24 @@ class LambdaCallback(Callback):
         **functions: on_<event>=function, each taking the trainer; the events are in `tw.callbacks.EVENTS`.
         priority: default `Priority.MEASURE`, so that what it adds to ``trainer.state.logs`` is recorded.
         every_steps: for the events that happen once a batch: at every n-th step only.
+        traced: whether the functions of `on_loss` and `on_gradients` are tensor operations only, which may become
+            part of the compiled step; see `Callback`.
 
     >>> LambdaCallback(on_epoch_end=lambda trainer: None)
     LambdaCallback(on_epoch_end)
     """
 
     def __init__(
-        self, *, priority: int = Priority.MEASURE, every_steps: int = 1, **functions: Callable[[Any], object]
+        self,
+        *,
+        priority: int = Priority.MEASURE,
+        every_steps: int = 1,
+        traced: bool = False,
+        **functions: Callable[[Any], object],
     ) -> None:
         self.priority = priority  # type: ignore[misc]
         self.every_steps = every_steps
+        self.traced = traced  # type: ignore[misc]
         self.functions = functions
         for name, function in functions.items():
             if name.removeprefix("on_") not in EVENTS or not name.startswith("on_"):

@@ -33,6 +33,7 @@ class GradientNorms(Callback):
 
     priority = Priority.MEASURE
     adds_logs = False
+    traced = True
 
     def __init__(self, every_steps: int = 1) -> None:
         self.every_steps = every_steps
@@ -45,11 +46,14 @@ class GradientNorms(Callback):
                 squares: Any = sum((gradient * gradient).sum() for gradient in gradients)
                 trainer.state.watched[f"gradient_norm/{layer}"] = squares.sqrt()
 
-    def on_update(self, trainer: Any) -> None:
-        self.steps.append(trainer.state.step)
-        for name, value in trainer.state.watched.items():
+    def on_slice_end(self, trainer: Any) -> None:
+        numbers = trainer.state.slice
+        if numbers.first_step % self.every_steps:
+            return
+        self.steps += numbers.steps
+        for name, values in numbers.watched.items():
             if name.startswith("gradient_norm/"):
-                self.norms.setdefault(name.removeprefix("gradient_norm/"), []).append(value.item())
+                self.norms.setdefault(name.removeprefix("gradient_norm/"), []).extend(values)
 
     def __repr__(self) -> str:
         return f"GradientNorms(every_steps={self.every_steps})"

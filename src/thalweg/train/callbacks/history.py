@@ -49,19 +49,17 @@ class History(Callback):
     def on_epoch_begin(self, trainer: Any) -> None:
         self._started = time.perf_counter()
 
-    def on_update(self, trainer: Any) -> None:
-        state = trainer.state
-        numbers = {"step": state.step, "epoch": state.epoch, "loss": state.loss.item()}
-        numbers["learning_rate"] = state.learning_rate
-        numbers |= {name: value.item() for name, value in state.watched.items() if value.numel() == 1}
-        _append(self.steps, numbers)
+    def on_slice_end(self, trainer: Any) -> None:
+        numbers = trainer.state.slice
+        columns = {"step": numbers.steps, "epoch": [numbers.epoch] * len(numbers), "loss": numbers.loss}
+        _extend(self.steps, columns | {"learning_rate": numbers.learning_rate} | numbers.watched, len(numbers))
 
     def on_epoch_end(self, trainer: Any) -> None:
         state = trainer.state
         state.logs.setdefault("learning_rate", state.learning_rate)
         state.logs.setdefault("seconds", time.perf_counter() - self._started)
         self.epoch.append(state.epoch)
-        _append(self.history, state.logs)
+        _extend(self.history, {name: [value] for name, value in state.logs.items()}, 1)
 
     def on_fit_end(self, trainer: Any) -> None:
         self.interrupted = trainer.state.interrupted
@@ -76,10 +74,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _append(lists: dict[str, list[Any]], numbers: dict[str, Any]) -> None:
-    """Append to every list; a name that is new, or missing this time, is filled with None."""
+def _extend(lists: dict[str, list[Any]], columns: dict[str, list[Any]], count: int) -> None:
+    """Add `count` entries to every list; a name that is new, or missing this time, is filled with None."""
     length = max(map(len, lists.values()), default=0)
-    for name in numbers:
+    for name in columns:
         lists.setdefault(name, [None] * length)
     for name, values in lists.items():
-        values.append(numbers.get(name))
+        values.extend(columns.get(name) or [None] * count)

@@ -123,11 +123,11 @@ class JSONLinesLogger(_FileLogger):
         self.writes_steps = every_steps != 0
         self.every_steps = every_steps if self.writes_steps else 1
 
-    def on_update(self, trainer: Any) -> None:
+    def on_slice_end(self, trainer: Any) -> None:
         if self.writes_steps:
-            state = trainer.state
-            watched = {name: value.item() for name, value in state.watched.items() if value.numel() == 1}
-            self._write("step", trainer, {"loss": state.loss.item(), "learning_rate": state.learning_rate} | watched)
+            for step, numbers in trainer.state.slice.rows():
+                if step % self.every_steps == 0:
+                    self._write("step", trainer, numbers, step)
 
     def on_epoch_end(self, trainer: Any) -> None:
         self._write("epoch", trainer, trainer.state.logs)
@@ -141,9 +141,9 @@ class JSONLinesLogger(_FileLogger):
             self._write("end", trainer, outcome)
         super().on_fit_end(trainer)
 
-    def _write(self, event: str, trainer: Any, numbers: dict[str, Any]) -> None:
+    def _write(self, event: str, trainer: Any, numbers: dict[str, Any], step: int | None = None) -> None:
         assert self._stream is not None
-        line = {"event": event, "epoch": trainer.state.epoch, "step": trainer.state.step}
+        line = {"event": event, "epoch": trainer.state.epoch, "step": trainer.state.step if step is None else step}
         line |= {name: as_json(value) for name, value in numbers.items()}
         self._stream.write(json.dumps(line, allow_nan=False) + "\n")
 

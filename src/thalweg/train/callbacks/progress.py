@@ -52,7 +52,7 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, trainer: Any) -> None:
         self._epoch_started = time.monotonic()
 
-    def on_batch_end(self, trainer: Any) -> None:
+    def on_slice_end(self, trainer: Any) -> None:
         now = time.monotonic()
         if self._live is not None and now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now

@@ -108,7 +108,7 @@ class TerminateOnNaN(Callback):
     priority = Priority.DECIDE
     adds_logs = False
 
-    def on_update(self, trainer: Any) -> None:
-        loss = trainer.state.loss.item()
+    def on_slice_end(self, trainer: Any) -> None:
+        loss = trainer.state.loss.item()  # of the last step: a slice ends where the loss is no number
         if not math.isfinite(loss):
             trainer.stop(f"the loss is {loss} at step {trainer.state.step}, epoch {trainer.state.epoch + 1}")

@@ -28,6 +28,8 @@ class Metric(abc.ABC):
 
     Attributes:
         higher_is_better: how callbacks compare two values; None where neither is better, as for a matrix.
+        counts_exactly: whether its sums are whole numbers while examples have no weights, so that several batches may
+            be added as one and the sums have the same bits. Default False.
 
     Example:
         >>> class LargestTarget(Metric):
@@ -47,6 +49,7 @@ class Metric(abc.ABC):
 
     default_name: ClassVar[str]
     higher_is_better: ClassVar[bool | None] = True
+    counts_exactly: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or self._default_name()

@@ -54,6 +54,7 @@ class Accuracy(RunningMean):
     """
 
     default_name = "accuracy"
+    counts_exactly = True
 
     def __init__(
         self, threshold: float = 0.5, from_logits: bool = False, multilabel: bool = False, name: str | None = None
@@ -99,6 +100,8 @@ class TopKAccuracy(RunningMean):
 
     Source: the measure of ImageNet (Russakovsky et al., 2015).
     """
+
+    counts_exactly = True
 
     def __init__(self, k: int = 5, name: str | None = None) -> None:
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:

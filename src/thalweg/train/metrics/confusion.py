@@ -24,6 +24,8 @@ AVERAGES: tuple[Average, ...] = ("binary", "macro", "micro", "weighted", None)
 class ClassCounts(Metric):
     """Weighted tp, predicted and true counts of each class; classes join as they are first seen."""
 
+    counts_exactly = True
+
     def __init__(
         self,
         average: Average = "binary",
@@ -195,6 +197,7 @@ class ConfusionMatrix(Metric):
 
     default_name = "confusion_matrix"
     higher_is_better = None
+    counts_exactly = True
 
     def __init__(
         self,

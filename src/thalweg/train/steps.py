@@ -1,0 +1,286 @@
+"""How an update is run: as one compiled program, as two with Python in between, or operation by operation.
+
+In: a trainer and the tensors of a batch. Out: the loss, the prediction and what is watched, with every parameter a step
+further. A step is compiled unless it cannot be: then one line says why, and training goes on without.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from thalweg.errors import TraceError
+from thalweg.optim.optimizer import Optimizer
+from thalweg.optim.updates import is_pure
+from thalweg.tensor import Tensor, lazy
+from thalweg.tensor.core import Version
+from thalweg.tensor.modes import modes
+from thalweg.tensor.trace import Step, user_line
+from thalweg.tensor.trace import compile as compile_step
+from thalweg.train.callbacks.base import Callback
+from thalweg.train.callbacks.listeners import fire
+from thalweg.train.frozen import PlainValues, first_change, plain_values
+from thalweg.train.modes import evaluating
+
+
+class Form(NamedTuple):
+    """What the tensors of a batch are, side by side: inputs, targets, and weights if there are any."""
+
+    inputs: int | None
+    """Of how many tensors the model's inputs consist, where it takes several."""
+    is_weighted: bool
+
+    def batch(self, tensors: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """(inputs, targets, weights)."""
+        count = 1 if self.inputs is None else self.inputs
+        inputs = tensors[0] if self.inputs is None else tuple(tensors[:count])
+        return inputs, tensors[count], tensors[count + 1] if self.is_weighted else None
+
+    def weights(self, fields: Sequence[Any]) -> Any:
+        return fields[-1] if self.is_weighted else None
+
+
+def side_by_side(x: Any, y: Any, weight: Any) -> tuple[Form, list[Any]]:
+    """The parts of a batch in a row, as a compiled step is called with them; arrays or tensors."""
+    tensors = [*x, y] if isinstance(x, tuple) else [x, y]
+    if weight is not None:
+        tensors.append(weight)
+    return Form(len(x) if isinstance(x, tuple) else None, weight is not None), tensors
+
+
+class Outcome(NamedTuple):
+    """What a step gives besides the update."""
+
+    loss: Tensor
+    prediction: Tensor
+    watched: dict[str, Tensor]
+
+
+_MOST_CHANGES = 8  # of numbers that a program holds, between steps: each costs as much as hundreds of steps
+
+
+class NotTraceable(Exception):
+    """A step that cannot be compiled; nothing was changed by trying."""
+
+
+class Steps:
+    """The steps of one trainer: a program for each set of callbacks that are part of it.
+
+    Three ways, chosen anew for every step: the whole update as one program; two programs, gradients and update, where a
+    callback runs as Python in between; and without any, where the step cannot be traced, in eager mode (THALWEG_EAGER)
+    and under `detect_anomaly`.
+    """
+
+    def __init__(self, trainer: Any, compile: bool) -> None:
+        self.trainer = trainer
+        self.compiles = compile
+        self._programs: dict[Hashable, tuple[Step, Sequence[Callback]]] = {}
+        self._side_effect: str | None = None
+        self._frozen: PlainValues = {}
+        self._changes = 0
+        self._last_test = (-1, -1)  # the versions of what compiled steps depend on: inside an evaluation, and after it
+
+    @property
+    def is_compiled(self) -> bool:
+        return self.compiles and not (lazy.eager or modes.anomaly)
+
+    def __call__(self, form: Form, tensors: Sequence[Tensor]) -> Outcome:
+        """One update with this batch."""
+        trainer = self.trainer
+        if self.is_compiled:
+            try:
+                if trainer.listeners.cut_the_step(trainer.state.step):
+                    return self._in_two(form, tensors)
+                return Outcome(*self._call(self.whole(form), tensors))
+            except NotTraceable:
+                pass
+        loss, prediction = trainer.train_step(*form.batch(tensors))
+        return Outcome(loss, prediction, trainer.state.watched)
+
+    def test(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Loss and prediction alone."""
+
+        def test_step(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+            return self.trainer.test_step(*form.batch(tensors))  # type: ignore[no-any-return]
+
+        if self.is_compiled:
+            try:
+                loss, prediction = self._call(self._program(("test", form), test_step), tensors)
+                return loss, prediction
+            except NotTraceable:
+                pass
+        loss, prediction = test_step(*tensors)
+        lazy.compute([loss.node, prediction.node])
+        return loss, prediction
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode without recording gradients; afterwards every module is in the mode that it was in.
+
+        A change of mode makes compiled steps compile again, since anything else may change with it. If nothing has,
+        the programs of before hold again.
+        """
+        before, flips = Version.number, sum(each.training for each in self.trainer.model.modules())
+        with evaluating(self.trainer.model):
+            inside = Version.number
+            is_plain = inside == before + flips
+            if is_plain and self._last_test[1] == before:
+                self._vouch(self._last_test[0])
+            yield
+            is_plain = is_plain and Version.number == inside
+        if is_plain and Version.number == inside + flips:
+            self._last_test = inside, Version.number
+            self._vouch(before)
+
+    def _vouch(self, version: int) -> None:
+        for program, _ in self._programs.values():
+            program.vouch(version)
+
+    # --- the programs ------------------------------------------------------------------------------------------------
+
+    def whole(self, form: Form) -> Step:
+        """The program of this step and its update, with the callbacks that are part of it; it returns an `Outcome`."""
+        trainer, step = self.trainer, self.trainer.state.step
+        due = trainer.listeners.traced(step)
+        keeps = trainer.listeners.look_at_the_step(step)  # who is called after the step may ask for its gradients
+
+        def training_step(*tensors: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+            loss, prediction = trainer.train_step(*form.batch(tensors))
+            return loss, prediction, trainer.state.watched
+
+        return self._program(("whole", form, keeps, *map(id, due)), training_step, due, keeps)
+
+    def _in_two(self, form: Form, tensors: Sequence[Tensor]) -> Outcome:
+        """Gradients, then callbacks that are not traced, with values that are known, then the update."""
+        trainer, state = self.trainer, self.trainer.state
+        state.loss, state.prediction, state.watched = self._call(self._gradients(form), tensors)
+        for event in ("loss", "gradients"):
+            fire(event, trainer, [each for each in trainer.listeners[event] if not each.traced])
+        self._update()
+        return Outcome(state.loss, state.prediction, state.watched)
+
+    def _gradients(self, form: Form) -> Step:
+        trainer = self.trainer
+        due = trainer.listeners.traced(trainer.state.step)
+
+        def gradients(*tensors: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+            loss, prediction = trainer.compute_gradients(*form.batch(tensors))
+            return loss, prediction, trainer.state.watched
+
+        return self._program(("gradients", form, *map(id, due)), gradients, due, keep_gradients=True)
+
+    def _update(self) -> None:
+        """Clipping and update by a program that takes the gradients, which a callback may have replaced."""
+        trainer = self.trainer
+        parameters = list(_unique([*trainer.model.parameters(), *_optimized(trainer.optimizer)]))
+        gradients = [each.grad for each in parameters]
+        presence = tuple([each is not None for each in gradients])
+
+        def update(*given: Tensor) -> Any:
+            rest = iter(given)
+            for parameter, is_there in zip(parameters, presence, strict=True):
+                parameter.grad = next(rest) if is_there else None
+            trainer.update()
+            return trainer.state.watched.get("learning_rate")
+
+        given = [each for each in gradients if each is not None]
+        try:
+            rate = self._call(self._program(("update", presence), update), given)
+        except NotTraceable:
+            trainer.update()
+        else:
+            if rate is not None:
+                trainer.state.watched["learning_rate"] = rate
+
+    def _program(
+        self,
+        key: Hashable,
+        function: Callable[..., Any],
+        due: Sequence[Callback] = (),
+        keep_gradients: bool = False,
+    ) -> Step:
+        found = self._programs.get(key)
+        if found is None:
+            watched = self._watching(function, due)
+            found = self._programs[key] = compile_step(watched, keep_gradients=keep_gradients), due
+        return found[0]
+
+    def forget(self, callbacks: Sequence[Callback]) -> None:
+        """Drop the programs that other callbacks than these are part of."""
+        known = {id(each) for each in callbacks}
+        self._programs = {
+            key: (program, due) for key, (program, due) in self._programs.items() if known.issuperset(map(id, due))
+        }
+
+    # --- what cannot be compiled -------------------------------------------------------------------------------------
+
+    def _call(self, program: Step, tensors: Sequence[Tensor]) -> Any:
+        try:
+            results = program(*tensors)
+        except TraceError as error:
+            self._give_up(_reason(error))
+            raise NotTraceable from error
+        if self._side_effect is not None:  # the Python has run once, as it should have: the next step does it again
+            self._give_up(self._side_effect)
+        return results
+
+    def _watching(self, function: Callable[..., Any], due: Sequence[Callback]) -> Callable[..., Any]:
+        """The function, and a look at whether it counted something in Python, which a program would not go on doing."""
+
+        def watched(*tensors: Tensor) -> Any:
+            objects = [*self._traced_objects(), *due]
+            before = plain_values(objects)
+            result = function(*tensors)
+            changed = first_change(before, plain_values(objects))
+            if changed is not None:
+                self._side_effect = f"{changed} changes in Python from step to step. Keep it in a tensor"
+            self._frozen = plain_values(self._traced_objects())
+            return result
+
+        watched.__name__ = function.__name__
+        return watched
+
+    def _traced_objects(self) -> list[Any]:
+        """What may hold numbers in Python; the library's own optimizers keep theirs in tensors."""
+        optimizer = self.trainer.optimizer
+        own = [] if isinstance(optimizer, Optimizer) and is_pure(optimizer) else [optimizer]
+        return [*own, self.trainer.objective.loss, *self.trainer.penalties]
+
+    def look_again(self, between_steps: bool = False) -> None:
+        """Trace anew if a number that loss, penalties or optimizer hold in Python is another than it was."""
+        if not self._programs:
+            return
+        changed = first_change(self._frozen, plain_values(self._traced_objects()))
+        if changed is None:
+            return
+        self._programs.clear()
+        self._changes += between_steps
+        if self._changes == _MOST_CHANGES:
+            self._give_up(f"{changed} changes in Python from step to step. Keep it in a tensor")
+
+    def _give_up(self, reason: str) -> None:
+        self.compiles = False
+        self._programs.clear()
+        self._side_effect = None
+        file, _, line = user_line().rpartition(":")
+        message = f"the training step is not compiled: {reason}; or pass compile=False to Trainer, if it is meant"
+        warnings.warn_explicit(message, RuntimeWarning, file, int(line))
+
+
+def _optimized(optimizer: Any) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _unique(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
+    return {id(each): each for each in tensors}.values()
+
+
+def _reason(error: TraceError) -> str:
+    """The error in one line: what, where, in which callback, and the remedy."""
+    problem, *rest = str(error).splitlines()
+    parts = dict(line.strip().split(":", 1) for line in rest if ":" in line)
+    where = [f"at {parts['where'].strip()}"] if "where" in parts else []
+    remedy = parts.get("remedy", "leave that out of the step").strip()
+    return ", ".join([problem, *where, *getattr(error, "__notes__", [])]) + f". {remedy[0].upper()}{remedy[1:]}"
