@@ -20,7 +20,8 @@ from thalweg.compile.inside.listing import buffers_of, extent_of, loop_text, pri
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.inside.statements import abbreviated
 from thalweg.compile.inside.validate import difference
-from thalweg.compile.native import Layout, arguments_of
+from thalweg.compile.layout import Layout
+from thalweg.compile.modules import arguments_of
 from thalweg.compile.passes import run_passes
 from thalweg.compile.program import layout_of
 from thalweg.compile.target import LEVELS, compiling_for

@@ -14,7 +14,7 @@ from thalweg.compile.emitter import Emitter
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Product, Tiling, Vectors, choose_tiling
-from thalweg.compile.values import NotEmittable, Value, literal
+from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
@@ -60,8 +60,7 @@ def emit_kernel(
     pointers = ["%out", *[f"%in{i}" for i in range(len(operands))]]
     parameters = [
         *[f"ptr noalias {each}" for each in pointers],
-        "ptr noalias %status, i64 %kernel",
-        "ptr noalias %scratch",
+        RUN_PARAMETERS,
     ]
     return e.function(name, parameters), e.declarations
 

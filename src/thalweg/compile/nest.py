@@ -14,7 +14,7 @@ from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.places import Place, Scratch, Step, neutral
 from thalweg.compile.schedule import LONGEST, Run, Schedule, Sweep, choose_schedule, is_full, runs_of
-from thalweg.compile.values import Counting, Value, literal
+from thalweg.compile.values import RUN_PARAMETERS, Counting, Value, literal
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, constant_leaf
 
@@ -344,6 +344,6 @@ def emit_nest(name: str, kernel: Kernel, e: Emitter | None = None) -> tuple[str,
     e = NestEmitter(kernel, pointers, e).emit()
     parameters = [
         *[f"ptr {pointers[node]}" for node in (*kernel.outputs, *readable)],
-        "ptr noalias %status, i64 %kernel",
+        RUN_PARAMETERS,
     ]
     return e.function(name, parameters), e.declarations

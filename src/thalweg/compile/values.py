@@ -53,6 +53,9 @@ class Counting(Value):
         return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
 
 
+# What every kernel takes behind the pointers to its buffers.
+RUN_PARAMETERS = "ptr noalias %status, i64 %kernel, i64 %piece, ptr noalias %scratch"
+
 _REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
 _MEMORY = {**_REGISTER, "bool": "i8"}
 
