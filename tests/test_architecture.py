@@ -29,6 +29,7 @@ ROOMS = (
 # Packages that a function may import when it needs them, each with the reason. Those that are not run-time dependencies
 # must be imported that way, so that Thalweg works without them or does not wait for them.
 LAZY_IMPORTS = {
+    "hashlib": "0.002 s to import, with OpenSSL; `import thalweg` hashes nothing",
     "http": "0.02 s to import, with ssl; only a download needs it",
     "llvmlite": "0.15 s to import; reading data or evaluating on NumPy does not need it",
     "matplotlib": "an extra, and 0.7 s to import",
@@ -38,6 +39,10 @@ LAZY_IMPORTS = {
     "torch": "a peer, and 2 s to import",
     "urllib": "as http",
 }
+
+# Rooms that `import thalweg` does not bring: nobody else pays for what they import of the standard library.
+LATER_ROOMS = frozenset({"data", "recipes"})
+CHEAP_FOR_LATER_ROOMS = frozenset({"hashlib"})
 
 # Files that import modules of their own room when they are first named; from a table, never from a computed name.
 IMPORTERS_BY_NAME = {
@@ -158,6 +163,8 @@ def offences_of_lazy_imports(modules: list[Module], runtime: frozenset[str]) -> 
         for item in module.imports(names):
             if item.is_lazy and item.top not in LAZY_IMPORTS:
                 found.append(f"{module.path}:{item.line}: imports {item.target} inside a function")
+            if module.room in LATER_ROOMS and item.top in CHEAP_FOR_LATER_ROOMS:
+                continue
             if not item.is_lazy and item.top in LAZY_IMPORTS and item.top not in runtime:
                 found.append(f"{module.path}:{item.line}: imports {item.top} for everybody: {LAZY_IMPORTS[item.top]}")
         for node in ast.walk(module.tree):

@@ -15,8 +15,8 @@ import thalweg as tw
 
 # Each costs milliseconds, and a step written by hand needs none of them.
 HEAVY = {
-    "PIL", "argparse", "asyncio", "concurrent.futures", "csv", "difflib", "email", "gzip", "http",
-    "importlib.metadata", "importlib.resources", "json", "llvmlite", "logging", "matplotlib", "multiprocessing",
+    "PIL", "argparse", "asyncio", "concurrent.futures", "csv", "difflib", "email", "gzip", "hashlib",
+    "http", "importlib.metadata", "importlib.resources", "json", "llvmlite", "logging", "matplotlib", "multiprocessing",
     "numpy.random", "pathlib", "rich", "safetensors", "secrets", "sklearn", "socket", "sqlite3", "ssl", "subprocess",
     "tempfile", "tomllib", "torch", "unittest", "urllib", "zipfile",
 }  # fmt: skip

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thalweg import data
     from thalweg import report as report
     from thalweg import train as train
+    from thalweg.compile.cores import get_num_threads, set_num_threads
     from thalweg.report.explain import explain
     from thalweg.train import Trainer, callbacks, metrics
 
@@ -31,8 +32,10 @@ _LATER = {
     "callbacks": ("thalweg.train.callbacks", ""),
     "data": ("thalweg.data", ""),
     "explain": ("thalweg.report.explain", "explain"),
+    "get_num_threads": ("thalweg.compile.cores", "get_num_threads"),
     "metrics": ("thalweg.train.metrics", ""),
     "report": ("thalweg.report", ""),
+    "set_num_threads": ("thalweg.compile.cores", "set_num_threads"),
     "train": ("thalweg.train", ""),
 }
 
@@ -54,5 +57,6 @@ def __dir__() -> list[str]:
 __version__ = "0.1.0"
 __all__ = [
     "DType", "ThalwegError", "Trainer", "bool", "callbacks", "data", "double", "explain", "float", "float32",
-    "float64", "int32", "int64", "long", "metrics", "nn", "optim", "uint8", *_OF_TENSORS,
+    "float64", "get_num_threads", "int32", "int64", "long", "metrics", "nn", "optim", "set_num_threads", "uint8",
+    *_OF_TENSORS,
 ]  # fmt: skip

@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.compiled import assembly_of
 from thalweg import ops
-from thalweg.compile.codegen import assembly
 from thalweg.compile.layout import Layout
-from thalweg.compile.native import modules_of
 from thalweg.compile.passes import run_passes
 from thalweg.compile.target import compiling_for
 from thalweg.dtype import DType, float32, float64, int64
@@ -37,10 +36,6 @@ def listing(level: str, build: Build, *shapes: tuple[int, ...], dtype: DType = f
     inputs = [make_input(shape, dtype) for shape in shapes]
     with compiling_for(level):
         return assembly_of(Layout(inputs, run_passes(build(*inputs))))
-
-
-def assembly_of(layout: Layout) -> str:
-    return "\n".join(assembly(module.text) for module in dict.fromkeys(modules_of(layout)))
 
 
 def instructions(text: str, pattern: str) -> list[str]:

@@ -15,7 +15,8 @@ import pytest
 
 from bench.models import BUILDERS
 from bench.peers.thalweg_side import FRAMEWORK
-from bench.workloads import Workload, chosen
+from bench.rows import chosen
+from bench.workloads import Workload
 from thalweg.compile import native
 from thalweg.compile.codegen import assembly, load
 from thalweg.compile.layout import Layout

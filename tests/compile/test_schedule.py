@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from thalweg import ops
 from thalweg.compile.fuse import Kernel, fuse
 from thalweg.compile.schedule import choose_schedule, merged_extents, runs_of
-from thalweg.compile.target import current_target
+from thalweg.compile.target import compiling_for
 from thalweg.dtype import float32, int64
 from thalweg.graph import Node, full, make_input
 
@@ -93,9 +93,30 @@ def test_columns_wait_for_a_pass_that_runs_anyway() -> None:
     assert [len(sweep.columns) for sweep in schedule.sweeps] == [1, 1]
 
 
-def test_random_bits_are_drawn_four_vectors_at_a_time() -> None:
-    x, key = make_input((64, 512), float32), make_input((2,), int64)
-    bits = ops.random_bits(key, shape=x.shape)
+def dropped(x: Node) -> Node:
+    bits = ops.random_bits(make_input((2,), int64), shape=x.shape)
     kept = ops.less(ops.cast(bits, dtype="float32"), full(x.shape, 1e9, float32))
-    schedule = choose_schedule(only_kernel(ops.where(kept, ops.tanh(x), full(x.shape, 0.0, float32))))
-    assert schedule.group == (4 if current_target().registers >= 32 else 2)
+    return ops.where(kept, ops.tanh(x), full(x.shape, 0.0, float32))
+
+
+levels = pytest.mark.parametrize(("level", "vectors"), [("x86-64-v3", 8), ("x86-64-v4", 4)])
+
+
+@levels
+def test_vectors_that_share_random_bits_are_worked_on_side_by_side(level: str, vectors: int) -> None:
+    x = make_input((64, 512), float32)
+    with compiling_for(level):
+        assert choose_schedule(only_kernel(dropped(x))).group == vectors
+        total = choose_schedule(only_kernel(repeated(ops.sum_(dropped(x), axes=(0,)), x.shape) * x))
+        assert (total.group_axis, total.group, total.chains) == (1, vectors, 1)
+        along = choose_schedule(only_kernel(repeated(ops.sum_(dropped(x), axes=(1,)), x.shape) * x))
+        assert (along.group, along.chains) == (1, vectors)
+
+
+@levels
+def test_rows_that_part_the_draws_change_no_schedule(level: str, vectors: int) -> None:
+    x = make_input((64, 500), float32)
+    with compiling_for(level):
+        schedule = choose_schedule(only_kernel(repeated(ops.sum_(dropped(x), axes=(0,)), x.shape) * x))
+        assert schedule.group == (4 if level == "x86-64-v4" else 2)
+        assert choose_schedule(only_kernel(dropped(x))).group == vectors, "one long row"

@@ -9,7 +9,7 @@ from thalweg import ops
 from thalweg.dtype import int32, int64
 from thalweg.errors import DTypeError, ShapeError
 from thalweg.graph import evaluate_node, make_input
-from thalweg.ops.random import philox_4x32
+from thalweg.ops.random import philox_4x32, words_at
 
 
 def words(text):
@@ -45,6 +45,12 @@ def test_seed_and_draw_reach_all_their_bits():
 
 def test_a_longer_draw_begins_with_the_shorter_one():
     np.testing.assert_array_equal(bits(3, 5, (7, 11)).ravel()[:13], bits(3, 5, (13,)))
+
+
+def test_bits_by_their_places_are_the_same_bits():
+    wanted = bits(3, 5, (1000,))
+    np.testing.assert_array_equal(words_at(np.arange(1000), 3, 5), wanted)
+    assert words_at(77, 3, 5) == wanted[77]
 
 
 def test_uniform_mean_variance_and_independence():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.compile.cache import cache, key_of
 from thalweg.compile.inside.debug import stage
 from thalweg.compile.modules import Module
 from thalweg.compile.runtime import runtime_text
@@ -35,16 +36,40 @@ def load(text: str, function: str) -> tuple[object, int]:
 
 
 def image_of(text: str) -> bytes:
-    """The object code of a module for the current target."""
+    """The object code of a module for the current target: from the cache on disk, or compiled and left there."""
+    target, store = current_target(), cache()
+    refuse_foreign(target)
+    if store is None:
+        return _compiled(text, target)
+    key = key_of(text, repr(target), *_versions())
+    image = store.get(key)
+    if image is None:
+        image = _compiled(text, target)
+        store.put(key, image)
+    return image
+
+
+def _compiled(text: str, target: Target) -> bytes:
     with _lock:
-        target = current_target()
-        refuse_foreign(target)
         machine = target.machine()
         with stage("LLVM"):
             module = _optimised(text, machine)
         with stage("code"):
             image: bytes = machine.emit_object(module)
-            return image
+        compilations.append(len(image))
+        return image
+
+
+compilations: list[int] = []  # bytes of every module that this process has compiled rather than found
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    """What else decides what a text becomes. The text itself changes with whatever writes it."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    return llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)), *_PASSES
 
 
 def link(image: bytes, functions: Sequence[str]) -> tuple[object, list[int]]:

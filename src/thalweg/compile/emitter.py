@@ -7,15 +7,16 @@ nor how wide the vectors are; where operands differ in lanes, the single number 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
-from thalweg.compile.mathematics import DIVISIONS, DOUBLE_FUNCTIONS, FUNCTIONS, INTEGER_FUNCTIONS
+from thalweg.compile.frame import Frame
+from thalweg.compile.mathematics import DIVISIONS, DOUBLE_FUNCTIONS, FUNCTIONS, INTEGER_FUNCTIONS, random_words
 from thalweg.compile.values import (
     Counting,
-    Extent,
     NotEmittable,
     Value,
+    Word,
     conversion,
     literal,
     mangled,
@@ -35,35 +36,14 @@ _INTEGER_COMPARISON = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equ
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 
 
-class Emitter:
+class Emitter(Frame):
     """Builds the body of one function."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.variables: list[str] = []
+        super().__init__()
         self.active: Value | None = None  # the lanes that hold entries at all, at the edge of an axis
-        self.declarations: set[str] = set()
-        self._count = 0
-        self._block = "entry"
-        self._known: dict[str, Value] = {}  # index arithmetic already done in this block
         self._multiples: dict[str, int] = {}  # index -> what it is known to be a multiple of
-
-    def fresh(self) -> str:
-        self._count += 1
-        return f"%v{self._count}"
-
-    def emit(self, dtype: DType, text: str, lanes: int = 1) -> Value:
-        name = self.fresh()
-        self.lines.append(f"  {name} = {text}")
-        return Value(name, dtype, lanes)
-
-    def function(self, name: str, parameters: Sequence[str]) -> str:
-        """What has been written, as a function of that name."""
-        head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nentry:"
-        return "\n".join([head, *self.variables, *self.lines, "  ret void", "}"])
-
-    def _typed(self, x: Value) -> str:
-        return f"{register_type(x.dtype, x.lanes)} {x.name}"
+        self._added: dict[str, tuple[tuple[str, ...], int]] = {}  # sum -> the registers in it, and the number
 
     # --- lanes -------------------------------------------------------------------------------------------------------
 
@@ -95,11 +75,11 @@ class Emitter:
             result = self.emit(value.dtype, text, len(values))
         return result
 
-    def steps(self, start: Value, lanes: int) -> Value:
-        """start, start + 1, ... in the lanes."""
+    def steps(self, start: Value, lanes: int, by: int = 1) -> Value:
+        """start, start + by, ... in the lanes."""
         if lanes == 1:
             return start
-        counts = ", ".join(f"i64 {index}" for index in range(lanes))
+        counts = ", ".join(f"i64 {by * index}" for index in range(lanes))
         return self.add(start, Value(f"<{counts}>", int64, lanes))
 
     def run_of(self, place: Value) -> tuple[Value, int]:
@@ -152,7 +132,21 @@ class Emitter:
         if text not in self._known:
             result = self._known[text] = self.emit(int64, text)
             self._multiples[result.name] = multiple_after(instruction, self.multiple_of(a), self.multiple_of(b))
+            if instruction == "add":
+                (left, more), (right, number) = self._terms_of(a), self._terms_of(b)
+                self._added[result.name] = tuple(sorted([*left, *right])), more + number
         return self._known[text]
+
+    def _terms_of(self, x: Value) -> tuple[tuple[str, ...], int]:
+        """The registers that an index is the sum of, and the number that is added to them."""
+        return ((), int(x.name)) if x.name.isdecimal() else self._added.get(x.name, ((x.name,), 0))
+
+    def part_of(self, x: Value, size: int) -> tuple[Hashable, int] | None:
+        """(what is equal for all indices with this quotient by `size`, the remainder), if both are known for `x`."""
+        terms, number = self._terms_of(x)
+        if any(self._multiples.get(each, 1) % size for each in terms):
+            return None
+        return (terms, number // size), number % size
 
     def multiple_of(self, x: Value) -> int:
         """A number that the index `x` is known to be a multiple of; 0 for zero itself, which is a multiple of all."""
@@ -263,6 +257,10 @@ class Emitter:
             return DOUBLE_FUNCTIONS[name](self, *x)
         raise NotEmittable(name)
 
+    def random_words(self, place: Value, key: Any) -> Value:
+        """The random bits of the entries at the places of all lanes, 32 each."""
+        return random_words(self, place, key)
+
     def _intrinsic(self, name: str, *x: Value) -> Value:
         x = tuple(self._meet(*x))
         dtype, lanes = x[0].dtype, x[0].lanes
@@ -311,8 +309,15 @@ class Emitter:
         return self._binary("shl", x, literal(by, x.dtype))
 
     def bits(self, x: Value, dtype: DType) -> Value:
-        """The same bits read as another dtype of the same size."""
-        return self.emit(dtype, f"bitcast {self._typed(x)} to {register_type(dtype, x.lanes)}", x.lanes)
+        """The same bits read as another dtype; as more lanes where it is smaller."""
+        lanes = x.lanes * x.dtype.itemsize // dtype.itemsize
+        return self.emit(dtype, f"bitcast {self._typed(x)} to {register_type(dtype, lanes)}", lanes)
+
+    def low_halves(self, a: Value, b: Value) -> Value:
+        """The lower 32 bits of a0, b0, a1, b1, ... of two vectors of int64."""
+        count = 2 * a.lanes
+        picks = [place + offset for place in range(0, count, 2) for offset in (0, count)]
+        return self._shuffle(self.bits(a, int32), self.bits(b, int32), picks)
 
     def cast(self, x: Value, dtype: DType | str) -> Value:
         to = as_dtype(dtype)
@@ -321,12 +326,20 @@ class Emitter:
         if isinstance(x, Counting) and to is int32:
             counts = ", ".join(f"i32 {lane * x.step}" for lane in range(x.lanes))
             return self.add(self.cast(x.start, to), Value(f"<{counts}>", to, x.lanes))
+        if isinstance(x, Word) and (to is int32 or to.is_floating_point):
+            return x.held if to is int32 else self._converted("uitofp" if x.bits == 32 else "sitofp", x.held, to)
         if to is bool_:
             return self.compare("not_equal", x, literal(0, x.dtype))
         if to is uint8 and x.dtype.is_floating_point:
             x = self.cast(x, int32)  # negative numbers wrap, as in NumPy
-        text = f"{conversion(x.dtype, to)} {self._typed(x)} to {register_type(to, x.lanes)}"
-        return self.emit(to, text, x.lanes)
+        return self._converted(conversion(x.dtype, to), x, to)
+
+    def _converted(self, instruction: str, x: Value, to: DType) -> Value:
+        return self.emit(to, f"{instruction} {self._typed(x)} to {register_type(to, x.lanes)}", x.lanes)
+
+    def widened(self, x: Value) -> Value:
+        """32 bits as an int64 that is not negative."""
+        return self._converted("zext", x, int64)
 
     def any_lane(self, x: Value) -> Value:
         """Whether the condition holds in some lane."""
@@ -478,71 +491,10 @@ class Emitter:
         self.lines.append(f"  {address} = getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {place.name}")
         return address
 
-    def label(self, name: str) -> None:
-        self.lines.append(f"{name}:")
-        self._block = name
-        self._known = {}
-
-    def jump(self, name: str) -> None:
-        self.lines.append(f"  br label %{name}")
-
-    @contextmanager
-    def loop(self, extent: Extent) -> Iterator[Value]:
-        """The block inside runs for i = 0 .. extent - 1."""
-        self._count += 1
-        tag, before = self._count, self._block
-        i, following = f"%i{tag}", f"%n{tag}"
-        self.jump(f"head{tag}")
-        self.label(f"head{tag}")
-        self.lines.append(f"  {i} = phi i64 [0, %{before}], [{following}, %latch{tag}]")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {_written(extent)}")
-        self.lines.append(f"  br i1 %c{tag}, label %body{tag}, label %exit{tag}")
-        self.label(f"body{tag}")
-        yield Value(i, int64)
-        self.jump(f"latch{tag}")
-        self.label(f"latch{tag}")
-        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
-        self.jump(f"head{tag}")
-        self.label(f"exit{tag}")
-
-    def repeat(
-        self, extent: Extent, carried: Sequence[Value], body: Callable[[Value, list[Value]], Sequence[Value]]
-    ) -> list[Value]:
-        """Run `body(i, values) -> values` for i = 0 .. extent - 1, values in registers; `extent` is at least 1."""
-        if extent == 1:
-            return list(body(self.integer(0), list(carried)))
-        self._count += 1
-        tag, before = self._count, self._block
-        i, following, state = f"%i{tag}", f"%n{tag}", [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
-        self.jump(f"loop{tag}")
-        self.label(f"loop{tag}")
-        heads = len(self.lines)
-        results = list(body(Value(i, int64), state))
-        phis = [f"  {i} = phi i64 [0, %{before}], [{following}, %{self._block}]"]
-        for x, start, result in zip(state, carried, results, strict=True):
-            kind = register_type(x.dtype, x.lanes)
-            phis.append(f"  {x.name} = phi {kind} [{start.name}, %{before}], [{result.name}, %{self._block}]")
-        self.lines[heads:heads] = phis
-        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {_written(extent)}")
-        self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
-        self.label(f"exit{tag}")
-        return results
-
-    @contextmanager
-    def when(self, condition: Value) -> Iterator[None]:
-        """The block inside runs if the condition holds."""
-        self._count += 1
-        tag = self._count
-        self.lines.append(f"  br i1 {condition.name}, label %then{tag}, label %done{tag}")
-        self.label(f"then{tag}")
-        yield
-        self.jump(f"done{tag}")
-        self.label(f"done{tag}")
-
     def rarely(self, condition: Value, usual: Value, unusual: Callable[[], Value]) -> Value:
         """`unusual()` in the lanes where the condition holds; jumped over where it holds in none."""
         before, held = self._block, self.any_lane(condition)
+        known = self._known
         self._count += 1
         tag = self._count
         self.lines.append(f"  br i1 {held.name}, label %rare{tag}, label %met{tag}")
@@ -550,21 +502,9 @@ class Emitter:
         chosen, after = self.select(condition, unusual(), usual), self._block
         self.jump(f"met{tag}")
         self.label(f"met{tag}")
+        self._known = known
         kind = register_type(usual.dtype, chosen.lanes)
         return self.emit(usual.dtype, f"phi {kind} [{usual.name}, %{before}], [{chosen.name}, %{after}]", chosen.lanes)
-
-    def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
-        """A nest of loops over every index of a shape."""
-        self._nest(list(shape), [], body)
-
-    def _nest(self, extents: list[int], index: list[Value], body: Callable[[list[Value]], None]) -> None:
-        if not extents:
-            body(index)
-        elif extents[0] == 1:
-            self._nest(extents[1:], [*index, self.integer(0)], body)
-        else:
-            with self.loop(extents[0]) as i:
-                self._nest(extents[1:], [*index, i], body)
 
     def clear(self, pointer: str, entries: int, dtype: DType) -> None:
         """Zeros in a whole buffer."""
@@ -589,7 +529,3 @@ class Emitter:
         self.variables.append(f"  {name} = alloca {memory_type(dtype)}")
         self.store(name, self.integer(0), value)
         return name
-
-
-def _written(extent: Extent) -> str:
-    return extent.name if isinstance(extent, Value) else str(extent)

@@ -19,6 +19,8 @@ from thalweg.graph import Node, Shape, attribute_key, size_of
 _IN_FLIGHT = 4  # chains of additions side by side: an addition takes four cycles and its load half of one
 LONGEST = 1 << 10  # groups that a total takes up before it is added to a total of totals: fewer roundings in a row
 _BODY = 400  # lines of the innermost body: a longer one fills registers and compile time, not the processor
+_DRAWN = 64  # random entries that share their rounds, see `mathematics/philox.py`
+_ROUNDS = 1600  # lines of a body that draws: longer than others, as every vector on its own would do all the rounds
 _WORTH_KEEPING = 4  # lines that are computed again as fast as they are stored and loaded
 _NEAR = 16 << 10  # bytes of rows side by side: they and what is kept of them should stay in the first-level cache
 _CACHES = 4 << 20  # bytes that are surely not in the second-level cache
@@ -99,16 +101,18 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     lines = sum(emission_lines(node) for node in kernel.nodes if not kernel.has_row(node))
     room = max(1, min(_IN_FLIGHT if target.registers >= 32 else _IN_FLIGHT // 2, _BODY // max(lines, 1)))
     group_axis = _group_axis(kernel, extents, axis)
+    draw = _vectors_of_draw(kernel, extents, axis, width)
+    if draw > 1:
+        room = min(draw, max(room, _ROUNDS // max(lines, 1)))
     group = min(room, _steps(extents, group_axis, axis, width)) if group_axis is not None else 1
     if axis in (kernel.axes or ()):
         row = _full_bytes(kernel) * size_of(tuple(kernel.domain[each] for each in kernel.axes or ()))
-        group = max(1, min(group, _NEAR // max(row, 1)))
-    is_drawn = any(node.op.kind == "random" for node in kernel.nodes)  # four vectors side by side are one draw
-    if kernel.axes is None and lines * group > _BODY // 4 and not is_drawn:
+        group = max(1, min(group, _NEAR // max(row, 1))) if draw == 1 else 1  # neighbours are along the reduced axis
+    if kernel.axes is None and lines * group > _BODY // 4 and draw == 1:
         group = 1  # nothing to wait for: a long body fills the processor by itself
     innermost = max((each for each in kernel.axes or () if extents[each] != 1), default=None)
     steps = _steps(extents, innermost, axis, width) if innermost is not None else 1
-    chains = max(1, min(2 * room // group if group == 1 else room // group, steps))
+    chains = max(1, min(2 * room // group if group == 1 and draw == 1 else room // group, steps))
     sweeps = _sweeps(kernel, size_of(tuple(extents[each] for each in kernel.axes or ())) * group, width)
     is_stream = kernel.axes is None and _full_bytes(kernel) * size_of(kernel.domain) > _CACHES
     return Schedule(extents, axis, width, group_axis, group, chains, sweeps, is_stream)
@@ -117,6 +121,14 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
 def _full_bytes(kernel: Kernel) -> int:
     """Bytes that are read and written for each entry."""
     return sum(each.dtype.itemsize for each in (*kernel.inputs, *kernel.outputs) if each.shape == kernel.domain)
+
+
+def _vectors_of_draw(kernel: Kernel, extents: Shape, axis: int | None, width: int) -> int:
+    """How many neighbouring vectors share the rounds of their random bits, if they begin where a draw does."""
+    if axis is None or not any(node.op.kind == "random" for node in kernel.nodes):
+        return 1
+    is_even = extents[axis] % _DRAWN == 0 or size_of(extents) == extents[axis]
+    return max(1, _DRAWN // width) if is_even else 1
 
 
 def _steps(extents: Shape, axis: int | None, vector_axis: int | None, width: int) -> int:

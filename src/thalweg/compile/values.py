@@ -1,7 +1,7 @@
 """What the emitter computes with: registers and literals of LLVM that know their dtype and their number of lanes.
 
 In: numbers and dtypes. Out: `Value`s, and how LLVM spells their types in registers and in memory.
-Indices that count along the lanes are values too, made a vector only if someone asks.
+Indices that count along the lanes are values too, made a vector only if someone asks; so are numbers of 32 bits.
 """
 
 from __future__ import annotations
@@ -55,6 +55,26 @@ class Counting(Value):
 
 # What every kernel takes behind the pointers to its buffers.
 RUN_PARAMETERS = "ptr noalias %status, i64 %kernel, i64 %piece, ptr noalias %scratch"
+
+
+class Word(Value):
+    """Integers from 0 to 2^bits - 1, held in 32 bits each, and made int64 only if someone asks.
+
+    A shift, a remainder or a conversion of them then takes half the registers, and none of what signs would need.
+    """
+
+    e: Any
+    held: Value  # as int32
+    bits: int
+
+    def __init__(self, e: Any, held: Value, bits: int) -> None:
+        for name, value in (("e", e), ("held", held), ("bits", bits), ("dtype", int64), ("lanes", held.lanes)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        return self.e.shared(("wide", self.held.name), lambda: self.e.widened(self.held)).name
+
 
 _REGISTER = {"bool": "i1", "uint8": "i8", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
 _MEMORY = {**_REGISTER, "bool": "i8"}

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from thalweg.compile.cache import user_folder
 from thalweg.data.download import download_checked
 from thalweg.data.files import reading
 from thalweg.data.idx import read_idx
@@ -143,7 +144,7 @@ def mnist(
 
     Args:
         folder: where the files are (`train-images-idx3-ubyte`, ..., plain or .gz); None for the cache of this user
-            (`THALWEG_DATA`, else `XDG_CACHE_HOME`, else ~/.cache, under thalweg/data/mnist).
+            (`THALWEG_DATA`, else thalweg/data/mnist in `XDG_CACHE_HOME` or, on Linux, ~/.cache).
         download: fetch files that are not there, or damaged, over the network.
         url: where from, if not the usual place; ends in "/".
         raw: images as stored: uint8 in 0 .. 255. By default float32 in 0 .. 1.
@@ -171,8 +172,7 @@ def cache_folder(name: str) -> Path:
     """Where a downloaded data set is kept on this machine."""
     if chosen := os.environ.get("THALWEG_DATA"):
         return Path(chosen) / name
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "thalweg" / "data" / name
+    return Path(user_folder()).expanduser() / "thalweg" / "data" / name
 
 
 def _read_source(

@@ -16,8 +16,8 @@ from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Primitive, Probe, Shape, register, size_of
 
 # Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011: multipliers and Weyl constants.
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 ROUNDS = 10
@@ -31,21 +31,36 @@ def philox_4x32(counter: Words, key: tuple[np.uint64, np.uint64]) -> Words:
     k0, k1 = key
     with np.errstate(over="ignore"):
         for _ in range(ROUNDS):
-            first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+            first, second = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
             c0, c1, c2, c3 = (second >> _HALF) ^ c1 ^ k0, second & _LOW, (first >> _HALF) ^ c3 ^ k1, first & _LOW
-            k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+            k0, k1 = (k0 + WEYL[0]) & _LOW, (k1 + WEYL[1]) & _LOW
     return c0, c1, c2, c3
 
 
+def _words_of(block: np.ndarray, seed: int, draw: int) -> np.ndarray:
+    """The four words of blocks, whose counters are (block, draw)."""
+    low, high, k0, k1 = (half for each in (draw, seed) for half in _halves(np.uint64(int(each) & 0xFFFFFFFFFFFFFFFF)))
+    counter = (*_halves(block), np.full_like(block, low), np.full_like(block, high))
+    return np.stack(philox_4x32(counter, (k0, k1)))
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    return x & _LOW, x >> _HALF
+
+
 def _random_bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
-    """Entry 64 g + 16 w + j is word w of the block whose counter is (16 g + j, draw)."""
-    seed, draw = (np.uint64(int(each) & 0xFFFFFFFFFFFFFFFF) for each in key)
+    """Entry 64 g + 16 w + j is word w of block 16 g + j."""
     total = size_of(shape)
-    block = np.arange(-(-total // 64) * 16, dtype=np.uint64)
-    low, high = np.full_like(block, draw & _LOW), np.full_like(block, draw >> _HALF)
-    words = philox_4x32((block & _LOW, block >> _HALF, low, high), (seed & _LOW, seed >> _HALF))
-    entries = np.stack(words).reshape(4, -1, 16).swapaxes(0, 1)
+    words = _words_of(np.arange(-(-total // 64) * 16, dtype=np.uint64), *key)
+    entries = words.reshape(4, -1, 16).swapaxes(0, 1)
     return entries.reshape(-1)[:total].reshape(shape).astype(np.int64)
+
+
+def words_at(place: Any, seed: int, draw: int) -> Any:
+    """The same bits for single entries, by their row-major places."""
+    group, rest = np.divmod(np.asarray(place, np.uint64), 64)
+    words = _words_of(16 * group + rest % 16, seed, draw)
+    return np.take_along_axis(words, (rest // 16).astype(np.int64)[None], 0)[0].astype(np.int64)[()]
 
 
 def _bits_shape(key: Shape, *, shape: Shape) -> Shape:
@@ -61,48 +76,8 @@ def _bits_dtype(key: DType, *, shape: Shape) -> DType:
 
 
 def _emit_bits(e: Any, index: Sequence[Any], key: Any, *, shape: Shape) -> Any:
-    """The same rounds on one entry: words are 64-bit registers that hold 32 bits.
-
-    Neighbouring entries share their word number, so four vectors side by side are the four words of the same blocks:
-    the optimiser sees the same rounds four times and keeps one.
-    """
-    place = e.linear(index, shape)
-    block, word = _block_and_word(e, place)
-    words = _emit_rounds(e, block, key.load([e.integer(0)]), key.load([e.integer(1)]))
-    result = words[3]
-    for number in (2, 1, 0):
-        result = e.select(e.compare("equal", word, e.integer(number)), words[number], result)
-    return result
-
-
-def _block_and_word(e: Any, place: Any) -> tuple[Any, Any]:
-    """16 (place div 64) + place mod 16, and place div 16 mod 4; one word number for all lanes where they start even."""
-    start, lanes = e.run_of(place)
-    group, rest = e.shift_right(start, 6), e.bitwise("bitwise_and", start, e.integer(15))
-    word = e.bitwise("bitwise_and", e.shift_right(start, 4), e.integer(3))
-    return e.steps(e.add(e.shift_left(group, 4), rest), lanes), word
-
-
-def _emit_rounds(e: Any, block: Any, seed: Any, draw: Any) -> list[Any]:
-    mask = e.integer(int(_LOW))
-
-    def halves(x: Any) -> tuple[Any, Any]:
-        return e.bitwise("bitwise_and", x, mask), e.shift_right(x, 32)
-
-    c0, c1 = halves(block)
-    c2, c3 = halves(draw)
-    k0, k1 = halves(seed)
-    for _ in range(ROUNDS):
-        low0, high0 = halves(e.multiply(c0, e.integer(int(_MULTIPLIERS[0]))))
-        low1, high1 = halves(e.multiply(c2, e.integer(int(_MULTIPLIERS[1]))))
-        c0, c2 = (
-            e.bitwise("bitwise_xor", e.bitwise("bitwise_xor", h, c), k)
-            for h, c, k in ((high1, c1, k0), (high0, c3, k1))
-        )
-        c1, c3 = low1, low0
-        k0 = e.bitwise("bitwise_and", e.add(k0, e.integer(int(_WEYL[0]))), mask)
-        k1 = e.bitwise("bitwise_and", e.add(k1, e.integer(int(_WEYL[1]))), mask)
-    return [c0, c1, c2, c3]
+    """The same rounds (`compile/mathematics/philox.py`), shared by the entries that are words of the same blocks."""
+    return e.random_words(e.linear(index, shape), key)
 
 
 random_bits = register(

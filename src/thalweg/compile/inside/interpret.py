@@ -14,6 +14,7 @@ import numpy as np
 
 from thalweg import ops
 from thalweg.graph import Primitive
+from thalweg.ops.random import words_at
 
 
 class Buffer:
@@ -111,6 +112,7 @@ _WORDS: dict[str, Any] = {
     "any_lane": np.any,
     "bits": lambda x, dtype: np.asarray(x).view(dtype)[()],
     "fma": _fma,
+    "random_words": words_at,
     "truncated_quotient": _truncated_quotient,
     "truncated_remainder": lambda a, b: a - b * _truncated_quotient(a, b),
     "shift_right": _shift_right,

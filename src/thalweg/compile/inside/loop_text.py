@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -152,8 +153,8 @@ class LoopText(Emitter):
     def from_lanes(self, values: Sequence[Value]) -> Value:
         return self._define(f"vector_of({', '.join(map(self._of, values))})", values[0].dtype, len(values))
 
-    def steps(self, start: Value, lanes: int) -> Value:
-        return start if lanes == 1 else self._places(start, lanes)
+    def steps(self, start: Value, lanes: int, by: int = 1) -> Value:
+        return start if lanes == 1 else self._places(start, lanes, by)
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
         names = [self.fresh() for _ in rows]
@@ -217,6 +218,10 @@ class LoopText(Emitter):
         if name in DIVISIONS and not x[1].dtype.is_floating_point:
             self.record_any(self.compare("equal", x[1], Value("0", x[1].dtype)), x[1], self.integer(0))
         return self._apply(name, x[0].dtype, *self._meet(*x))
+
+    def random_words(self, place: Value, key: Any) -> Value:
+        """Said as what it is; how neighbours share their rounds is not shown."""
+        return self._apply("random_words", int64, place, *[key.load([self.integer(i)]) for i in (0, 1)])
 
     def _intrinsic(self, name: str, *x: Value) -> Value:
         return self._apply(name, x[0].dtype, *self._meet(*x))

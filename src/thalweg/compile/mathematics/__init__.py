@@ -28,7 +28,10 @@ from thalweg.compile.mathematics.division import floor_divide, power_of_integers
 from thalweg.compile.mathematics.error_function import erf
 from thalweg.compile.mathematics.exponentials import exp, expm1, sigmoid, softplus, tanh
 from thalweg.compile.mathematics.logarithms import log, log1p, power
+from thalweg.compile.mathematics.philox import random_words
 from thalweg.compile.mathematics.trigonometry import arctan, cos, sin
+
+__all__ = ["DIVISIONS", "DOUBLE_FUNCTIONS", "FUNCTIONS", "INTEGER_FUNCTIONS", "random_words"]
 
 # Of any dtype; of integers; of float32; of float64, where no library has them.
 DIVISIONS: dict[str, Callable[..., Any]] = {"floor_divide": floor_divide, "remainder": remainder}

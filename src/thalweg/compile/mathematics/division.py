@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.compile.values import NotEmittable, Value, literal
-from thalweg.dtype import bool_, int64, uint8
+from thalweg.compile.values import NotEmittable, Value, Word, literal
+from thalweg.dtype import bool_, int32, int64, uint8
 
 
 def floor_divide(e: Any, a: Value, b: Value) -> Value:
     """Rounded towards minus infinity; integers of two operands that differ in sign are corrected by one."""
     if a.dtype.is_floating_point:
         return _floor_of_floats(e, a, b)
+    if isinstance(a, Word) and _is_small(b):
+        return Word(e, e.binary("udiv", a.held, Value(b.name, int32)), ((2**a.bits - 1) // int(b.name)).bit_length())
     quotient = _guarded(e, "div", a, b)
     if a.dtype is uint8:
         return quotient
@@ -27,8 +29,15 @@ def remainder(e: Any, a: Value, b: Value) -> Value:
     """a - b floor(a / b), which has the sign of b."""
     if a.dtype.is_floating_point:
         return _remainder_of_floats(e, a, b)
+    if isinstance(a, Word) and _is_small(b):
+        return Word(e, e.binary("urem", a.held, Value(b.name, int32)), min(a.bits, (int(b.name) - 1).bit_length()))
     rest = _guarded(e, "rem", a, b)
     return rest if a.dtype is uint8 else e.select(_is_rounded_up(e, rest, b), e.add(rest, b), rest)
+
+
+def _is_small(b: Value) -> bool:
+    """Whether the divisor is a stated number from 1 on that 32 bits hold."""
+    return b.name.isdecimal() and 0 < int(b.name) < 2**31
 
 
 def _is_rounded_up(e: Any, rest: Value, b: Value) -> Value:

@@ -1,0 +1,151 @@
+"""The frame of a function in LLVM text: registers, blocks, loops, and what is written only once.
+
+In: lines, one instruction each. Out: the text of the function. The words that kernels are written in, which know about
+numbers and lanes, stand in `emitter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from thalweg.compile.values import Extent, Value, literal, register_type
+from thalweg.dtype import DType, int64
+from thalweg.graph import Shape
+
+
+class Frame:
+    """Builds one function, line by line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.variables: list[str] = []
+        self.declarations: set[str] = set()
+        self._count = 0
+        self._block = "entry"
+        self._known: dict[Hashable, Any] = {}  # what has been written in this block, or in one that always comes before
+        self._head: list[str] = []  # what stands before all loops
+        self._head_block = "before"
+        self._made: dict[Hashable, Any] = {}  # there
+
+    def fresh(self) -> str:
+        self._count += 1
+        return f"%v{self._count}"
+
+    def emit(self, dtype: DType, text: str, lanes: int = 1) -> Value:
+        name = self.fresh()
+        self.lines.append(f"  {name} = {text}")
+        return Value(name, dtype, lanes)
+
+    def function(self, name: str, parameters: Sequence[str]) -> str:
+        """What has been written, as a function of that name."""
+        head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nbefore:"
+        head_lines = [*self.variables, *self._head, "  br label %entry", "entry:"]
+        return "\n".join([head, *head_lines, *self.lines, "  ret void", "}"])
+
+    def _typed(self, x: Value) -> str:
+        return f"{register_type(x.dtype, x.lanes)} {x.name}"
+
+    # --- what is written once ----------------------------------------------------------------------------------------
+
+    def shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make()` makes, written only where it is first asked for in this block."""
+        if key not in self._known:
+            made = make()
+            self._known[key] = made
+        return self._known[key]
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make()` makes, written before all loops; it must be the same in each of their steps."""
+        if key not in self._made:
+            held, self.lines = self.lines, self._head
+            block, self._block = self._block, self._head_block
+            known, self._known = self._known, {}
+            self._made[key] = make()
+            self._head_block = self._block
+            self.lines, self._known = held, known
+            self._block = self._head_block if held is self._head else block
+        return self._made[key]
+
+    # --- blocks and loops --------------------------------------------------------------------------------------------
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self._block = name
+        self._known = {}
+
+    def jump(self, name: str) -> None:
+        self.lines.append(f"  br label %{name}")
+
+    @contextmanager
+    def loop(self, extent: Extent) -> Iterator[Value]:
+        """The block inside runs for i = 0 .. extent - 1."""
+        self._count += 1
+        tag, before = self._count, self._block
+        i, following = f"%i{tag}", f"%n{tag}"
+        self.jump(f"head{tag}")
+        self.label(f"head{tag}")
+        self.lines.append(f"  {i} = phi i64 [0, %{before}], [{following}, %latch{tag}]")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {_written(extent)}")
+        self.lines.append(f"  br i1 %c{tag}, label %body{tag}, label %exit{tag}")
+        self.label(f"body{tag}")
+        yield Value(i, int64)
+        self.jump(f"latch{tag}")
+        self.label(f"latch{tag}")
+        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
+        self.jump(f"head{tag}")
+        self.label(f"exit{tag}")
+
+    def repeat(
+        self, extent: Extent, carried: Sequence[Value], body: Callable[[Value, list[Value]], Sequence[Value]]
+    ) -> list[Value]:
+        """Run `body(i, values) -> values` for i = 0 .. extent - 1, values in registers; `extent` is at least 1."""
+        if extent == 1:
+            return list(body(literal(0, int64), list(carried)))
+        self._count += 1
+        tag, before = self._count, self._block
+        i, following, state = f"%i{tag}", f"%n{tag}", [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
+        self.jump(f"loop{tag}")
+        self.label(f"loop{tag}")
+        heads = len(self.lines)
+        results = list(body(Value(i, int64), state))
+        phis = [f"  {i} = phi i64 [0, %{before}], [{following}, %{self._block}]"]
+        for x, start, result in zip(state, carried, results, strict=True):
+            kind = register_type(x.dtype, x.lanes)
+            phis.append(f"  {x.name} = phi {kind} [{start.name}, %{before}], [{result.name}, %{self._block}]")
+        self.lines[heads:heads] = phis
+        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
+        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {_written(extent)}")
+        self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
+        self.label(f"exit{tag}")
+        return results
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """The block inside runs if the condition holds."""
+        self._count += 1
+        tag, known = self._count, self._known
+        self.lines.append(f"  br i1 {condition.name}, label %then{tag}, label %done{tag}")
+        self.label(f"then{tag}")
+        yield
+        self.jump(f"done{tag}")
+        self.label(f"done{tag}")
+        self._known = known
+
+    def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
+        """A nest of loops over every index of a shape."""
+        self._nest(list(shape), [], body)
+
+    def _nest(self, extents: list[int], index: list[Value], body: Callable[[list[Value]], None]) -> None:
+        if not extents:
+            body(index)
+        elif extents[0] == 1:
+            self._nest(extents[1:], [*index, literal(0, int64)], body)
+        else:
+            with self.loop(extents[0]) as i:
+                self._nest(extents[1:], [*index, i], body)
+
+
+def _written(extent: Extent) -> str:
+    return extent.name if isinstance(extent, Value) else str(extent)
