@@ -18,9 +18,11 @@ from thalweg.compile import runtime
 from thalweg.compile.codegen import entry_of, shared
 from thalweg.compile.fuse import is_number
 from thalweg.compile.inside.debug import stage
+from thalweg.compile.kernels import pieces_of
 from thalweg.compile.layout import Layout
 from thalweg.compile.memory import empty_array
 from thalweg.compile.modules import Module, arguments_of, fill_module, module_of
+from thalweg.compile.pool import pool
 from thalweg.compile.values import NotEmittable
 from thalweg.graph import Node, input_leaf, toposort
 from thalweg.ops.rules import known_number
@@ -47,7 +49,8 @@ class NativeProgram:
         self._slots: list[Any] = []  # kept alive: rows hold their addresses
         self.rows = np.array([*self._kernel_rows(entries), *self._last_rows()], np.int64).reshape(-1, runtime.ROW)
         self._counters = np.zeros((len(self.rows) + 2) * runtime.COUNTER, np.int64)
-        self.step: Callable[[int], Any] = shared().alone
+        is_small = (self.rows[:, 3] == 1).all()  # no kernel is worth cutting
+        self.step: Callable[[int], Any] = shared().alone if is_small else self._together
         self.lock = threading.Lock()
 
     @property
@@ -59,7 +62,7 @@ class NativeProgram:
 
     def _kernel_rows(self, entries: Sequence[int]) -> list[tuple[int, ...]]:
         return [
-            self._row(entry, [self.slot_of(each) for each in arguments_of(kernel)], number + 1)
+            self._row(entry, [self.slot_of(each) for each in arguments_of(kernel)], number + 1, pieces_of(kernel))
             for number, (entry, kernel) in enumerate(zip(entries, self.layout.kernels, strict=True))
         ]
 
@@ -97,6 +100,9 @@ class NativeProgram:
                 rows = last if index in layout.writes else first
                 rows.append(self._row(shared().copy, [slot, self.slot_of(node)], size))
         return [*first, *last]
+
+    def _together(self, address: int) -> None:
+        pool().step(address, self.layout.scratch)
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
