@@ -19,6 +19,8 @@ KEPT_SWITCHES = frozenset({"THALWEG_SHARED_DATA", "THALWEG_SWEEP", "THALWEG_VALI
 for _variable in [name for name in os.environ if name.startswith("THALWEG_") and name not in KEPT_SWITCHES]:
     del os.environ[_variable]
 
+os.environ["THALWEG_CACHE"] = "off"  # a test must not run code that an earlier version has left on disk
+
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 

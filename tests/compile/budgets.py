@@ -171,8 +171,8 @@ def plan(name: str) -> dict[str, int]:
     compiled = list(step._programs.values())[-1].program
     with compiling_for(_TARGET):
         layout = program.layout_of(compiled)
-        functions, _, calls = native.emit_kernels(layout)
-    return {"kernels": len(calls), "distinct": len(functions), "arena": layout.arena}
+        modules = native.modules_of(layout)
+    return {"kernels": len(modules), "distinct": len(set(modules)), "arena": layout.arena}
 
 
 def compilations(name: str) -> dict[str, int]:

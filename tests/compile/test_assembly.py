@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.compiled import assembly_of
 from thalweg import ops
-from thalweg.compile import native
-from thalweg.compile.codegen import assembly
+from thalweg.compile.layout import Layout
 from thalweg.compile.passes import run_passes
 from thalweg.compile.target import compiling_for
 from thalweg.dtype import DType, float32, float64, int64
@@ -35,7 +35,7 @@ def listing(level: str, build: Build, *shapes: tuple[int, ...], dtype: DType = f
     """The assembly of a program for a level, with the names of variables and labels taken out."""
     inputs = [make_input(shape, dtype) for shape in shapes]
     with compiling_for(level):
-        return assembly(native.emit_program(native.Layout(inputs, run_passes(build(*inputs)))))
+        return assembly_of(Layout(inputs, run_passes(build(*inputs))))
 
 
 def instructions(text: str, pattern: str) -> list[str]:
@@ -214,5 +214,5 @@ def test_a_gather_is_noticed() -> None:
     inputs = [make_input((64,), float32)]
     gathered, where = picked(*inputs)
     with compiling_for("x86-64-v4"):
-        text = assembly(native.emit_program(native.Layout([*inputs, where], [gathered])))
+        text = assembly_of(Layout([*inputs, where], [gathered]))
     assert instructions(text, "vp?gather")

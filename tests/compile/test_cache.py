@@ -148,6 +148,7 @@ def test_the_chosen_folder_is_made_for_this_user_alone(chosen):
 
 
 def test_without_a_choice_it_lies_among_the_caches_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.delenv("THALWEG_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache().folder == str(tmp_path / "thalweg" / "code")
 
@@ -248,6 +249,7 @@ def test_a_folder_that_cannot_be_made_is_said_once(monkeypatch, tmp_path):
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    monkeypatch.delenv("THALWEG_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     refused("no home folder")

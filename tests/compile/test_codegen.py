@@ -19,6 +19,8 @@ from bench.rows import chosen
 from bench.workloads import Workload
 from thalweg.compile import native
 from thalweg.compile.codegen import assembly, load
+from thalweg.compile.layout import Layout
+from thalweg.compile.modules import Module
 from thalweg.compile.target import compiling_for, target_named
 
 # Lines of LLVM text of a whole step. (Its kernels are budgeted in budgets.json, exactly.)
@@ -45,12 +47,12 @@ class Cost:
     lines: int
 
 
-def written(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> tuple[native.Layout, str]:
+def written(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> tuple[Layout, list[Module]]:
     """The program of the workload's first call as it is handed to LLVM, for AVX-512 wherever the test runs."""
     found = []
 
-    def capture(layout: native.Layout, text: str) -> None:
-        found.append((layout, text))
+    def capture(layout: Layout, modules: list[Module]) -> None:
+        found.append((layout, list(dict.fromkeys(modules))))
         raise Captured
 
     monkeypatch.setattr(native, "NativeProgram", capture)
@@ -61,8 +63,8 @@ def written(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> tuple[native
 
 
 def cost(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> Cost:
-    layout, text = written(workload, monkeypatch)
-    return Cost(len(layout.kernels), text.count("\ndefine "), text.count("\n"))
+    layout, modules = written(workload, monkeypatch)
+    return Cost(len(layout.kernels), len(modules), sum(module.text.count("\n") for module in modules))
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -160,4 +162,4 @@ def test_assembly_is_of_the_target_that_was_asked_for():
 
 def test_text_that_is_no_program_is_refused():
     with pytest.raises(RuntimeError):
-        load("define void @step() {\n  ret i64 0\n}")
+        load("define void @step() {\n  ret i64 0\n}", "step")

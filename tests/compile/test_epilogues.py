@@ -10,7 +10,7 @@ import pytest
 import thalweg as tw
 from thalweg.compile import tiling
 from thalweg.compile.fuse import Kernel
-from thalweg.compile.native import Layout
+from thalweg.compile.layout import Layout
 from thalweg.compile.target import LEVELS, compiling_for
 
 Function = Callable[..., tw.Tensor]

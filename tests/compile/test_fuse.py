@@ -102,4 +102,4 @@ def test_adam_is_one_kernel_a_parameter() -> None:
     layout = compiled.executable.native.layout
     assert len(layout.kernels) == 1
     assert layout.arena == 0, "all three cells are written in place"
-    assert "llvm.memcpy.p0.p0.i64(ptr %p" not in compiled.executable.native.text
+    assert len(compiled.executable.native.rows) == 1, "and nothing is copied"

@@ -76,7 +76,7 @@ def test_each_level_tells_more() -> None:
         "GFLOP/s",
         "def k0",
         f"--- before {PASSES[0].name}",
-        "define internal void @k0",
+        "define void @kernel_",
         "\tretq" if host().triple.startswith("x86") else "\tret",
     ]
     for level, text in enumerate(told):

@@ -20,7 +20,9 @@ from thalweg.compile.inside.listing import buffers_of, extent_of, loop_text, pri
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.inside.statements import abbreviated
 from thalweg.compile.inside.validate import difference
-from thalweg.compile.native import Layout, arguments_of
+from thalweg.compile.kernels import pieces_of
+from thalweg.compile.layout import Layout
+from thalweg.compile.modules import arguments_of
 from thalweg.compile.passes import run_passes
 from thalweg.compile.program import layout_of
 from thalweg.compile.target import LEVELS, compiling_for
@@ -47,7 +49,7 @@ def assert_text_means_the_kernel(kernel: Kernel, scratch: int) -> None:
     }
     arrays["scratch"] = np.zeros(scratch // kernel.nodes[0].dtype.itemsize, kernel.nodes[0].dtype.numpy)
     text = loop_text(kernel, "kernel")
-    assert run(text, arrays) == [], "no position is out of range"
+    assert run(text, arrays, pieces_of(kernel)) == [], "no position is out of range"
     for name, node in buffers_of(kernel)[: len(kernel.outputs)]:
         assert not (fault := difference(node, arrays[name], known)), f"{name}: {fault}\n{text}"
 

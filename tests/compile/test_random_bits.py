@@ -12,10 +12,11 @@ import re
 import numpy as np
 import pytest
 
+from tests.support.compiled import assembly_of
 from thalweg import ops
 from thalweg.compile import native
-from thalweg.compile.codegen import assembly
 from thalweg.compile.emitter import Emitter
+from thalweg.compile.layout import Layout
 from thalweg.compile.passes import run_passes
 from thalweg.compile.reference import evaluate
 from thalweg.compile.target import compiling_for
@@ -121,7 +122,7 @@ def test_bits_as_other_numbers(level: str, dtype: DType) -> None:
 
 def instructions(level: str, outputs: list[Node], inputs: list[Node]) -> list[str]:
     with compiling_for(level):
-        text = assembly(native.emit_program(native.Layout(inputs, run_passes(outputs))))
+        text = assembly_of(Layout(inputs, run_passes(outputs)))
     return re.findall(r"^\s+(v?p?[a-z]\w+)\s", text, re.MULTILINE)
 
 

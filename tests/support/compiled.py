@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 import thalweg as tw
+from thalweg.compile.codegen import assembly
+from thalweg.compile.layout import Layout
+from thalweg.compile.native import modules_of
 from thalweg.compile.program import Executable, Program
 from thalweg.compile.target import host
 from thalweg.gradient import gradients
@@ -163,3 +166,8 @@ def with_derivatives(results: Any, leaves: Sequence[tw.Tensor]) -> list[tw.Tenso
 
 def weights_like(x: tw.Tensor) -> tw.Tensor:
     return tw.arange(x.numel(), dtype=x.dtype).reshape(x.shape) * 0.1 + 1.0
+
+
+def assembly_of(layout: Layout) -> str:
+    """The assembly of the distinct kernels of a program, for the current target."""
+    return "\n".join(assembly(module.text) for module in dict.fromkeys(modules_of(layout)))

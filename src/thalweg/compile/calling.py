@@ -6,7 +6,6 @@ nothing changed.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 
 from thalweg.compile.fuse import is_number
 from thalweg.compile.native import NativeProgram
+from thalweg.compile.runtime import STATUS
 
 
 def address_of(array: np.ndarray) -> int:
@@ -54,7 +54,7 @@ def results_of(native: NativeProgram, indices: Sequence[int]) -> list[Results]:
     """A place for each of these results, in the table after the inputs."""
     layout = native.layout
     return [
-        Results(index, len(layout.inputs) + index, functools.partial(native._new, node), is_number(node))
+        Results(index, layout.output_slot(index), functools.partial(native.new_result, index), is_number(node))
         for index, node in enumerate(layout.outputs)
         if index in indices
     ]
@@ -66,16 +66,15 @@ class Caller:
     def __init__(self, native: NativeProgram) -> None:
         self.native = native
         self.table = native.new_table()
-        self.address = ctypes.addressof(self.table)
         self.results = results_of(native, range(len(native.layout.outputs)))
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        native, table = self.native, self.table
+        native, places, words = self.native, self.table.places, self.table.words
         held = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
         with native.lock:
             for slot, array in enumerate(held):
-                table[slot] = array.__array_interface__["data"][0]
-            results = [each.next(table) for each in self.results]
-            native.status[0] = 0
-            native.step(self.address)
-            return None if native.status[0] else results
+                places[slot] = array.__array_interface__["data"][0]
+            results = [each.next(places) for each in self.results]
+            words[STATUS] = 0
+            native.step(self.table.address)
+            return None if words[STATUS] else results

@@ -6,13 +6,22 @@ called; or its assembly, to be looked at. LLVM is not re-entrant, so one text at
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import itertools
 import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from thalweg.compile.cache import cache, key_of
 from thalweg.compile.inside.debug import stage
-from thalweg.compile.target import Target, current_target, refuse_foreign
+from thalweg.compile.modules import Module
+from thalweg.compile.runtime import runtime_text
+from thalweg.compile.target import Target, compiling_for, current_name, current_target, refuse_foreign
 
 _lock = threading.Lock()
+_numbers = itertools.count()
 
 # What the emitter leaves to LLVM: local variables become registers, loops are turned so that they test at their end,
 # arithmetic on indices is made simple. Loops are vectorised and blocked already, and the code generator hoists, shares
@@ -20,23 +29,113 @@ _lock = threading.Lock()
 _PASSES = ("sroa", "simplify_cfg", "loop_rotate", "instruction_combine")
 
 
-def load(text: str, function: str = "step") -> tuple[object, int]:
+def load(text: str, function: str) -> tuple[object, int]:
     """Compile and link a module: what must be kept, and the address of the function."""
-    import llvmlite.binding as llvm
+    kept, addresses = link(image_of(text), [function])
+    return kept, addresses[0]
 
+
+def image_of(text: str) -> bytes:
+    """The object code of a module for the current target: from the cache on disk, or compiled and left there."""
+    target, store = current_target(), cache()
+    refuse_foreign(target)
+    if store is None:
+        return _compiled(text, target)
+    key = key_of(text, repr(target), *_versions())
+    image = store.get(key)
+    if image is None:
+        image = _compiled(text, target)
+        store.put(key, image)
+    return image
+
+
+def _compiled(text: str, target: Target) -> bytes:
     with _lock:
-        target = current_target()
-        refuse_foreign(target)
         machine = target.machine()
         with stage("LLVM"):
             module = _optimised(text, machine)
         with stage("code"):
-            image = machine.emit_object(module)
-        with stage("link"):
-            engine = llvm.create_lljit_compiler(machine, use_jit_link=False, suppress_errors=False)
-            library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol(function)
-            tracker = library.link(engine, f"{function}{id(text)}")
-            return (engine, tracker, machine), tracker[function]
+            image: bytes = machine.emit_object(module)
+        compilations.append(len(image))
+        return image
+
+
+compilations: list[int] = []  # bytes of every module that this process has compiled rather than found
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    """What else decides what a text becomes. The text itself changes with whatever writes it."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    return llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)), *_PASSES
+
+
+def link(image: bytes, functions: Sequence[str]) -> tuple[object, list[int]]:
+    """Put object code where it can run: what must be kept, and the addresses of its functions."""
+    import llvmlite.binding as llvm
+
+    with _lock, stage("link"):
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+        for each in functions:
+            builder.export_symbol(each)
+        engine = _engine(current_target())
+        tracker = builder.link(engine, f"library{next(_numbers)}")
+        return (engine, tracker), [tracker[each] for each in functions]
+
+
+@functools.cache
+def _engine(target: Target) -> Any:
+    import llvmlite.binding as llvm
+
+    return llvm.create_lljit_compiler(target.machine(), use_jit_link=False, suppress_errors=False)
+
+
+# --- what programs share ---------------------------------------------------------------------------------------------
+
+_entries: dict[tuple[str, Module], tuple[object, int]] = {}
+
+
+def entry_of(module: Module) -> int:
+    """The address of a kernel's function; it is compiled once in a process."""
+    key = current_name(), module
+    if key not in _entries:
+        _entries[key] = load(module.text, module.symbol)
+    return _entries[key][1]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The functions of `runtime`, as Python calls them or by their addresses."""
+
+    alone: Callable[[int], None]
+    timed: Callable[[int], None]
+    lead: Callable[[int, int], None]
+    serve: Callable[[int, int, int], int]
+    copy: int
+    kept: object
+
+
+def shared() -> Shared:
+    """The runtime of the current target."""
+    return _shared(current_name())
+
+
+@functools.cache
+def _shared(name: str) -> Shared:
+    with compiling_for(name) as target:
+        text = runtime_text(target.triple.partition("-")[0], target.clock)
+        kept, (alone, timed, lead, serve, copy) = link(image_of(text), ["alone", "timed", "lead", "serve", "copy"])
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    return Shared(
+        ctypes.CFUNCTYPE(None, pointer)(alone),
+        ctypes.CFUNCTYPE(None, pointer)(timed),
+        ctypes.CFUNCTYPE(None, pointer, pointer)(lead),
+        ctypes.CFUNCTYPE(number, pointer, number, number)(serve),
+        copy,
+        kept,
+    )
 
 
 def assembly(text: str, target: Target | None = None) -> str:

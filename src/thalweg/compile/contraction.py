@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.packing import Matrix, Packed, Part, before, pack, pieces
+from thalweg.compile.packing import Matrix, Packed, Part, before, extent_of, pack, pieces
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
 
@@ -19,22 +19,42 @@ from thalweg.compile.values import Extent, Value, literal
 Finish = Callable[[Value, Value, Value | None, Value], None]
 
 
-def emit_product(
-    e: Emitter, a: str, b: str, c: str | None, scratch: str, tiling: Tiling, finish: Finish | None = None
-) -> None:
-    """The whole product. `scratch` has room for `tiling.scratch` entries.
+@dataclass(frozen=True)
+class Area:
+    """The strips and panels of C that one piece computes; at most a block of strips where their number varies."""
 
-    Blocks of rows are independent of each other. Where the sums over k are made in several parts, C holds them from
-    one part to the next. They go on where they ended, so that each is made in the order of k, however the product is
-    cut. Without a C, where the sums are made in one part, each tile is only there until `finish` has seen it.
+    strip: Value
+    strips: Extent
+    panel: Value
+    panels: Extent
+
+
+def emit_product(
+    e: Emitter,
+    a: str,
+    b: str,
+    c: str | None,
+    scratch: str,
+    tiling: Tiling,
+    finish: Finish | None = None,
+    area: Area | None = None,
+) -> None:
+    """The product, or an area of it. `scratch` has room for `tiling.scratch` entries.
+
+    Where the sums over k are made in several parts, C holds them from one part to the next. They go on where they
+    ended, so that each is made in the order of k, however the product is cut. Without a C, where the sums are made in
+    one part, each tile is only there until `finish` has seen it.
     """
     assert c is not None or (tiling.parts == 1 and finish is not None)
-    kernel = _Kernel(e, tiling, a, b, c, scratch, finish)
-    with counted(e, tiling.blocks) as block, counted(e, tiling.parts) as part:
+    area = area or Area(e.integer(0), tiling.strip_count, e.integer(0), tiling.panel_count)
+    kernel = _Kernel(e, tiling, a, b, c, scratch, finish, area)
+    blocks = -(-area.strips // tiling.block) if isinstance(area.strips, int) else 1
+    with counted(e, blocks) as block, counted(e, tiling.parts) as part:
         start = e.multiply(part, e.integer(tiling.depth))
-        depth = _extent_of(e, part, tiling.depth, tiling.product.inner)
-        strips = _extent_of(e, block, tiling.block, tiling.strip_count)
-        kernel.write(e.multiply(block, e.integer(tiling.block)), strips, Part(part, start, depth))
+        depth = extent_of(e, part, tiling.depth, tiling.product.inner)
+        strips = extent_of(e, block, tiling.block, area.strips) if isinstance(area.strips, int) else area.strips
+        first = e.add(area.strip, e.multiply(block, e.integer(tiling.block)))
+        kernel.write(first, strips, Part(part, start, depth))
 
 
 @contextmanager
@@ -47,20 +67,22 @@ def counted(e: Emitter, extent: Extent) -> Iterator[Value]:
             yield index
 
 
-def _extent_of(e: Emitter, index: Value, size: int, whole: int) -> Extent:
-    """The extent of piece `index` where `whole` is cut into pieces of a size, but for the last."""
-    if whole % size == 0 or whole < size:
-        return min(size, whole)
-    return e.minimum(e.integer(size), e.subtract(e.integer(whole), e.multiply(index, e.integer(size))))
-
-
 class _Kernel:
     """A product in the making."""
 
     def __init__(
-        self, e: Emitter, tiling: Tiling, a: str, b: str, c: str | None, scratch: str, finish: Finish | None
+        self,
+        e: Emitter,
+        tiling: Tiling,
+        a: str,
+        b: str,
+        c: str | None,
+        scratch: str,
+        finish: Finish | None,
+        area: Area,
     ) -> None:
         product, lanes = tiling.product, tiling.vectors.lanes
+        self.area = area
         self.e, self.tiling, self.dtype, self.lanes, self.finish = e, tiling, product.dtype, lanes, finish
         self.is_local = c is None  # C is only there a tile at a time
         self.c = c or e.room(product.dtype, tiling.strip * tiling.width)
@@ -74,10 +96,11 @@ class _Kernel:
         e, tiling = self.e, self.tiling
         if tiling.product.packs_a:
             pack(e, self.a, self.packed_a, self._row(first), strips, part, self.lanes)
-        with counted(e, tiling.panel_count) as panel:
+        with counted(e, self.area.panels) as index:
+            panel = e.add(self.area.panel, index)
             column = e.multiply(panel, e.integer(tiling.width))
             if tiling.product.packs_b:
-                left = _extent_of(e, panel, tiling.width, tiling.product.columns)
+                left = extent_of(e, panel, tiling.width, tiling.product.columns)
                 pack(e, self.b, self.packed_b, column, pieces(e, left, self.lanes), part, self.lanes)
             with counted(e, strips) as strip:
                 self._write_tile(e.add(first, strip), strip, panel, column, part)

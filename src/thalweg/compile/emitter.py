@@ -108,6 +108,10 @@ class Emitter(Frame):
         text = f"shufflevector {self._typed(a)}, {self._typed(b)}, <{len(picks)} x i32> <{mask}>"
         return self.emit(a.dtype, text, len(picks))
 
+    def piece(self) -> Value:
+        """Which piece of the kernel is to be computed."""
+        return Value("%piece", int64)
+
     def first_lanes(self, count: int, lanes: int) -> Value | None:
         """The mask of the first `count` lanes; None where that is all of them."""
         if count >= lanes:

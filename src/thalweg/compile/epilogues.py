@@ -17,7 +17,7 @@ from thalweg.compile.kernels import form_product, operands_from, tiling_of
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.places import Place
 from thalweg.compile.schedule import choose_schedule
-from thalweg.compile.values import Counting, Value
+from thalweg.compile.values import RUN_PARAMETERS, Counting, Value
 from thalweg.graph import Node
 
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
@@ -120,8 +120,7 @@ def emit_with_epilogue(
         *[f"ptr {each}" for each in pointers.values() if each.startswith("%out")],
         *[f"ptr {each.pointer}" for each in operands],
         *[f"ptr {each}" for each in pointers.values() if each.startswith("%in")],
-        "ptr noalias %status, i64 %kernel",
-        "ptr noalias %scratch",
+        RUN_PARAMETERS,
     ]
     return e.function(name, parameters), e.declarations
 

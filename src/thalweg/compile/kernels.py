@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from thalweg.compile.contraction import Finish, emit_product
+from thalweg.compile.contraction import Area, Finish, emit_product
 from thalweg.compile.emitter import Emitter
+from thalweg.compile.fuse import Kernel
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
+from thalweg.compile.packing import extent_of
+from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
+from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
-from thalweg.compile.tiling import Product, Tiling, Vectors, choose_tiling
-from thalweg.compile.values import NotEmittable, Value, literal
+from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
+from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
@@ -60,8 +64,7 @@ def emit_kernel(
     pointers = ["%out", *[f"%in{i}" for i in range(len(operands))]]
     parameters = [
         *[f"ptr noalias {each}" for each in pointers],
-        "ptr noalias %status, i64 %kernel",
-        "ptr noalias %scratch",
+        RUN_PARAMETERS,
     ]
     return e.function(name, parameters), e.declarations
 
@@ -148,9 +151,78 @@ def form_product(
     def body(index: list[Value]) -> None:
         a, b = (place(each.pointer, each.shape, index) for each in operands)
         c = None if out is None else place(out, node.shape, index)
-        emit_product(e, a, b, c, "%scratch", tiling, finish_at(index) if finish_at else None)
+        finish = finish_at(index) if finish_at else None
+        emit_product(e, a, b, c, "%scratch", tiling, finish, _area(e, share.grid) if share.grid else None)
 
-    e.loops(node.shape[:-2], body)
+    share = share_of(node)
+    _over_batch(e, node.shape[:-2], share, body)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a product is cut into pieces: along one axis of the batch, or each product of the batch by a grid."""
+
+    axis: int | None = None
+    pieces: Pieces = WHOLE
+    grid: Grid | None = None
+
+    @property
+    def count(self) -> int:
+        return self.grid.count if self.grid else self.pieces.count
+
+
+def share_of(node: Node) -> Share:
+    """The pieces of a product of floats, by its cost."""
+    tiling, batch = tiling_of(node), node.shape[:-2]
+    if tiling is None:
+        return Share()
+    wanted = wanted_pieces(size_of(batch) * tiling.cost * max(tiling.product.inner, 1))
+    axis = max(range(len(batch)), key=batch.__getitem__, default=None)
+    if wanted == 1:
+        return Share()
+    if axis is not None and batch[axis] >= min(wanted, _ENOUGH):
+        return Share(axis, cut(batch[axis], wanted))
+    grid = choose_grid(tiling, wanted)
+    return Share(grid=grid) if grid.count > 1 else Share()
+
+
+_ENOUGH = 8  # pieces: threads end at nearly the same time
+
+
+def _area(e: Emitter, grid: Grid) -> Area:
+    """The strips and panels of this piece."""
+    across = grid.panels.count
+    of_strips, of_panels = e.quotient(e.piece(), across), e.modulo(e.piece(), across)
+    if across == 1:
+        of_strips, of_panels = e.piece(), e.integer(0)
+    if grid.strips.count == 1:
+        of_strips, of_panels = e.integer(0), e.piece()
+    strip = e.multiply(of_strips, e.integer(grid.strips.size))
+    panel = e.multiply(of_panels, e.integer(grid.panels.size))
+    return Area(
+        strip, extent_of(e, of_strips, grid.strips.size, grid.strips.units),
+        panel, extent_of(e, of_panels, grid.panels.size, grid.panels.units),
+    )  # fmt: skip
+
+
+def _over_batch(e: Emitter, batch: Shape, share: Share, body: Callable[[list[Value]], None]) -> None:
+    """Every product of the batch; of the axis that is cut, those of this piece."""
+    if share.axis is None:
+        e.loops(batch, body)
+        return
+    before, after, pieces = batch[: share.axis], batch[share.axis + 1 :], share.pieces
+    first = e.multiply(e.piece(), e.integer(pieces.size))
+    with e.loop(extent_of(e, e.piece(), pieces.size, pieces.units)) as i:
+        here, depth = e.add(first, i), len(before)
+        e.loops((*before, *after), lambda index: body([*index[:depth], here, *index[depth:]]))
+
+
+def pieces_of(kernel: Kernel) -> int:
+    """Into how many pieces the kernel's function is cut."""
+    if kernel.is_nest:
+        return choose_schedule(kernel).pieces.count
+    node = kernel.nodes[0]
+    return share_of(node).count if node.dtype.is_floating_point else 1
 
 
 def tiling_of(node: Node) -> Tiling | None:

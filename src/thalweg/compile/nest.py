@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_number
+from thalweg.compile.packing import extent_of
 from thalweg.compile.places import Place, Scratch, Step, neutral
 from thalweg.compile.schedule import LONGEST, Run, Schedule, Sweep, choose_schedule, is_full, runs_of
-from thalweg.compile.values import Counting, Value, literal
+from thalweg.compile.values import RUN_PARAMETERS, Counting, Extent, Value, literal
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, constant_leaf
 
@@ -146,20 +147,32 @@ class NestEmitter:
             body(steps)
             return []
 
-        for run in self.schedule.runs(axis, group):
-            self._groups(self._lanes(axis), run, self.e.integer(0), [], only)
+        runs, lanes, e = self.schedule.runs(axis, group), self._lanes(axis), self.e
+        if axis != self.schedule.cut_axis:
+            for run in runs:
+                self._groups(lanes, run, e.integer(0), [], only)
+            return
+        whole, *rest = runs
+        piece, pieces = e.piece(), self.schedule.pieces
+        first = e.multiply(piece, e.integer(pieces.size))
+        self._groups(lanes, whole, first, [], only, extent_of(e, piece, pieces.size, pieces.units))
+        with e.when(e.compare("equal", piece, e.integer(pieces.count - 1))):
+            for run in rest:
+                self._groups(lanes, run, e.integer(0), [], only)
 
     def _lanes(self, axis: int) -> int:
         return self.schedule.width if axis == self.schedule.axis else 1
 
-    def _groups(self, lanes: int, run: Run, before: Value, carried: list[Value], body: Body) -> list[Value]:
+    def _groups(
+        self, lanes: int, run: Run, before: Value, carried: list[Value], body: Body, count: Extent | None = None
+    ) -> list[Value]:
         """The groups of one block; `body` takes the carried values from each to the next, in registers."""
         e = self.e
 
         def step(i: Value, values: list[Value]) -> list[Value]:
             return body(self._steps(lanes, run, e.add(before, i)), values)
 
-        return e.repeat(run.count, carried, step)
+        return e.repeat(run.count if count is None else count, carried, step)
 
     def _steps(self, lanes: int, run: Run, i: Value) -> list[Step]:
         """The steps of group `i` of a run; on the axis of the lanes, whole vectors and at the edge a masked one."""
@@ -344,6 +357,6 @@ def emit_nest(name: str, kernel: Kernel, e: Emitter | None = None) -> tuple[str,
     e = NestEmitter(kernel, pointers, e).emit()
     parameters = [
         *[f"ptr {pointers[node]}" for node in (*kernel.outputs, *readable)],
-        "ptr noalias %status, i64 %kernel",
+        RUN_PARAMETERS,
     ]
     return e.function(name, parameters), e.declarations

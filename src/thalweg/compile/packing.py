@@ -60,6 +60,13 @@ def pieces(e: Emitter, extent: Extent, size: int) -> Extent:
     return e.quotient(e.add(extent, e.integer(size - 1)), size)
 
 
+def extent_of(e: Emitter, index: Value, size: int, whole: int) -> Extent:
+    """The extent of piece `index` where `whole` is cut into pieces of a size, but for the last."""
+    if whole % size == 0 or whole < size:
+        return min(size, whole)
+    return e.minimum(e.integer(size), e.subtract(e.integer(whole), e.multiply(index, e.integer(size))))
+
+
 def pack(e: Emitter, matrix: Matrix, to: Packed, run: Value, groups: Extent, part: Part, block: int) -> None:
     """Groups of runs from `run` on, `block` k at a time; what is past the last run or the last k may be anything."""
     rows_of = _rows_along if matrix.is_along else _rows_across

@@ -16,6 +16,7 @@ import numpy as np
 
 from thalweg.compile import inside, native
 from thalweg.compile.inside.debug import settings, watch
+from thalweg.compile.layout import Layout
 from thalweg.compile.passes import run_passes
 from thalweg.compile.reference import evaluate
 from thalweg.compile.target import current_name
@@ -50,7 +51,7 @@ class Executable:
             self.outputs = list(program.outputs) if has_loop else run_passes(program.outputs)
             self.native = None if has_loop else native.build(program.inputs, self.outputs, dict(program.writes))
         if settings.validate and self.native is not None:
-            self.native.step = inside.validate.ValidatedStep(self.native.layout)
+            self.native.step = inside.validate.ValidatedStep(self.native)
         if settings.level:
             inside.report.report(self.native, self.outputs, self.seconds)
 
@@ -86,10 +87,10 @@ def _apart(result: np.ndarray, destinations: Mapping[int, np.ndarray]) -> np.nda
     return result.copy() if is_shown else result
 
 
-def layout_of(program: Program) -> native.Layout:
+def layout_of(program: Program) -> Layout:
     """The kernels of a program and where its values lie, before any code is generated."""
     own = _with_own_inputs(program)
-    return native.Layout(own.inputs, run_passes(own.outputs), dict(own.writes))
+    return Layout(own.inputs, run_passes(own.outputs), dict(own.writes))
 
 
 def explain_program(
@@ -102,7 +103,8 @@ def explain_program(
     """
     layout = layout_of(program)
     arrays, destinations = inside.report.stand_ins(layout, known)
-    return inside.explanation.ProgramExplanation(name, layout, arrays, destinations, stages)
+    lowered = native.NativeProgram(layout, native.modules_of(layout))
+    return inside.explanation.ProgramExplanation(name, lowered, arrays, destinations, stages)
 
 
 def _with_own_inputs(program: Program) -> Program:

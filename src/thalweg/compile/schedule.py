@@ -7,11 +7,12 @@ target alone, never on threads, so the order of every sum, and with it every bit
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_move, is_number
+from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
 from thalweg.compile.target import Target, current_target
 from thalweg.compile.values import NotEmittable, Value
 from thalweg.graph import Node, Shape, attribute_key, size_of
@@ -69,6 +70,8 @@ class Schedule:
     chains: int
     sweeps: tuple[Sweep, ...]
     is_stream: bool  # once through more memory than the caches hold
+    cut_axis: int | None = None  # the kept axis that is cut into pieces
+    pieces: Pieces = WHOLE  # of groups of that axis
 
     def runs(self, axis: int, group: int, longest: int = 1 << 62) -> list[Run]:
         """The steps of an axis in groups."""
@@ -115,7 +118,31 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     chains = max(1, min(2 * room // group if group == 1 and draw == 1 else room // group, steps))
     sweeps = _sweeps(kernel, size_of(tuple(extents[each] for each in kernel.axes or ())) * group, width)
     is_stream = kernel.axes is None and _full_bytes(kernel) * size_of(kernel.domain) > _CACHES
-    return Schedule(extents, axis, width, group_axis, group, chains, sweeps, is_stream)
+    schedule = Schedule(extents, axis, width, group_axis, group, chains, sweeps, is_stream)
+    return _cut(kernel, schedule, lines)
+
+
+def _cut(kernel: Kernel, schedule: Schedule, lines: int) -> Schedule:
+    """The schedule with a kept axis cut into pieces, the outermost that is long enough or else the longest.
+
+    Columns take up every row, one after the other, and are not cut.
+    """
+    kept = [axis for axis in range(len(kernel.domain)) if axis not in (kernel.axes or ())]
+    entries = size_of(kernel.domain)
+    wanted = wanted_pieces(entries * max(lines / (2 * schedule.width), _full_bytes(kernel) / 16))
+    if wanted == 1 or any(sweep.columns for sweep in schedule.sweeps):
+        return schedule
+    groups = {axis: _groups_of(schedule, axis) for axis in kept}
+    axis = next((each for each in kept if groups[each] >= wanted), max(kept, key=groups.__getitem__, default=None))
+    if axis is None or groups[axis] < 2:
+        return schedule
+    return replace(schedule, cut_axis=axis, pieces=cut(groups[axis], wanted))
+
+
+def _groups_of(schedule: Schedule, axis: int) -> int:
+    """How many whole groups of steps an axis has."""
+    first = next(iter(schedule.runs(axis, schedule.group if axis == schedule.group_axis else 1)), None)
+    return first.count if first else 0
 
 
 def _full_bytes(kernel: Kernel) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from thalweg.compile.pieces import Pieces, cut
 from thalweg.dtype import DType
 
 
@@ -165,6 +166,32 @@ def choose_tiling(product: Product, vectors: Vectors) -> Tiling:
         if strip * panel + panel + 1 <= registers and (not product.packs_a or _is_vector(strip, vectors))
     ]
     return min(candidates, key=lambda tiling: (tiling.cost, len(tiling.strips) * len(tiling.panels)))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pieces that threads claim: of strips, of panels, or of both."""
+
+    strips: Pieces
+    panels: Pieces
+
+    @property
+    def count(self) -> int:
+        return self.strips.count * self.panels.count
+
+
+def choose_grid(tiling: Tiling, wanted: int) -> Grid:
+    """About so many pieces. What a piece packs is packed for it alone, so an operand that is packed is not shared.
+
+    A packed B is cut by panels, a packed A by strips; otherwise by strips first.
+    """
+    product, strips, panels = tiling.product, tiling.strip_count, tiling.panel_count
+    by_strips = 1 if product.packs_b and not product.packs_a else min(strips, wanted)
+    by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
+    of_strips = cut(strips, by_strips)
+    if of_strips.count > 1 and of_strips.size > tiling.block:
+        of_strips = Pieces(strips, tiling.block)
+    return Grid(of_strips, cut(panels, by_panels))
 
 
 def _spare(product: Product, vectors: Vectors) -> int:

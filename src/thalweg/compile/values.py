@@ -53,6 +53,10 @@ class Counting(Value):
         return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
 
 
+# What every kernel takes behind the pointers to its buffers.
+RUN_PARAMETERS = "ptr noalias %status, i64 %kernel, i64 %piece, ptr noalias %scratch"
+
+
 class Word(Value):
     """Integers from 0 to 2^bits - 1, held in 32 bits each, and made int64 only if someone asks.
 

@@ -6,7 +6,6 @@ becomes an input of the program and every cell that it writes an output in place
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import sys
@@ -23,6 +22,7 @@ from thalweg.compile.calling import Results, address_of, results_of
 from thalweg.compile.inside.debug import naming
 from thalweg.compile.memory import empty_array
 from thalweg.compile.program import Executable, Program, executable_for, explain_program
+from thalweg.compile.runtime import STATUS
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
 from thalweg.graph import Node, Origin, make_input, substitute
@@ -392,8 +392,8 @@ class WarmCall:
     def __init__(self, compiled: Compiled, native: Any, args: tuple[Any, ...]) -> None:
         self.compiled, self.native = compiled, native
         self.version, self.touches, self.records = Version.number, Touches.number, modes.grad_enabled
-        self.table = native.new_table()
-        self.address = ctypes.addressof(self.table)
+        self.whole_table = native.new_table()
+        self.table, self.words, self.address = self.whole_table.places, self.whole_table.words, self.whole_table.address
         self.specs = [(arg.shape, arg.dtype) for arg in args]
         self.last: list[Any] = [nothing] * len(args)  # weak references: what a caller drops is not kept alive
         self.places = [compiled.sources.index(i) for i in range(len(args))]
@@ -429,10 +429,10 @@ class WarmCall:
             for tensor, _ in self.collected:
                 tensor._grad = None
         with native.lock:
-            native.status[0] = 0
+            self.words[STATUS] = 0
             fresh = {each.index: each.next(self.table) for each in self.results}
             native.step(self.address)
-            if native.status[0]:
+            if self.words[STATUS]:
                 return COLD  # nothing was changed; the long way raises the error
         for tensor, array in self.moving:
             move_to(tensor, array)

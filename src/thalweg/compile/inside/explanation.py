@@ -1,6 +1,6 @@
 """`ProgramExplanation`: what a compiled program consists of and where its time goes, as data and as text.
 
-In: the layout of a program, and arrays to run it on. Out: for each kernel its operations, the user's lines, its cost
+In: a native program, and arrays to run it on. Out: for each kernel its operations, the user's lines, its cost
 and its time, beside what this machine can do; `str()` is a table of it. Made by `step.explain()` and THALWEG_DEBUG=2.
 """
 
@@ -17,8 +17,9 @@ from thalweg.compile.fuse import Kernel
 from thalweg.compile.inside.cost import Cost, cost_of
 from thalweg.compile.inside.listing import extent_of, names_of, operations_of, print_kernels, sources_of
 from thalweg.compile.inside.peak import Peak, measured_peak
-from thalweg.compile.inside.variants import TimedProgram
-from thalweg.compile.native import Layout
+from thalweg.compile.inside.variants import kernel_seconds
+from thalweg.compile.layout import Layout
+from thalweg.compile.native import NativeProgram
 from thalweg.dtype import float32, float64
 from thalweg.graph import describe
 
@@ -55,19 +56,19 @@ class ProgramExplanation:
     def __init__(
         self,
         name: str,
-        layout: Layout,
+        native: NativeProgram,
         arrays: Sequence[np.ndarray],
         destinations: Mapping[int, np.ndarray],
         stages: Mapping[str, float],
     ) -> None:
         self.name, self.stages = name, dict(stages)
-        self._layout = layout
+        self._layout = layout = native.layout
         self.arena, self.scratch = layout.arena, layout.scratch
         names = names_of(layout)
         self.distinct = len(set(names))
         self.in_place = sum(layout.slots.get(layout.source(layout.outputs[o])) is not None for o in layout.writes)
         self.peak: Peak = measured_peak(float64 if _is_double(layout) else float32)
-        times = TimedProgram(layout).seconds(arrays, destinations)
+        times = kernel_seconds(native, arrays, destinations)
         self.kernels = [self._report(*each) for each in zip(names, layout.kernels, times, strict=True)]
 
     def _report(self, name: str, kernel: Kernel, seconds: float) -> KernelReport:

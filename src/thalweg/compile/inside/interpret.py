@@ -52,15 +52,19 @@ class Buffer:
         return places
 
 
-def run(text: str, buffers: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
-    """Run one kernel on its buffers, by their names; the bad positions that it recorded, as (place, value)."""
+def run(text: str, buffers: Mapping[str, np.ndarray], pieces: int = 1) -> list[tuple[int, int]]:
+    """Run all pieces of a kernel on its buffers, by their names; the bad positions that it recorded, as (place, value).
+
+    The last piece comes first: none may need another.
+    """
     recorded: list[tuple[int, int]] = []
     names: dict[str, Any] = {**_WORDS, "record": lambda place, value: recorded.append((int(place), int(value)))}
     exec(text, names)
     function = names[text.partition("(")[0].split()[-1]]
     wanted = function.__code__.co_varnames[: function.__code__.co_argcount]
     with np.errstate(all="ignore"):
-        function(*[Buffer(buffers[name]) for name in wanted])
+        for piece in reversed(range(pieces)):
+            function(*[piece if name == "piece" else Buffer(buffers[name]) for name in wanted])
     return recorded
 
 

@@ -13,7 +13,8 @@ from collections.abc import Hashable
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.inside.statements import abbreviated
-from thalweg.compile.native import Layout, arguments_of, code_of, name_of
+from thalweg.compile.layout import Layout
+from thalweg.compile.modules import arguments_of, code_of, name_of
 from thalweg.graph import Node, Origin, describe
 
 

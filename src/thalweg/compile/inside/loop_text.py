@@ -287,6 +287,9 @@ class LoopText(Emitter):
         where = f"{pointer.lstrip('%')}[lanes({entries})]"
         self.statements.append(Statement("store", (), (Expression(where), Expression(text))))
 
+    def piece(self) -> Value:
+        return Value("piece", int64)
+
     def room(self, dtype: DType, entries: int) -> str:
         name = f"room{len(self.variables)}"
         self.variables.append(f"    {name} = room({entries}, {dtype.name})")  # where a function begins, as in LLVM

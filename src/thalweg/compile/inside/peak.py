@@ -6,6 +6,7 @@ memory; measured once in a process, by kernels that our own emitter writes.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,11 @@ from functools import cache
 
 import numpy as np
 
+from thalweg.compile.codegen import load
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.inside.cost import Cost
-from thalweg.compile.native import Layout, NativeProgram
 from thalweg.compile.target import current_target
 from thalweg.dtype import DType, float32
-from thalweg.graph import make_input
 
 # Bytes that a kernel touches: where they lie between two kernels decides how fast they come.
 _WORKING_SETS = (1 << 18, 1 << 21, 1 << 24, 1 << 27)
@@ -78,11 +78,8 @@ def _most_bytes(size: int) -> float:
     return size / _shortest(write, np.ones(size // 8, np.float32), times, 5)
 
 
-_STEP = """define void @step(ptr %table) {{
+_GO = """define void @go(ptr %in, ptr %out) {{
 entry:
-  %in = load ptr, ptr %table
-  %second = getelementptr ptr, ptr %table, i64 1
-  %out = load ptr, ptr %second
   br label %again
 again:
   %i = phi i64 [0, %entry], [%j, %again]
@@ -99,13 +96,13 @@ def _shortest(write: Callable[[Emitter], None], array: np.ndarray, times: int, r
     """The shortest time of a kernel from one array to another of the same kind, which a call runs some times."""
     e = Emitter()
     write(e)
-    step = _STEP.format(times=times)
-    text = "\n".join([*sorted(e.declarations), e.function("body", ["ptr noalias %in", "ptr noalias %out"]), step])
-    leaf = make_input(array.shape, float32)
-    program, result = NativeProgram(Layout((leaf,), (leaf,)), text), np.empty_like(array)
+    body = e.function("body", ["ptr noalias %in", "ptr noalias %out"])
+    kept, address = load("\n".join([*sorted(e.declarations), body, _GO.format(times=times)]), "go")
+    go, result = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address), np.empty_like(array)
     best = float("inf")
     for _ in range(rounds):
         start = time.perf_counter()
-        program((array,), {0: result})
+        go(array.ctypes.data, result.ctypes.data)
         best = min(best, (time.perf_counter() - start) / times)
+    assert kept
     return best

@@ -15,7 +15,8 @@ from thalweg.compile.codegen import assembly
 from thalweg.compile.inside.debug import ASSEMBLY, KERNELS, LLVM, LOOPS, settings, tell
 from thalweg.compile.inside.explanation import ProgramExplanation, told
 from thalweg.compile.inside.listing import names_of, print_kernels
-from thalweg.compile.native import Layout, NativeProgram
+from thalweg.compile.layout import Layout
+from thalweg.compile.native import NativeProgram
 from thalweg.dtype import DType
 from thalweg.graph import Node, toposort
 
@@ -29,13 +30,13 @@ def report(native: NativeProgram | None, outputs: Sequence[Node], stages: Mappin
     tell(summary(name, native.layout, outputs, stages))
     if settings.level >= KERNELS:
         arrays, destinations = stand_ins(native.layout)
-        tell(str(ProgramExplanation(name, native.layout, arrays, destinations, {})))
+        tell(str(ProgramExplanation(name, native, arrays, destinations, {})))
     if settings.level >= LOOPS:
         tell(print_kernels(native.layout))
     if settings.level >= LLVM:
         tell(native.text)
     if settings.level >= ASSEMBLY:
-        tell(assembly(native.text))
+        tell("\n".join(assembly(module.text) for module in native.modules))
 
 
 def summary(name: str, layout: Layout, outputs: Sequence[Node], stages: Mapping[str, float]) -> str:

@@ -1,6 +1,6 @@
 """THALWEG_VALIDATE=1: every kernel of every native run is compared with the NumPy meaning of its operations.
 
-In: a program's layout and arrays. Out: the program's results, or a `ValidationError` that names the kernel, its
+In: a native program and its tables. Out: the program's results, or a `ValidationError` that names the kernel, its
 operations, the lines they come from, and the entry that is furthest off. Inputs of a kernel are what native code made,
 so that an error is found where it arises.
 """
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.listing import extent_of, names_of, operations_of, sources_of
-from thalweg.compile.inside.variants import SteppedProgram
-from thalweg.compile.native import Layout, arguments_of
+from thalweg.compile.inside.variants import run_rows
+from thalweg.compile.modules import arguments_of
+from thalweg.compile.native import NativeProgram, Table
 from thalweg.compile.reference import evaluate
+from thalweg.compile.runtime import STATUS
 from thalweg.errors import ValidationError, explain
 from thalweg.graph import Node, describe
 
@@ -27,40 +28,36 @@ _SLACK = 64  # times what float32 and float64 differ by, where a result is the s
 
 
 class ValidatedStep:
-    """What stands in the place of a program's machine code: kernel by kernel on the same table, with a look at each."""
+    """What stands in the place of a program's walk: row by row on the same table, with a look at each kernel."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.names = names_of(layout)
-        self.stepped = SteppedProgram(layout)
+    def __init__(self, native: NativeProgram) -> None:
+        self.native = native
+        self.names = names_of(native.layout)
         self.checked = 0  # kernels so far: a number for tests
 
     def __call__(self, address: int) -> None:
-        """One step on the table of pointers that lies there."""
-        native = self.stepped.native
-        table = native.new_table()
-        callers = type(table).from_address(address)
-        table[:] = callers[:]
-        table[-2] = ctypes.addressof(native.status)
-        native.status[0] = 0
+        """One step on the table that lies there."""
+        table = self.native.new_table()
+        size = ctypes.sizeof(table.words)
+        ctypes.memmove(table.words, address, size)
         self._kernels(table)
-        ctypes.memmove(callers[-2], native.status, 3 * ctypes.sizeof(ctypes.c_int64))
+        ctypes.memmove(address, table.words, size)
 
-    def _kernels(self, table: Any) -> None:
-        status = self.stepped.native.status
-        for number, kernel in enumerate(self.layout.kernels):
-            if number == self.layout.checks and status[0]:
+    def _kernels(self, table: Table) -> None:
+        layout = self.native.layout
+        for number, kernel in enumerate(layout.kernels):
+            if number == layout.checks and table.words[STATUS]:
                 return
             self._run(number, kernel, table)
-        if not status[0]:
-            self.stepped.run(len(self.layout.kernels), table)
+        if not table.words[STATUS]:
+            run_rows(self.native, table, len(layout.kernels), len(self.native.rows) - len(layout.kernels))
 
-    def _run(self, number: int, kernel: Kernel, table: Any) -> None:
+    def _run(self, number: int, kernel: Kernel, table: Table) -> None:
         """One kernel; the meaning gets copies of its inputs, because it may overwrite them."""
         wanted = [node for node in arguments_of(kernel)[len(kernel.outputs) :] if not is_number(node)]
         known = {node: self._memory(node, table).copy() for node in wanted}
-        self.stepped.run(number, table)
-        if self.stepped.native.status[0]:
+        run_rows(self.native, table, number, 1)
+        if table.words[STATUS]:
             return  # bad data: the step ends before anything is written
         for node in kernel.outputs:
             fault = difference(node, self._memory(node, table), known)
@@ -68,11 +65,9 @@ class ValidatedStep:
                 raise _error(kernel, self.names[number], node, fault)
         self.checked += 1
 
-    def _memory(self, node: Node, table: Any) -> np.ndarray:
+    def _memory(self, node: Node, table: Table) -> np.ndarray:
         """The entries of a value, wherever they lie."""
-        source, size = self.layout.source(node), node.size * node.dtype.itemsize
-        slots = self.layout.slots
-        start = table[slots[source]] if source in slots else (table[-3] or 0) + self.layout.offsets[source]
+        start, size = table.words[self.native.slot_of(node)], node.size * node.dtype.itemsize
         if not size:
             return np.empty(node.shape, node.dtype.numpy)
         return np.frombuffer((ctypes.c_char * size).from_address(start), node.dtype.numpy).reshape(node.shape)

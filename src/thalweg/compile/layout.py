@@ -1,0 +1,125 @@
+"""Where each value of a program lies: with an input, with an output, in the arena, or nowhere because it is a number.
+
+In: a program's inputs, outputs and written cells. Out: its kernels in order, a slot in the table of pointers for every
+value that a kernel reads or writes, and the size of the arena, all known before any code is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from thalweg.compile.epilogues import attach
+from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
+from thalweg.compile.kernels import scratch_bytes
+from thalweg.compile.memory import plan_arena
+from thalweg.graph import Node
+
+
+@dataclass
+class Layout:
+    """Where each value lies: a slot of the pointer table, an offset in the arena, or a number in the code."""
+
+    inputs: Sequence[Node]
+    outputs: Sequence[Node]
+    writes: Mapping[int, int] = field(default_factory=dict)  # output -> the input whose cell it is written to
+    kernels: list[Kernel] = field(default_factory=list)
+    slots: dict[Node, int] = field(default_factory=dict)
+    offsets: dict[Node, int] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)  # outputs that wait in the arena until all cells have been read
+    arena: int = 0
+    scratch: int = 0
+    checks: int = 0  # how many of the kernels must have run before it is known that the data are good
+
+    def __post_init__(self) -> None:
+        self.kernels = attach(fuse(self.outputs), self.outputs)
+        self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
+        self.slots = {node: index for index, node in enumerate(self.inputs)}
+        for index, node in enumerate(self.outputs):
+            source = self.source(node)
+            if source in self.slots or is_number(source) or not source.inputs:
+                continue
+            if index not in self.writes or self._may_write_at_once(source, self.inputs[self.writes[index]]):
+                self.slots[source] = self.output_slot(index)
+        self._plan()
+
+    @property
+    def slot_count(self) -> int:
+        """How many addresses a caller passes."""
+        return len(self.inputs) + len(self.outputs)
+
+    def output_slot(self, index: int) -> int:
+        """The slot of an output; those of the inputs come first."""
+        return len(self.inputs) + index
+
+    def source(self, node: Node) -> Node:
+        """The node whose memory this one shows."""
+        while node.op.identities.get("keeps_order") and not is_number(node):
+            node = node.inputs[0]
+        return node
+
+    def _may_write_at_once(self, node: Node, cell: Node) -> bool:
+        """Whether the cell may get its new value in the kernel that makes it: nobody reads the old one afterwards.
+
+        The kernel itself may read it, entry for entry; and no kernel from here on can be stopped by bad data.
+        """
+        position = self._made_by[node]
+        kernel = self.kernels[position]
+        nest = kernel.epilogue or kernel
+        if position < self.checks or node not in nest.nodes or nest.axes is not None or nest.domain != node.shape:
+            return False
+        others = {self.source(each) for each in kernel.nodes[0].inputs} if kernel.epilogue else set()
+        mapped = others.union(*map(_behind_moves, kernel.nodes))
+        return self._last_read.get(cell, -1) <= position and cell not in mapped and cell not in self._shown
+
+    @cached_property
+    def _made_by(self) -> dict[Node, int]:
+        """The position of the kernel that computes each node."""
+        return {node: i for i, kernel in enumerate(self.kernels) for node in kernel.nodes}
+
+    @cached_property
+    def _last_read(self) -> dict[Node, int]:
+        """The position of the last kernel that reads each value from memory."""
+        return {node: i for i, kernel in enumerate(self.kernels) for node in kernel.inputs}
+
+    @cached_property
+    def _shown(self) -> set[Node]:
+        """What the outputs show."""
+        return set(map(self.source, self.outputs))
+
+    def _plan(self) -> None:
+        births: list[tuple[int, Node]] = []
+        deaths: dict[Node, int] = {}
+        for time, kernel in enumerate(self.kernels):
+            for each in (*kernel.outputs, *kernel.inputs):
+                deaths[each] = time
+            births += [(time, node) for node in kernel.outputs if node not in self.slots]
+        for node in self.outputs:
+            deaths[self.source(node)] = len(self.kernels)
+        sizes = {node: node.size * node.dtype.itemsize for _, node in births}
+        self.offsets, self.arena = plan_arena(births, sizes, deaths)
+        self._hold()
+        self.scratch = max((scratch_bytes(k.nodes[0]) for k in self.kernels if not k.is_nest), default=0)
+
+    def _hold(self) -> None:
+        """Cells that trade places (a <- b, b <- a): a new value that is another written cell's old one."""
+        written = {self.inputs[position] for position in self.writes.values()}
+        for index, position in self.writes.items():
+            source = self.source(self.outputs[index])
+            if source in written and source is not self.inputs[position]:
+                self.held[index] = self.arena
+                self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
+
+
+def _behind_moves(node: Node) -> set[Node]:
+    """What a node reads through index maps."""
+    found: set[Node] = set()
+    stack = [each for each in node.inputs if each.op.kind == "move"]
+    while stack:
+        each = stack.pop()
+        if each.op.kind == "move":
+            stack.extend(each.inputs)
+        else:
+            found.add(each)
+    return found

@@ -1,0 +1,311 @@
+"""How a step runs: native code that walks through a table of kernel calls, alone or together with other threads.
+
+In: a table of words: what to call, how often, and the addresses of all buffers. Out: the step done, with the same bits
+whoever did which piece of it, or a status word that says which bad position was met before any cell was written.
+
+Kernels are cut into pieces by size, never by the number of threads. A thread claims pieces of one row after another;
+it goes on to the next row when every piece of the last one is done, not when every other thread has come: a thread that
+the system has put to sleep is not waited for.
+"""
+
+from __future__ import annotations
+
+# The words at the head of a table; the addresses of the buffers come behind them.
+ROWS = 0  # where the rows lie
+COUNT = 1  # how many
+CHECKED = 2  # before which row the status word says whether the data are good
+STEPS = 3  # how often to walk through the rows
+DONE = 4  # how many walks came to their end
+SCRATCH = 5  # room for the kernels of a thread that runs alone
+COUNTERS = 6  # for each row a pair of cache lines: pieces claimed, pieces done; before them the walks before this call
+NULL = 7  # no address
+STATUS = 8  # kernel, position and value of the first bad position; 0 if all is well
+HEAD = 12
+
+# The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time.
+ROW = 5
+
+# What every function of a row takes. `slots` are the places of its buffers in the table.
+ENTRY = "ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch"
+
+SPIN_AT_ROW = 2_000  # looks at a counter before a waiting thread lets others run: about 20 us
+SPIN_AFTER_STEP = 20_000  # before an idle worker goes to sleep: about 200 us
+LINE = 8  # words of a cache line
+
+# Where the threads of a pool meet, each word on a line of its own: the table that is being walked through; whether it
+# may still be entered; how many workers are inside; how many tables there have been; the room of all threads and how
+# much each has; how long to spin. Behind them a word for each worker: whether it sleeps.
+TABLE, OPEN, INSIDE, GENERATION, ROOM, ROOM_EACH, SPIN, ASLEEP = range(8)
+COUNTER = 2 * LINE  # words of a row's counters
+
+
+def _word(name: str, index: int | str, kind: str = "i64", table: str = "%table") -> str:
+    return f"""
+  %{name}.at = getelementptr i64, ptr {table}, i64 {index}
+  %{name} = load {kind}, ptr %{name}.at"""
+
+
+_HEADER = "".join([
+    _word("rows", ROWS, "ptr"), _word("count", COUNT), _word("checked", CHECKED), _word("steps", STEPS),
+    f"""
+  %status = getelementptr i64, ptr %table, i64 {STATUS}
+  %done.at = getelementptr i64, ptr %table, i64 {DONE}""",
+])  # fmt: skip
+
+_CALL = f"""
+  %offset = mul i64 %r, {ROW}
+  %row.at = getelementptr i64, ptr %rows, i64 %offset
+  %function = load ptr, ptr %row.at
+  %slots.at = getelementptr i64, ptr %row.at, i64 1
+  %slots = load ptr, ptr %slots.at
+  %number.at = getelementptr i64, ptr %row.at, i64 2
+  %number = load i64, ptr %number.at
+  %pieces.at = getelementptr i64, ptr %row.at, i64 3
+  %pieces = load i64, ptr %pieces.at"""
+
+
+def walk_alone(name: str = "alone", before: str = "", after: str = "") -> str:
+    """One walk after another by a single thread; `before` and `after` stand around each row %r."""
+    return f"""
+define void @{name}(ptr %table) {{
+entry:{_HEADER}{_word("scratch", SCRATCH, "ptr")}
+  br label %step
+step:
+  %s = phi i64 [ 0, %entry ], [ %s1, %walked ]
+  store i64 %s, ptr %done.at
+  %more = icmp ult i64 %s, %steps
+  br i1 %more, label %row, label %leave
+row:
+  %r = phi i64 [ 0, %step ], [ %r1, %next ]
+  %is_checked = icmp eq i64 %r, %checked
+  br i1 %is_checked, label %check, label %begin
+check:
+  %code = load i64, ptr %status
+  %good = icmp eq i64 %code, 0
+  br i1 %good, label %begin, label %leave
+begin:
+  %is_row = icmp ult i64 %r, %count
+  br i1 %is_row, label %call, label %walked
+call:{_CALL}{before}
+  br label %piece
+piece:
+  %p = phi i64 [ 0, %call ], [ %p1, %piece ]
+  call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
+  %p1 = add i64 %p, 1
+  %is_more = icmp ult i64 %p1, %pieces
+  br i1 %is_more, label %piece, label %next
+next:{after}
+  %r1 = add i64 %r, 1
+  br label %row
+walked:
+  %s1 = add i64 %s, 1
+  br label %step
+leave:
+  ret void
+}}"""
+
+
+_COPY = f"""
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define void @copy({ENTRY}) {{
+entry:{_word("to.slot", 0, table="%slots")}{_word("from.slot", 1, table="%slots")}
+{_word("to", "%to.slot", "ptr")}{_word("from", "%from.slot", "ptr")}
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %number, i1 false)
+  ret void
+}}"""
+
+
+def _wait(tag: str, counter: str, until: str, done: str) -> str:
+    """Until a counter has come so far: look again and again, and after a while let other threads run in between."""
+    return f"""
+  br label %{tag}
+{tag}:
+  %{tag}.looks = phi i64 [ 0, %{tag}.begin ], [ %{tag}.next, %{tag}.spin ], [ 0, %{tag}.yield ]
+  %{tag}.seen = load atomic i64, ptr {counter} acquire, align 8
+  %{tag}.is_done = icmp {until}
+  br i1 %{tag}.is_done, label %{done}, label %{tag}.busy
+{tag}.busy:
+  %{tag}.next = add i64 %{tag}.looks, 1
+  %{tag}.is_long = icmp ugt i64 %{tag}.next, %spin
+  br i1 %{tag}.is_long, label %{tag}.yield, label %{tag}.spin
+{tag}.spin:
+  PAUSE
+  br label %{tag}
+{tag}.yield:
+  %{tag}.ignored = call i32 @sched_yield()
+  br label %{tag}"""
+
+
+# One of the threads that walk through the same table. Counters only grow, from call to call too, so that nothing has to
+# be set back: in walk w a row of n pieces is claimed from w n to (w + 1) n.
+_TOGETHER = f"""
+define internal void @together(ptr %table, ptr %scratch, i64 %spin) {{
+entry:{_HEADER}{_word("counters", COUNTERS, "ptr")}
+  %base = load i64, ptr %counters
+  %first_counter = getelementptr i64, ptr %counters, i64 {COUNTER}
+  br label %step
+step:
+  %s = phi i64 [ 0, %entry ], [ %s1, %walked ]
+  %walk = add i64 %s, %base
+  %more = icmp ult i64 %s, %steps
+  br i1 %more, label %row, label %leave
+row:
+  %r = phi i64 [ 0, %step ], [ %r1, %next ]
+  %is_checked = icmp eq i64 %r, %checked
+  br i1 %is_checked, label %check, label %begin
+check:
+  %code = load atomic i64, ptr %status acquire, align 8
+  %good = icmp eq i64 %code, 0
+  br i1 %good, label %begin, label %leave
+begin:
+  %is_row = icmp ult i64 %r, %count
+  br i1 %is_row, label %call, label %walked
+call:{_CALL}
+  %first = mul i64 %walk, %pieces
+  %end = add i64 %first, %pieces
+  %line = mul i64 %r, {COUNTER}
+  %claimed = getelementptr i64, ptr %first_counter, i64 %line
+  %ready = getelementptr i64, ptr %claimed, i64 {LINE}
+  br label %look
+look:
+  %seen = load atomic i64, ptr %claimed monotonic, align 8
+  %is_left = icmp ult i64 %seen, %end
+  br i1 %is_left, label %claim, label %wait.begin
+claim:
+  %following = add i64 %seen, 1
+  %pair = cmpxchg ptr %claimed, i64 %seen, i64 %following acq_rel monotonic, align 8
+  %is_mine = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %is_mine, label %work, label %look
+work:
+  %p = sub i64 %seen, %first
+  call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
+  %before = atomicrmw add ptr %ready, i64 1 acq_rel, align 8
+  br label %look
+wait.begin:{_wait("wait", "%ready", "uge i64 %wait.seen, %end", "next")}
+next:
+  %r1 = add i64 %r, 1
+  br label %row
+walked:
+  %s1 = add i64 %s, 1
+  br label %step
+leave:
+  ; whoever is behind may leave at an earlier walk than the one that met bad data
+  %most = atomicrmw max ptr %done.at, i64 %s acq_rel, align 8
+  ret void
+}}"""
+
+
+def _mailbox(name: str, line: int) -> str:
+    return f"""
+  %{name} = getelementptr i64, ptr %mailbox, i64 {line * LINE}"""
+
+
+_MEETING = "".join(_mailbox(*each) for each in [("table.at", TABLE), ("open", OPEN), ("inside", INSIDE),
+                                                ("generation", GENERATION), ("room.at", ROOM), ("each.at", ROOM_EACH),
+                                                ("spin.at", SPIN)])  # fmt: skip
+
+# The caller's part: let workers in, walk, let no more in, wait until the last has left. Then the counters go on from
+# where they are; after bad data, which end a walk in the middle, from nothing.
+_LEAD = f"""
+define void @lead(ptr %mailbox, ptr %table) {{
+entry:{_MEETING}
+  store atomic ptr %table, ptr %table.at seq_cst, align 8
+  store atomic i64 1, ptr %open seq_cst, align 8
+  %old = atomicrmw add ptr %generation, i64 1 seq_cst, align 8
+  %room = load ptr, ptr %room.at
+  %spin = load i64, ptr %spin.at
+  call void @together(ptr %table, ptr %room, i64 %spin)
+  store atomic i64 0, ptr %open seq_cst, align 8
+  br label %wait.begin
+wait.begin:{_wait("wait", "%inside", "eq i64 %wait.seen, 0", "over")}
+over:{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
+  %good = icmp eq i64 %code, 0
+  br i1 %good, label %go_on, label %reset
+go_on:
+  %base = load i64, ptr %counters
+  %base1 = add i64 %base, %steps
+  store i64 %base1, ptr %counters
+  ret void
+reset:
+  %lines = add i64 %count, 1
+  %bytes = mul i64 %lines, {8 * COUNTER}
+  call void @llvm.memset.p0.i64(ptr %counters, i8 0, i64 %bytes, i1 false)
+  ret void
+}}"""
+
+# A worker's life between two sleeps: wait a while for a table newer than the one it has seen, take part, wait again.
+# Gives back the number of the last one, when its word says that it sleeps.
+_SERVE = f"""
+define i64 @serve(ptr %mailbox, i64 %worker, i64 %seen0) {{
+entry:{_MEETING}
+  %line = mul i64 %worker, {LINE}
+  %word = add i64 %line, {ASLEEP * LINE}
+  %asleep = getelementptr i64, ptr %mailbox, i64 %word
+  store atomic i64 0, ptr %asleep seq_cst, align 8
+  br label %wait
+wait:
+  %seen = phi i64 [ %seen0, %entry ], [ %now, %left ], [ %seen, %spinning ], [ %seen, %again ]
+  %looks = phi i64 [ 0, %entry ], [ 0, %left ], [ %looks1, %spinning ], [ 0, %again ]
+  %now = load atomic i64, ptr %generation seq_cst, align 8
+  %is_new = icmp ne i64 %now, %seen
+  br i1 %is_new, label %enter, label %idle
+idle:
+  %looks1 = add i64 %looks, 1
+  %spin = load i64, ptr %spin.at
+  %longest = mul i64 %spin, {SPIN_AFTER_STEP // SPIN_AT_ROW}
+  %is_long = icmp ugt i64 %looks1, %longest
+  br i1 %is_long, label %doze, label %spinning
+spinning:
+  PAUSE
+  br label %wait
+doze:
+  store atomic i64 1, ptr %asleep seq_cst, align 8
+  %latest = load atomic i64, ptr %generation seq_cst, align 8
+  %is_late = icmp ne i64 %latest, %seen
+  br i1 %is_late, label %again, label %sleep
+again:
+  store atomic i64 0, ptr %asleep seq_cst, align 8
+  br label %wait
+sleep:
+  ret i64 %seen
+enter:
+  %count = atomicrmw add ptr %inside, i64 1 seq_cst, align 8
+  %is_open = load atomic i64, ptr %open seq_cst, align 8
+  %may = icmp eq i64 %is_open, 1
+  br i1 %may, label %take, label %left
+take:
+  %table = load atomic ptr, ptr %table.at seq_cst, align 8
+  %room = load ptr, ptr %room.at
+  %each = load i64, ptr %each.at
+  %before = mul i64 %each, %worker
+  %mine = getelementptr i8, ptr %room, i64 %before
+  %patience = load i64, ptr %spin.at
+  call void @together(ptr %table, ptr %mine, i64 %patience)
+  br label %left
+left:
+  %count1 = atomicrmw sub ptr %inside, i64 1 seq_cst, align 8
+  br label %wait
+}}"""
+
+_PAUSES = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": 'call void asm sideeffect "yield", ""()'}
+
+
+def runtime_text(architecture: str, clock: str) -> str:
+    """The functions that every program shares: alone, timed, lead, serve, copy."""
+    pause = _PAUSES.get(architecture, "")
+    declarations = ["declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+                    f"declare i64 @{clock}()", *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause)]  # fmt: skip
+    timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
+    parts = [*declarations, walk_alone(), timed, _COPY, _TOGETHER, _LEAD, _SERVE]
+    return "\n".join(parts).replace("  PAUSE", f"  {pause}")
+
+
+# The shortest time of each row so far, which stands behind its other words.
+_TAKE = """
+  %ended = call i64 @{clock}()
+  %ticks = sub i64 %ended, %begun
+  %ticks.at = getelementptr i64, ptr %row.at, i64 4
+  %known = load i64, ptr %ticks.at
+  %is_less = icmp ult i64 %ticks, %known
+  %least = select i1 %is_less, i64 %ticks, i64 %known
+  store i64 %least, ptr %ticks.at"""
