@@ -1,108 +1,51 @@
 """`python -m bench.kernels NAME ...`: where the time of a row goes on our side, kernel by kernel.
 
 In: names of rows. Out: for each kernel of its native program the time, share, GFLOP/s, GB/s and operations. The program
-runs as it always does, with the processor's cycle counter read after each kernel (x86 only); compare it with
+runs as it always does, on one thread, with the processor's cycle counter read around each kernel; compare it with
 `step.explain()`, which is for users.
 """
 
 from __future__ import annotations
 
-import ctypes
-import re
-import statistics
 import sys
 import time as clock
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bench.peers.thalweg_side import build
+from bench.rows import chosen
 from bench.table import markdown, time
-from bench.workloads import Workload, chosen
+from bench.workloads import Workload
 from thalweg.compile import program
-from thalweg.compile.codegen import load
+from thalweg.compile.codegen import shared
 from thalweg.compile.fuse import Kernel
+from thalweg.compile.inside.variants import ticks_per_second
 from thalweg.compile.native import NativeProgram
 from thalweg.graph import Node, size_of
 
 _WARM_UP, _SAMPLES = 0.5, 300
-_CALL = re.compile(r"^  call void @k\d+_\w+\(.*\)$", re.MULTILINE)
+_TICKS, _LONG = 4, 1 << 62
 
 
-@dataclass
-class Stamped:
-    """A native program that writes down the cycle counter at its beginning and after each kernel."""
-
-    native: NativeProgram
-    stamps: Any
-    library: Any
-
-    def durations(self) -> list[int]:
-        """Cycles of each kernel in the last call."""
-        return [b - a for a, b in zip(self.stamps[:-1], self.stamps[1:], strict=True)]
-
-
-def stamp(native: NativeProgram) -> Stamped:
-    """Put the counter into the program's text, and the new code into its place."""
-    stamps = (ctypes.c_int64 * (len(native.layout.kernels) + 1))()
-    number = iter(range(1, len(stamps)))
-    head, body = native.text.split("define void @step(ptr %table) {\nentry:\n")
-    body = _CALL.sub(lambda match: match.group() + "\n" + _reading(next(number), stamps), body)
-    text = "\n".join([
-        "declare i64 @llvm.readcyclecounter()", head, "define void @step(ptr %table) {\nentry:",
-        _reading(0, stamps), body,
-    ])  # fmt: skip
-    library, address = load(text)
-    native.step = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
-    return Stamped(native, stamps, library)
-
-
-def _reading(index: int, stamps: Any) -> str:
-    address = ctypes.addressof(stamps) + 8 * index
-    return (f"  %stamp{index} = call i64 @llvm.readcyclecounter()\n"
-            f"  store volatile i64 %stamp{index}, ptr inttoptr (i64 {address} to ptr)")  # fmt: skip
-
-
-def profile(call: Callable[[], Any]) -> tuple[Stamped, list[float], float]:
-    """The program in which most of the time goes, seconds of its kernels, and seconds of a whole call."""
+def profile(call: Callable[[], Any]) -> tuple[NativeProgram, list[float], float]:
+    """The program in which most of the time goes, the shortest seconds of its kernels, and of a whole call."""
     end = clock.perf_counter() + _WARM_UP
     while clock.perf_counter() < end:
         call()
     natives = [each.native for each in program._cache.values() if each.native and each.native.layout.kernels]
-    stamped = [stamp(native) for native in natives]
-    samples: list[list[list[int]]] = []
-    started, cycles = clock.perf_counter(), _cycles()
+    for native in natives:
+        native.step = shared().timed
+        native.rows[:, _TICKS] = _LONG
+    best = float("inf")
     for _ in range(_SAMPLES):
+        started = clock.perf_counter()
         call()
-        samples.append([each.durations() for each in stamped])
-    seconds = clock.perf_counter() - started
-    rate = (_cycles() - cycles) / seconds
-    totals = [sum(map(sum, (sample[i] for sample in samples))) for i in range(len(stamped))]
-    which = totals.index(max(totals))
-    medians = [statistics.median(each) / rate for each in zip(*(s[which] for s in samples), strict=True)]
-    return stamped[which], medians, seconds / _SAMPLES
-
-
-_COUNTER = """
-declare i64 @llvm.readcyclecounter()
-define void @step(ptr %place) {
-  %now = call i64 @llvm.readcyclecounter()
-  store i64 %now, ptr %place
-  ret void
-}
-"""
-_counter: list[Any] = []
-
-
-def _cycles() -> int:
-    """The cycle counter, now."""
-    if not _counter:
-        library, address = load(_COUNTER)
-        _counter.extend([ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address), library])
-    place = ctypes.c_int64()
-    _counter[0](ctypes.addressof(place))
-    return place.value
+        best = min(best, clock.perf_counter() - started)
+    ran = [native for native in natives if native.rows[0, _TICKS] != _LONG]
+    which = max(ran, key=lambda native: native.rows[:, _TICKS].sum())
+    ticks = which.rows[: len(which.layout.kernels), _TICKS]
+    return which, [float(each) / ticks_per_second() for each in ticks], best
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -136,7 +79,7 @@ def _flops(node: Node) -> int:
 def _shapes(kernel: Kernel) -> str:
     if kernel.is_nest:
         return f"{kernel.domain} over {kernel.axes}" if kernel.axes is not None else str(kernel.domain)
-    (node,) = kernel.nodes
+    node = next(each for each in kernel.nodes if each.op.kind == "contract")  # what else there is happens as it stores
     flags = "".join("NT"[bool(node.attributes.get(f"transpose_{side}"))] for side in "ab")
     return f"{' '.join(str(each.shape) for each in node.inputs)} {flags}"
 
@@ -150,10 +93,10 @@ def report(workload: Workload) -> str:
     call = build(workload)
     if not callable(call):
         return f"{workload.name} is one kernel: see python -m bench --only {workload.name}"
-    stamped, seconds, whole = profile(call)
+    native, seconds, whole = profile(call)
     inside = sum(seconds)
     return (f"{workload.title}: {time(whole)} a call, {time(inside)} in {len(seconds)} kernels\n"
-            + table(stamped.native.layout.kernels, seconds))  # fmt: skip
+            + table(native.layout.kernels, seconds))  # fmt: skip
 
 
 def main(names: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from thalweg.compile.target import compiling_for, target_named
 
 # Lines of LLVM text of a whole step. (Its kernels are budgeted in budgets.json, exactly.)
 BUDGETS = {
-    "mlp-13": 4_100,
+    "mlp-13": 4_500,
     "mlp-784": 5_300,
     "mlp-512": 10_600,
     "deep-tanh": 7_100,

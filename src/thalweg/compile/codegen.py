@@ -56,11 +56,16 @@ def _compiled(text: str, target: Target) -> bytes:
             module = _optimised(text, machine)
         with stage("code"):
             image: bytes = machine.emit_object(module)
-        compilations.append(len(image))
+        _compiled_count[0] += 1
         return image
 
 
-compilations: list[int] = []  # bytes of every module that this process has compiled rather than found
+def compiled_kernels() -> int:
+    """How many modules this process has compiled, rather than found in the cache on disk."""
+    return _compiled_count[0]
+
+
+_compiled_count = [0]
 
 
 @functools.cache
