@@ -7,7 +7,6 @@ VENV ?= .venv
 TRAIN_ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
-THREADS ?= 1
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 PYTEST = $(PY) -m pytest $(PYTEST_ARGUMENTS)
@@ -30,7 +29,7 @@ help:
 	@echo 'make lint     ruff check, ruff format --check, mypy'
 	@echo 'make format   let ruff format and fix what it can'
 	@echo 'make results  measure again what docs/results.md says'
-	@echo 'make bench    measure speed beside PyTorch (and JAX where it is installed), for docs/benchmarks.md; THREADS=1'
+	@echo 'make bench    measure speed beside PyTorch, JAX, Keras and scikit-learn, for docs/benchmarks.md'
 	@echo 'make clean    remove the environment and everything that tools left behind'
 
 $(VENV)/.created:
@@ -46,9 +45,9 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 	@$(PIP_INSTALL) --editable '.[$*]'
 	@touch $@
 
-$(VENV)/.installed-peers: pyproject.toml | $(VENV)/.created
-	@echo "installing thalweg[test,peers] with $(TORCH) into $(VENV)"
-	@$(PIP_INSTALL) --editable '.[test,peers]' '$(TORCH)' || { \
+$(VENV)/.installed-peers $(VENV)/.installed-bench: $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
+	@echo "installing thalweg[test,$*] with $(TORCH) into $(VENV)"
+	@$(PIP_INSTALL) --editable '.[test,$*]' '$(TORCH)' || { \
 		echo 'No CPU build of PyTorch where pip looks. Point pip at one (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL),'; \
 		echo 'or accept the build with CUDA: make peers TORCH=torch==2.13.0'; exit 1; }
 	@touch $@
@@ -78,9 +77,9 @@ format: $(VENV)/.installed-dev
 results: $(VENV)/.installed-peers
 	$(PY) -m bench.results
 
-# Figures are written down only from a quiet machine and a run of every row. JAX is a guest: $(PY) -m pip install jax
-bench: $(VENV)/.installed-peers
-	$(PY) -m bench --threads $(THREADS) --write $(BENCH_ARGUMENTS)
+# Figures are written down only from a quiet machine and a run of every row.
+bench: $(VENV)/.installed-bench
+	$(PY) -m bench --write $(BENCH_ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -1,7 +1,7 @@
-"""`python -m bench`: training steps of Thalweg beside PyTorch and JAX, in interleaved rounds.
+"""`python -m bench`: training with Thalweg beside PyTorch, JAX, Keras and scikit-learn, in interleaved rounds.
 
-In: which rows, sides and threads. Out: tables on the terminal, docs/benchmarks.md with `--write`; exit status 1 with
-`--check` where a row falls short of what is asked for.
+In: which rows and sides. Out: tables on the terminal, docs/benchmarks.md and its figures with `--write`; exit status 1
+with `--check` where a row falls short of what is asked for.
 """
 
 from __future__ import annotations
@@ -9,29 +9,35 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import machine
+from bench import datasets, fresh, machine, plots
 from bench.client import Client, WorkerError, start
 from bench.document import DOCUMENT, document, figures
-from bench.harness import OURS, Outcome, Plan, measure
-from bench.peers import SIDES
-from bench.table import Report, ratio_text, shortfalls, time
-from bench.workloads import TORCH, Workload, chosen
+from bench.harness import OURS, Asked, Outcome, Plan, measure
+from bench.peers import ITSELF, SIDES, Setting
+from bench.rows import chosen
+from bench.shortfalls import shortfalls
+from bench.table import Report, amount, ratio_text
+from bench.workloads import TORCH, Workload
+from thalweg.data import mnist
+
+PEERS = "torch,jax,keras,sklearn"
 
 
 def parser() -> argparse.ArgumentParser:
     plan = Plan()
-    result = argparse.ArgumentParser("python -m bench", description="Measure training steps beside PyTorch and JAX.")
+    result = argparse.ArgumentParser("python -m bench", description="Measure training beside its peers.")
     result.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="these rows; a * at the end stands for any"
     )
     result.add_argument("--list", action="store_true", help="name the rows and stop")
-    result.add_argument("--peers", default="torch,jax", help="torch, torch.compile, jax (default: torch,jax)")
-    result.add_argument("--threads", type=int, default=1, help="for each side (default: 1)")
+    result.add_argument("--peers", default=PEERS, help=f"of these and torch.compile (default: {PEERS})")
     result.add_argument("--rounds", type=int, default=plan.most_rounds, help=f"at most (default: {plan.most_rounds})")
     result.add_argument("--block", type=float, default=plan.block, help=f"seconds of a block (default: {plan.block})")
     result.add_argument("--write", action="store_true", help="write docs/benchmarks.md if the machine is quiet")
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan = replace(Plan(), most_rounds=given.rounds, least_rounds=min(given.rounds, Plan.least_rounds),
                    block=given.block)  # fmt: skip
-    report = run(rows, [OURS, *peers], given.threads, plan)
+    report = run(rows, [OURS, *peers, *ITSELF], plan)
     print("\n" + figures(report))
     if given.json:
         given.json.write_text(json.dumps([asdict(each) for each in report.outcomes], indent=1), encoding="utf-8")
@@ -67,56 +73,87 @@ def peers_named(text: str) -> list[str]:
     >>> peers_named("torch,jax")
     ['torch', 'jax']
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SIDES or name == OURS]
+    names, known = [name.strip() for name in text.split(",") if name.strip()], [*set(SIDES) - {OURS, *ITSELF}]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"no peer {', '.join(unknown)}; there are {', '.join(key for key in SIDES if key != OURS)}")
+        raise ValueError(f"no peer {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     return names
 
 
-def run(rows: Sequence[Workload], sides: Sequence[str], threads: int, plan: Plan) -> Report:
-    """Start the workers, measure every row, end the workers."""
+def run(rows: Sequence[Workload], sides: Sequence[str], plan: Plan) -> Report:
+    """Measure every row, with workers for those that run under the same setting."""
     load = machine.load()
     print(f"load average {load:.2f}{'' if load <= machine.QUIET else ': not quiet, do not trust the figures'}")
-    with contextlib.ExitStack() as stack:
-        workers, left_out = start_workers(stack, sides, threads)
-        present = [side for side in sides if side not in left_out]
-        report = Report(machine.describe(), threads, present, machine.versions(workers), machine.rates(workers),
-                        left_out=left_out, load=load)  # fmt: skip
-        for row in rows:
-            report.outcomes.append(measure(row, workers, plan))
-            print(line(report.outcomes[-1], present), flush=True)
-    report.start_times = machine.start_times(present, threads)
+    report = Report(machine.describe(), list(sides), load=load)
+    groups: dict[tuple[Setting, bool], list[Workload]] = {}
+    for row in rows:
+        groups.setdefault((row.setting, row.table == fresh.TABLE), []).append(row)
+    with training_data(rows):
+        for (setting, is_fresh), group in groups.items():
+            with contextlib.ExitStack() as stack:
+                asked = [side for side in sides if side == OURS or any(side in row.peers for row in group)]
+                workers = fresh_processes(stack, asked, setting) if is_fresh else started(stack, report, asked, setting)
+                for row in group:
+                    report.outcomes.append(measure(row, workers, plan))
+                    print(line(report.outcomes[-1], sides), flush=True)
+    if any(row.table in ("single", fresh.TABLE) for row in rows):
+        report.start_times = machine.start_times(sides)
     return report
 
 
-def start_workers(
-    stack: contextlib.ExitStack, sides: Sequence[str], threads: int
-) -> tuple[dict[str, Client], dict[str, str]]:
-    """A worker for each side and number of threads, and why a side has none."""
+@contextlib.contextmanager
+def training_data(rows: Sequence[Workload]) -> Iterator[None]:
+    """MNIST as arrays in a folder that the workers know, if a row trains on it and it is on this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = datasets.data_root() / "mnist"
+        if any(row.needs_data for row in rows) and source.is_dir():
+            images, labels = mnist(source).train
+            datasets.write_arrays(Path(folder), images, labels)
+        os.environ[datasets.VARIABLE] = folder
+        yield
+
+
+def fresh_processes(stack: contextlib.ExitStack, sides: Sequence[str], setting: Setting) -> dict[str, Asked]:
+    return {
+        worker_key(side, each, setting): stack.enter_context(fresh.FreshProcess(side, each))
+        for side in sides
+        for each in SIDES[side].settings(setting)
+    }
+
+
+def started(stack: contextlib.ExitStack, report: Report, sides: Sequence[str], setting: Setting) -> Mapping[str, Asked]:
+    """A worker for each side and number of threads. The report hears what they are, and why a side has none."""
     workers: dict[str, Client] = {}
-    left_out: dict[str, str] = {}
     for side in sides:
-        choices = SIDES[side].thread_choices(threads)
-        for count in choices:
-            worker = stack.enter_context(start(SIDES[side], count, can_choose=len(choices) > 1))
+        for each in SIDES[side].settings(setting):
+            worker = stack.enter_context(start(SIDES[side], each))
             try:
                 worker.ask("describe")
             except WorkerError as error:
-                left_out[side] = str(error)
+                report.left_out[side] = str(error)
             else:
-                workers[f"{side}@{count}" if len(choices) > 1 else side] = worker
+                workers[worker_key(side, each, setting)] = worker
     if OURS not in workers:
-        raise SystemExit(f"Thalweg's worker did not start: {left_out[OURS]}")
-    return workers, left_out
+        raise SystemExit(f"Thalweg's worker did not start: {report.left_out[OURS]}")
+    report.versions |= machine.versions(workers)
+    if setting.processors is None:  # with more threads than processors, rates would say nothing
+        report.rates[setting] = machine.rates(workers)
+    return workers
+
+
+def worker_key(side: str, mine: Setting, setting: Setting) -> str:
+    """The side, and its threads where there is a choice of them."""
+    is_chosen = len(SIDES[side].settings(setting)) > 1
+    return f"{side}@{mine.threads} thread{'s' * (mine.threads > 1)}" if is_chosen else side
 
 
 def line(outcome: Outcome, sides: Sequence[str]) -> str:
     """One row as it is done, for the one who waits."""
-    times = [f"{side} {time(outcome.median(key))}" for side in sides if (key := outcome.best(side))]
+    unit = outcome.workload.unit
+    times = [f"{side} {amount(outcome.median(key), unit)}" for side in sides if (key := outcome.best(side))]
     rounds = max(map(len, outcome.seconds.values()), default=0)
     reasons = [f"{key} failed: {reason}" for key, reason in outcome.missing.items()]
-    ratio = ratio_text(outcome.ratio(TORCH), outcome)
+    ratio = ratio_text(outcome.ratio(TORCH) or outcome.ratio(outcome.workload.peers), outcome)
     return "  ".join([f"{outcome.workload.name:28}", *times, f"ratio {ratio}", f"{rounds} rounds", *reasons])
 
 
@@ -127,6 +164,7 @@ def write(report: Report, is_whole: bool, anyway: bool) -> None:
     elif report.load > machine.QUIET and not anyway:
         print(f"not written: load average {report.load:.2f} before the start; wait, or say --anyway", file=sys.stderr)
     else:
+        plots.draw(report.outcomes, DOCUMENT.parent)
         DOCUMENT.write_text(document(report), encoding="utf-8")
         print(f"wrote {DOCUMENT.relative_to(Path.cwd()) if DOCUMENT.is_relative_to(Path.cwd()) else DOCUMENT.name}")
 

@@ -1,6 +1,6 @@
 """The harness's end of a worker: a process that is started, asked, and ended.
 
-In: a side and its number of threads. Out: the answers to commands, as bench/peers/worker.py gives them.
+In: a side and what it runs under. Out: the answers to commands, as bench/peers/worker.py gives them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from bench.peers import Side, environment, processors
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from bench.datasets import REPOSITORY
+from bench.peers import ONE_THREAD, Setting, Side, environment, processors
 
 
 class WorkerError(Exception):
@@ -27,12 +25,12 @@ class WorkerError(Exception):
 class Client:
     """One worker process. It ends with the `with` block."""
 
-    def __init__(self, label: str, command: Sequence[str], threads: int = 1) -> None:
+    def __init__(self, label: str, command: Sequence[str], setting: Setting = ONE_THREAD) -> None:
         self.label = label
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (what libraries print: of interest if the worker dies)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, cwd=REPOSITORY,
-            env=worker_environment(threads), preexec_fn=_pin(threads),
+            env=worker_environment(setting), preexec_fn=pin(setting),
         )  # fmt: skip
 
     def ask(self, do: str, **rest: Any) -> dict[str, Any]:
@@ -74,19 +72,19 @@ class Client:
         self.errors.close()
 
 
-def start(side: Side, threads: int, can_choose: bool = False) -> Client:
-    """The side's worker; its label says the number of threads where that is open."""
-    label = f"{side.label}, {threads} thread{'s' * (threads > 1)}" if can_choose else side.label
-    return Client(label, [sys.executable, "-m", side.module], threads)
+def start(side: Side, setting: Setting) -> Client:
+    """The side's worker."""
+    return Client(side.label, [sys.executable, "-m", side.module], setting)
 
 
-def worker_environment(threads: int) -> dict[str, str]:
+def worker_environment(setting: Setting) -> dict[str, str]:
     """The source tree beside this file is measured, whatever is installed."""
-    given = environment(threads)
+    given = environment(setting)
     path = os.pathsep.join(filter(None, [str(REPOSITORY / "src"), str(REPOSITORY), given.get("PYTHONPATH", "")]))
     return {**given, "PYTHONPATH": path}
 
 
-def _pin(threads: int) -> Any:
-    mine = processors(threads)
+def pin(setting: Setting) -> Any:
+    """For a process that is started: hold it to the setting's processors."""
+    mine = processors(setting.width)
     return None if mine is None else lambda: os.sched_setaffinity(0, mine)

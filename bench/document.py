@@ -6,19 +6,33 @@ In: a `Report`, or nothing. Out: the text of the document. Figures are written o
 from __future__ import annotations
 
 from bench.client import REPOSITORY
-from bench.table import Report, compile_table, main_table, origin, product_table, shortfalls, start_table, summary
+from bench.plots import FOLDER, SERIES
+from bench.shortfalls import shortfalls
+from bench.table import (
+    Report,
+    against_table,
+    compile_table,
+    main_table,
+    origin,
+    product_table,
+    start_table,
+    summary,
+    variants_text,
+)
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 
 INTRODUCTION = """\
 # Benchmarks
 
-How fast Thalweg trains, beside PyTorch and JAX on the same machine. One command measures everything and writes this
-page; JAX's column appears where JAX is installed:
+How fast Thalweg trains, beside PyTorch, JAX, Keras and scikit-learn on the same machine. One command measures
+everything and writes this page and its pictures; a peer that is not installed is left out:
 
 ```sh
-make bench                                       # one thread on each side
-make bench BENCH_ARGUMENTS='--only mlp-784'      # some rows, to look at; nothing is written then
+make bench                                       # about a quarter of an hour
+make bench BENCH_ARGUMENTS='--only fit-mnist'    # some rows, to look at; nothing is written then
+make bench BENCH_ARGUMENTS='--only two-* avx2-mlp*'
+make bench BENCH_ARGUMENTS='--list'              # what rows there are
 make bench BENCH_ARGUMENTS='--peers torch,torch.compile,jax'   # torch.compile takes minutes to start
 ```
 """
@@ -29,25 +43,54 @@ METHOD = """\
 - Each side runs in a process of its own, held to as many processors as it may use threads. A row is measured in rounds;
   in each round every side runs a block of calls (50 ms), another side first each time. A time is the median over the
   rounds; a ratio is the median of the rounds' ratios, so that what slows the machine for a while cancels. Rounds go on
-  until each ratio is known to 4 % (95 % interval of the median) or 31 are done; where it is not, the table says `±`.
+  until each ratio is known to 4 % (95 % interval of the median), 31 are done or 20 seconds are over; where it is not,
+  the table says `±`.
+- Where two threads are allowed, every peer is measured with one and with two, and the faster counts; Thalweg runs with
+  two (`THALWEG_THREADS`) and decides by itself. Where a peer can do a thing in several ways, all are warmed up, those
+  that are 1.5 times slower than its fastest are then left alone, and the fastest counts.
 - A training step is clearing the gradients, forward pass, loss, backward pass and Adam's update, and every timed step
   ends with its loss read into a Python number. Eight batches are fed in turn. Model and step are written once, in
   `bench/models.py`, for PyTorch and Thalweg alike; `bench/peers/jax_side.py` says the same in JAX's idiom, state
   donated. All sides start from the same weights, and their first losses must agree. The learning rate is 1e-6, so that
   thousands of steps do not wander off to saturated units and denormal numbers.
-- PyTorch is eager with fused Adam; where more threads are allowed, the better of one and all counts. With
-  torch.compile, forward pass and loss are compiled and the fused Adam stays; the better of both is the ratio's PyTorch.
+- PyTorch is eager with fused Adam. With torch.compile, forward pass and loss are compiled and the fused Adam stays; the
+  better of both is the ratio's PyTorch.
+- Whole epochs: arrays in memory, shuffled anew for every epoch, every example once, the last batch as small as it is;
+  the time of `fit` over 1 + n epochs less that over 1, divided by the steps of n epochs. So what a call of `fit` does
+  once drops out on every side alike, without callbacks, which could make a library take another path. The losses of the
+  first epoch must agree here too. PyTorch's loop is written in three ways (`bench/peers/torch_fit.py`) and reads its
+  loss once an epoch. Keras runs on its JAX backend, one step a call or 16; with the backends of TensorFlow 2.21 and
+  PyTorch it took 2.5 to 9 times as long on these networks (`KERAS_BACKEND` chooses). scikit-learn has no penalty on
+  weights here.
 - Matrix products: Thalweg's compiled program of one product, called again and again by a loop in machine code, against
   `at::mm_out` in PyTorch's C++ benchmark timer. Nothing is subtracted. `Aᵀ` and `Bᵀ` lie turned over in memory.
 - Layer norm's call gives back the normalised rows and the three gradients; the update of 10 million parameters finds
   its gradients made. Both end when the results are in memory.
 - The call of a compiled step that does next to nothing shows the overhead: two arguments, one cell written, one result.
+- At AVX2 Thalweg compiles for `THALWEG_TARGET=x86-64-v3`; the peers run under `ATEN_CPU_CAPABILITY=avx2
+  ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2` and XLA's `--xla_cpu_max_isa=AVX2`.
+- The start is timed from before the process exists until its first step's loss is read, the first step on generated
+  data. The code cache is a folder of its own, filled by the runs before or new each time. Everywhere else it is off.
+- Memory is the most that was resident (`VmHWM`) while MNIST was trained for one epoch, less the size of the arrays,
+  with the PyTorch loop that makes no copy of them.
 - The predicted floor is the longer of arithmetic at the best measured rate of matrix products and traffic at the
   bandwidth measured for that many bytes. It counts matrix products and each value once, nothing else.
 - `python -m bench.kernels mlp-784` says where a row's time goes, kernel by kernel (x86 only).
 """
 
 NOT_YET = "Not yet measured on a quiet machine.\n"
+
+# In the order of the page; a series has its picture above it.
+HEADINGS = {
+    "single": "### Steps and operations, one thread on each side",
+    "two": "### Steps, two threads on each side",
+    "fit": "### Time per step over whole epochs of `fit`, two threads on each side",
+    "process": "### Fresh processes",
+    "itself": "### Threads against fewer threads",
+    "batch": "### Batch size",
+    "width": "### Width",
+    "avx2": "### Steps and operations at AVX2, one thread on each side",
+}
 
 
 def document(report: Report | None) -> str:
@@ -57,16 +100,27 @@ def document(report: Report | None) -> str:
 
 
 def figures(report: Report) -> str:
-    """The tables that there is something in."""
-    parts = [main_table(report)] if report.rows else []
-    if report.products:
-        parts += ["Matrix products, ratio to PyTorch (and GFLOP/s, Thalweg : PyTorch):", product_table(report)]
-    parts.append(summary(report))
-    if any(each.workload.is_compiled for each in report.rows):
-        parts += ["The first call of each, tracing and compiling included:", compile_table(report)]
-    if report.start_times:
-        parts.append(start_table(report))
+    """The sections that there is something in."""
+    parts = [part for table in HEADINGS for part in section(report, table)]
     missed = shortfalls(report)
     if missed:
-        parts += ["Short of what is asked for:", "\n".join(f"- {line}" for line in missed)]
-    return "\n\n".join(filter(None, [*parts, origin(report)])) + "\n"
+        parts += ["### Short of what is asked for", "\n".join(f"- {line}" for line in missed)]
+    return "\n\n".join(filter(None, [*parts, "### Where and when", origin(report)])) + "\n"
+
+
+def section(report: Report, table: str) -> list[str]:
+    """Heading, picture, tables and means of one kind of rows."""
+    rows, products = report.of(table), report.products(table)
+    parts = [f"![{SERIES[table][1]} over {SERIES[table][0]}]({FOLDER}/{table}.svg)"] if table in SERIES else []
+    if rows:
+        parts.append(against_table(rows) if table in ("itself", "process") else main_table(report, rows))
+    if table == "fit":
+        parts += ["Every way in which the rows were run:", "\n".join(filter(None, map(variants_text, rows)))]
+    if products:
+        parts += ["Matrix products, ratio to PyTorch (and GFLOP/s, Thalweg : PyTorch):", product_table(products)]
+    parts.append(summary(report, table) if table in ("single", "avx2") else "")
+    if table == "single" and any(each.workload.is_compiled for each in rows):
+        parts += ["The first call of each, tracing and compiling included:", compile_table(report)]
+    if table == "process" and report.start_times:
+        parts.append(start_table(report))
+    return [HEADINGS[table], *parts] if rows or products else []

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.client import REPOSITORY, Client, WorkerError, worker_environment
+from bench.peers import ONE_THREAD
 from bench.prediction import Rates
 from thalweg.recipes import record
 
@@ -60,23 +61,21 @@ def rates(workers: Mapping[str, Client]) -> Rates:
     return Rates(flops, {int(size): rate for size, rate in bandwidths.items()})
 
 
-def start_times(sides: Iterable[str], threads: int, repeats: int = 5) -> dict[str, float | None]:
+def start_times(sides: Iterable[str], repeats: int = 5) -> dict[str, float | None]:
     """Median seconds of imports in fresh processes; None for what is not installed."""
     wanted = {"thalweg", "numpy", *(side.partition(".")[0] for side in sides)}
     times = {
-        name: _median_of_processes("", code, threads, repeats)
-        for name, code in IMPORTS.items()
-        if name.split()[-1] in wanted
+        name: _median_of_processes("", code, repeats) for name, code in IMPORTS.items() if name.split()[-1] in wanted
     }
-    return times | {"first compilation of a process": _median_of_processes(*FIRST_COMPILATION, threads, repeats)}
+    return times | {"first compilation of a process": _median_of_processes(*FIRST_COMPILATION, repeats)}
 
 
-def _median_of_processes(setup: str, code: str, threads: int, repeats: int) -> float | None:
+def _median_of_processes(setup: str, code: str, repeats: int) -> float | None:
     """Seconds that the code takes after the setup."""
     program = f"import time\n{setup}\nstarted = time.perf_counter()\n{code}\nprint(time.perf_counter() - started)"
     seconds = []
     for _ in range(repeats):
-        done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=worker_environment(threads),
+        done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=worker_environment(ONE_THREAD),
                               capture_output=True, text=True)  # fmt: skip
         if done.returncode:
             return None

@@ -123,6 +123,15 @@ def adam(framework: Framework, workload: Workload) -> Call:
     return framework.compile_step(step)
 
 
+def matmul(framework: Framework, workload: Workload) -> Call:
+    """One matrix product as a compiled call, where a call's overhead is nothing beside it."""
+    m, k, n = workload.sizes
+    random = np.random.default_rng(8)
+    a, b = (framework.tensor(random.standard_normal(shape, dtype=np.float32)) for shape in ((m, k), (k, n)))
+    step = framework.compile_step(lambda a, b: a @ b)
+    return lambda: step(a, b)
+
+
 def overhead(framework: Framework, workload: Workload) -> Call:
     """Next to no arithmetic: one cell is written, two arguments are read, one result is made."""
     cell = framework.tensor(np.zeros(workload.sizes, np.float32))
@@ -146,6 +155,7 @@ BUILDERS: dict[str, Callable[[Framework, Workload], Call]] = {
     "cross_entropy": cross_entropy,
     "layer_norm": layer_norm,
     "adam": adam,
+    "matmul": matmul,
     "overhead": overhead,
     "overhead_read": overhead_read,
 }

@@ -72,7 +72,9 @@ def _entrywise(passes: int) -> Callable[[Workload], Prediction]:
 
 _FORMULAS: dict[str, Callable[[Workload], Prediction]] = {
     "dense": _dense,
+    "fit": _dense,
     "product": _product,
+    "matmul": _product,
     "cross_entropy": _entrywise(2),  # logits read, their gradient written
     "layer_norm": _entrywise(4),  # x and the cotangent read, y and the gradient of x written
     "adam": _entrywise(7),  # value, gradient and two moments read, all but the gradient written

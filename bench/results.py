@@ -7,7 +7,6 @@ docs/results.md; a row whose data is not on this machine is left out, with the r
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import statistics
 import subprocess
@@ -18,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.datasets import DATA, REPOSITORY, data_root
 from thalweg.recipes import record
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT = REPOSITORY / "docs" / "results.md"
-DATA = "../shared/data"
 SEEDS = (0, 1, 2)
 
 
@@ -79,10 +77,6 @@ class Measured:
     @property
     def is_reached(self) -> bool:
         return self.mean >= self.row.bound if self.row.is_better_when_higher else self.mean <= self.row.bound
-
-
-def data_root() -> Path:
-    return Path(os.environ.get("THALWEG_SHARED_DATA", (REPOSITORY / DATA).resolve()))
 
 
 def measure(row: Row) -> Measured:

@@ -9,14 +9,12 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.harness import OURS, Outcome
-from bench.peers import SIDES
+from bench.harness import OURS, Outcome, side_of
+from bench.peers import SIDES, Setting
 from bench.prediction import Rates, predict
+from bench.rows import PRODUCT_FLOOR, PRODUCT_MEAN_FLOOR
 from bench.stability import Ratio, geometric_mean
-from bench.workloads import PRODUCT_FLOOR, PRODUCT_MEAN_FLOOR, TORCH
-
-_LARGEST_DISAGREEMENT = 1e-3
-COMPILE_LIMIT, IMPORT_LIMIT = 0.5, 0.25  # seconds
+from bench.workloads import TORCH
 
 
 @dataclass
@@ -24,23 +22,21 @@ class Report:
     """Everything that one run of the harness found out."""
 
     machine: str
-    threads: int
     sides: list[str]
-    versions: Mapping[str, str]
-    rates: Rates
+    versions: dict[str, str] = field(default_factory=dict)
+    rates: dict[Setting, Rates] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     start_times: Mapping[str, float | None] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     load: float = 0.0
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
 
-    @property
-    def rows(self) -> list[Outcome]:
-        return [each for each in self.outcomes if each.workload.family != "product"]
+    def of(self, table: str) -> list[Outcome]:
+        """The rows of a table, matrix products apart."""
+        return [each for each in self.outcomes if each.workload.table == table and each.workload.family != "product"]
 
-    @property
-    def products(self) -> list[Outcome]:
-        return [each for each in self.outcomes if each.workload.family == "product"]
+    def products(self, table: str) -> list[Outcome]:
+        return [each for each in self.outcomes if each.workload.table == table and each.workload.family == "product"]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -64,26 +60,60 @@ def time(seconds: float | None) -> str:
     return f"{value:.3g} {unit}" if value < 999.5 else f"{value:,.0f} {unit}"
 
 
+def amount(value: float | None, unit: str) -> str:
+    """
+    >>> [amount(0.002, "seconds"), amount(3.21e7, "bytes"), amount(4.0, "kernels"), amount(None, "bytes")]
+    ['2 ms', '32.1 MB', '4 kernels', '—']
+    """
+    if value is None or unit == "seconds":
+        return time(value)
+    return f"{value / 1e6:.3g} MB" if unit == "bytes" else f"{value:.0f} {unit}"
+
+
 # --- steps and operations --------------------------------------------------------------------------------------------
 
 
-def main_table(report: Report) -> str:
-    peers = [side for side in report.sides if side != OURS]
-    labels = [SIDES[side].label for side in report.sides]
-    head = ["workload", *labels, "PyTorch / Thalweg", "asked for", *_labels_of_other_peers(peers), "predicted floor"]
-    return markdown(head, [_row(report, each, peers) for each in report.rows])
+def main_table(report: Report, outcomes: Sequence[Outcome]) -> str:
+    """A column for the time of each side that has one of the rows, then the ratios."""
+    sides = [side for side in report.sides if any(each.best(side) for each in outcomes)]
+    others = [side for side in sides if side not in (OURS, *TORCH)]
+    head = ["workload", *(SIDES[side].label for side in sides), "PyTorch / Thalweg", "asked for",
+            *(f"{SIDES[side].label} / Thalweg" for side in others), "predicted floor"]  # fmt: skip
+    return markdown(head, [_row(report, each, sides, others) for each in outcomes])
 
 
-def _labels_of_other_peers(peers: Sequence[str]) -> list[str]:
-    return [f"{SIDES[side].label} / Thalweg" for side in peers if side not in TORCH]
-
-
-def _row(report: Report, outcome: Outcome, peers: Sequence[str]) -> list[str]:
-    times = [time(outcome.median(outcome.best(side) or "")) for side in report.sides]
-    others = [ratio_text(outcome.ratio([side]), outcome) for side in peers if side not in TORCH]
+def _row(report: Report, outcome: Outcome, sides: Sequence[str], others: Sequence[str]) -> list[str]:
+    times = [time(outcome.median(outcome.best(side) or "")) for side in sides]
     ours = ratio_text(outcome.ratio(TORCH), outcome)
-    return [outcome.workload.title, *times, f"**{ours}**" if ours != "—" else ours, _asked(outcome), *others,
-            prediction_text(report, outcome)]  # fmt: skip
+    return [outcome.workload.title, *times, f"**{ours}**" if ours != "—" else ours, _asked(outcome),
+            *(_other_ratio(outcome, side) for side in others), prediction_text(report, outcome)]  # fmt: skip
+
+
+def _other_ratio(outcome: Outcome, side: str) -> str:
+    """The ratio to one peer; what is asked for, where that is more than not to be behind."""
+    ratio, floor = ratio_text(outcome.ratio([side]), outcome), outcome.workload.floor_against(side)
+    return ratio if ratio == "—" or floor in (None, 1) else f"{ratio} (at least {floor:g})"
+
+
+def against_table(outcomes: Sequence[Outcome]) -> str:
+    """Rows with one opponent each."""
+    return markdown(["what", "Thalweg", "opponent", "", "opponent / Thalweg", "asked for"],
+                    [_against_row(each) for each in outcomes])  # fmt: skip
+
+
+def _against_row(outcome: Outcome) -> list[str]:
+    row = outcome.workload
+    (side,) = row.peers
+    mine, theirs = (amount(outcome.median(outcome.best(each) or ""), row.unit) for each in (OURS, side))
+    return [row.title, mine, SIDES[side].label, theirs, f"**{ratio_text(outcome.ratio([side]), outcome)}**",
+            f"at least {row.floor_against(side):.3g}"]  # fmt: skip
+
+
+def variants_text(outcome: Outcome) -> str:
+    """Every way in which a row was run on the sides that have several."""
+    known = {key: outcome.median(key) for key in outcome.seconds} | outcome.set_aside
+    words = [f"{SIDES[side_of(key)].label} ({key.partition('@')[2]}) {time(known[key])}" for key in known if "@" in key]
+    return f"- {outcome.workload.title}: {', '.join(words)}" if words else ""
 
 
 def ratio_text(ratio: Ratio | None, outcome: Outcome) -> str:
@@ -104,9 +134,10 @@ def _asked(outcome: Outcome) -> str:
 def prediction_text(report: Report, outcome: Outcome) -> str:
     """Arithmetic, traffic and the floor that they set; how much of the measured time that is."""
     prediction, measured = predict(outcome.workload), outcome.median(outcome.best(OURS) or "")
-    if prediction is None:
+    rates = report.rates.get(outcome.workload.setting)
+    if prediction is None or rates is None:
         return "—"
-    floor = prediction.floor(report.rates)
+    floor = prediction.floor(rates)
     share = f", {100 * floor / measured:.0f} % of the time" if measured else ""
     work = [f"{prediction.flops / 1e6:.3g} MFLOP"] if prediction.flops else []
     return f"{time(floor)}{share} ({', '.join([*work, f'{prediction.bytes / 1e6:.3g} MB'])})"
@@ -117,10 +148,10 @@ def prediction_text(report: Report, outcome: Outcome) -> str:
 _TURNS = {(False, False): "A B", (False, True): "A Bᵀ", (True, False): "Aᵀ B", (True, True): "Aᵀ Bᵀ"}
 
 
-def product_table(report: Report) -> str:
+def product_table(outcomes: Sequence[Outcome]) -> str:
     """A line for each shape, a column for each transposition: ratio, and GFLOP/s of both sides."""
     cells: dict[str, dict[tuple[bool, bool], str]] = {}
-    for each in report.products:
+    for each in outcomes:
         cells.setdefault(each.workload.title, {})[each.workload.transposes] = _product_cell(each)
     turns = list(_TURNS)
     rows = [[title, *(found.get(turn, "—") for turn in turns)] for title, found in cells.items()]
@@ -135,52 +166,15 @@ def _product_cell(outcome: Outcome) -> str:
     return f"**{ratio}** ({' : '.join(speeds)})"
 
 
-# --- what falls short ------------------------------------------------------------------------------------------------
-
-
-def shortfalls(report: Report) -> list[str]:
-    """Every promise that this run did not keep, and every figure that it does not trust."""
-    found = [line for each in report.outcomes for line in _shortfalls_of(each)]
-    ratios = [ratio.value for each in report.products if (ratio := each.ratio(TORCH)) is not None]
-    if ratios and geometric_mean(ratios) < PRODUCT_MEAN_FLOOR:
-        found.append(f"matrix products: {geometric_mean(ratios):.2f} in the mean, asked for {PRODUCT_MEAN_FLOOR}")
-    seconds = report.start_times.get("import thalweg")
-    if seconds and seconds > IMPORT_LIMIT:
-        found.append(f"import thalweg: {seconds:.2f} s, at most {IMPORT_LIMIT} s")
-    return found
-
-
-def _shortfalls_of(outcome: Outcome) -> list[str]:
-    row, found = outcome.workload, []
-    ratio, mine = outcome.ratio(TORCH), outcome.median(outcome.best(OURS) or "")
-    if row.floor is not None and ratio is not None and ratio.value < row.floor:
-        found.append(f"{ratio.value:.2f} times PyTorch, asked for {row.floor:g}")
-    for side in row.peers:
-        other = outcome.ratio([side])
-        if side not in TORCH and other is not None and other.value < 1:
-            found.append(f"{SIDES[side].label} is ahead: {other.value:.2f}")
-    if row.limit is not None and mine is not None and mine > row.limit:
-        found.append(f"{time(mine)}, at most {time(row.limit)}")
-    first = outcome.first_calls.get(OURS)
-    if first is not None and first > COMPILE_LIMIT and row.is_compiled:
-        found.append(f"compiled in {first:.2f} s, at most {COMPILE_LIMIT} s")
-    if outcome.disagreement > _LARGEST_DISAGREEMENT:
-        found.append(f"the first losses disagree: {outcome.first_results}")
-    if not outcome.is_stable:
-        found.append("not stable: the machine is too noisy")
-    found += [f"{key}: {reason}" for key, reason in outcome.missing.items()]
-    return [f"{row.name}: {line}" for line in found]
-
-
 # --- start-up and compilation ----------------------------------------------------------------------------------------
 
 
 def compile_table(report: Report) -> str:
     """Seconds of the first call: tracing and compiling, once for each shape."""
-    sides = [side for side in report.sides if side != "torch"]
+    sides = [side for side in report.sides if side != "torch" and any(each.best(side) for each in report.of("single"))]
     rows = [
         [each.workload.title, *(_seconds(each.first_calls.get(each.best(side) or "")) for side in sides)]
-        for each in report.rows
+        for each in report.of("single")
         if each.workload.is_compiled and each.workload.family != "overhead_read"  # the same program as "overhead"
     ]
     return markdown(["first call", *(SIDES[side].label for side in sides)], rows)
@@ -195,29 +189,33 @@ def _seconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3f} s"
 
 
-def summary(report: Report) -> str:
-    """Geometric means over the rows that a floor stands at, and where the figures come from."""
-    ratios = [r.value for each in report.rows if each.workload.floor and (r := each.ratio(TORCH)) is not None]
-    products = [r.value for each in report.products if (r := each.ratio(TORCH)) is not None]
-    lines = (
-        [f"Geometric mean over the rows with a floor: {geometric_mean(ratios):.2f} times PyTorch."] if ratios else []
+def summary(report: Report, table: str) -> str:
+    """Geometric means over the rows of a table that a floor stands at."""
+    rows, products = (
+        [ratio.value for each in outcomes if each.workload.floor and (ratio := each.ratio(TORCH)) is not None]
+        for outcomes in (report.of(table), report.products(table))
     )
+    lines = [f"Geometric mean over the rows with a floor: {geometric_mean(rows):.2f} times PyTorch."] if rows else []
     if products:
+        asked = f" (asked for: {PRODUCT_MEAN_FLOOR} and {PRODUCT_FLOOR})" if table == "single" else ""
         lines.append(f"Matrix products: {geometric_mean(products):.2f} in the geometric mean, {min(products):.2f} at "
-                     f"least (asked for: {PRODUCT_MEAN_FLOOR} and {PRODUCT_FLOOR}).")  # fmt: skip
+                     f"least{asked}.")  # fmt: skip
     return "\n".join(lines)
 
 
 def origin(report: Report) -> str:
-    """Machine, threads, date, versions, and the rates that predictions use."""
+    """Machine, date, versions, and the rates that predictions use."""
     packages = ", ".join(f"{name} {number}" for name, number in report.versions.items())
-    bandwidths = ", ".join(
-        f"{rate / 1e9:.0f} GB/s on {size >> 20} MiB" for size, rate in sorted(report.rates.bandwidths.items()) if size
-    )
-    lines = [
-        f"Measured on {report.date} on {report.machine}, {report.threads} thread{'s' * (report.threads > 1)} on each "
-        f"side, load average {report.load:.2f} before the start; {packages}.",
-        f"Rates for the predictions: {report.rates.flops / 1e9:.0f} GFLOP/s, {bandwidths}.",
+    return "\n".join([
+        f"Measured on {report.date} on {report.machine}, load average {report.load:.2f} before the start; {packages}.",
+        *(_rates_text(setting, rates) for setting, rates in report.rates.items()),
         *(f"Left out: {SIDES[side].label}: {reason}." for side, reason in report.left_out.items()),
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip
+
+
+def _rates_text(setting: Setting, rates: Rates) -> str:
+    bandwidths = ", ".join(
+        f"{rate / 1e9:.0f} GB/s on {size >> 20} MiB" for size, rate in sorted(rates.bandwidths.items()) if size
+    )
+    name = f"{setting.threads} thread{'s' * (setting.threads > 1)}{'' if setting.target == 'native' else ', AVX2'}"
+    return f"Rates for the predictions, {name}: {rates.flops / 1e9:.0f} GFLOP/s, {bandwidths}."

@@ -182,4 +182,4 @@ BUILDERS: dict[str, Callable[[Workload], Callable[[], Any]]] = {
 }
 
 if __name__ == "__main__":
-    main(Library(describe, calibrate, lambda workload: BUILDERS[workload.family](workload)))
+    main(Library(describe, calibrate, lambda workload, variant: BUILDERS[workload.family](workload)))

@@ -6,7 +6,6 @@ machine code, so that no Python stands between two products, as in PyTorch's C++
 
 from __future__ import annotations
 
-import ctypes
 import math
 import platform
 import time
@@ -14,24 +13,20 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 
 import thalweg as tw
-import thalweg.nn.functional as F
-from bench.models import BUILDERS, Framework, uncompiled
-from bench.peers.worker import Library, Timed, best_rate, main
+from bench.models import BUILDERS
+from bench.peers.thalweg_fit import fit_of
+from bench.peers.thalweg_framework import FRAMEWORK
+from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
 from bench.workloads import Workload
-from thalweg import nn, optim
 from thalweg.compile.program import Program, executable_for
-from thalweg.compile.target import host
+from thalweg.compile.runtime import STEPS
 from thalweg.dtype import float32
 from thalweg.graph import make_input
 from thalweg.ops.contract import matmul
 
-FRAMEWORK = Framework(
-    nn, F, tw.no_grad, tw.tensor, lambda parameters, lr: optim.Adam(parameters, lr=lr), tw.compile, uncompiled
-)
 _WORKING_SETS = (1 << 20, 8 << 20, 64 << 20, 256 << 20)  # second-level cache, third, beyond
 
 
@@ -58,8 +53,12 @@ def _bandwidth(size: int) -> float:
     )
 
 
-def build(workload: Workload) -> Callable[[], Any] | Timed:
-    return product(workload) if workload.family == "product" else BUILDERS[workload.family](FRAMEWORK, workload)
+def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
+    if workload.family == "product":
+        return product(workload)
+    if workload.family == "fit":
+        return repeated_epochs(fit_of(workload), workload)
+    return BUILDERS[workload.family](FRAMEWORK, workload)
 
 
 def product(workload: Workload) -> Timed:
@@ -76,8 +75,15 @@ def product(workload: Workload) -> Timed:
         array[...] = random.standard_normal(array.shape)
     table = native.new_table()
     for index, array in enumerate(arrays):
-        table[index] = array.ctypes.data
-    return Timed(_repeated_natively(native.step, table, keep=(native, *arrays)), "a loop in machine code")
+        table.places[index] = array.ctypes.data
+
+    def run(calls: int, held: Any = arrays) -> float:
+        table.words[STEPS] = calls
+        started = time.perf_counter()
+        native.step(table.address)
+        return time.perf_counter() - started
+
+    return Timed(run, "a loop in machine code")
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
@@ -86,38 +92,6 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
     store = np.zeros(size + 16, np.float32)
     start = (-store.ctypes.data % 64) // 4
     return store[start : start + size].reshape(shape)
-
-
-_LOOP = """
-define void @repeat(ptr %step, ptr %table, i64 %calls) {
-entry:
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
-  call void %step(ptr %table)
-  %next = add i64 %i, 1
-  %more = icmp ult i64 %next, %calls
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}
-"""
-
-
-def _repeated_natively(step: Any, table: Any, keep: Any) -> Callable[[int], float]:
-    """`run(calls)` for a native step; `keep` is what must live as long."""
-    engine = llvm.create_lljit_compiler(host().machine(), use_jit_link=False, suppress_errors=False)
-    tracker = llvm.JITLibraryBuilder().add_ir(_LOOP).export_symbol("repeat").link(engine, "repeat")
-    pointer = ctypes.c_void_p
-    repeat = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_int64)(tracker["repeat"])
-    step_address, table_address = ctypes.cast(step, pointer).value, ctypes.addressof(table)
-
-    def run(calls: int, held: Any = (keep, engine, tracker, table)) -> float:
-        started = time.perf_counter()
-        repeat(step_address, table_address, calls)
-        return time.perf_counter() - started
-
-    return run
 
 
 LIBRARY = Library(describe, calibrate, build)

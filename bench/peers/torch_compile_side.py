@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from bench.models import BUILDERS
-from bench.peers.torch_side import FRAMEWORK, calibrate, describe
+from bench.peers.torch_framework import FRAMEWORK
+from bench.peers.torch_side import calibrate, describe
 from bench.peers.worker import Library, main
 from bench.workloads import Workload
 
@@ -20,7 +21,7 @@ COMPILED = replace(FRAMEWORK, compile_forward=torch.compile)
 _WHOLE_STEP = replace(FRAMEWORK, compile_step=torch.compile)  # where there is no backward pass in it
 
 
-def build(workload: Workload) -> Callable[[], Any]:
+def build(workload: Workload, variant: str = "") -> Callable[[], Any]:
     torch.manual_seed(0)
     torch.compiler.reset()
     framework = _WHOLE_STEP if workload.family in ("adam", "overhead", "overhead_read") else COMPILED

@@ -11,18 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn, optim
 from torch.utils import benchmark
 
-from bench.models import BUILDERS, Framework, uncompiled
-from bench.peers.worker import Library, Timed, best_rate, main, repeated
+from bench.models import BUILDERS
+from bench.peers.torch_fit import fit_of
+from bench.peers.torch_framework import FRAMEWORK
+from bench.peers.worker import Library, Timed, best_rate, main, repeated, repeated_epochs
 from bench.workloads import Workload
-
-FRAMEWORK = Framework(
-    nn, F, torch.no_grad, torch.from_numpy,
-    lambda parameters, lr: optim.Adam(parameters, lr=lr, fused=True), uncompiled, uncompiled,
-)  # fmt: skip
 
 # One statement and setup for every product, so that the C++ compiler runs once; the extents come by the environment.
 _SETUP = """
@@ -47,9 +42,13 @@ def calibrate() -> dict[str, Any]:
     return {"flops": max(rate(512), rate(1024))}
 
 
-def build(workload: Workload) -> Callable[[], Any] | Timed:
+def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
     torch.manual_seed(0)
-    return product(workload) if workload.family == "product" else BUILDERS[workload.family](FRAMEWORK, workload)
+    if workload.family == "product":
+        return product(workload)
+    if workload.family == "fit":
+        return repeated_epochs(fit_of(workload, variant), workload)
+    return BUILDERS[workload.family](FRAMEWORK, workload)
 
 
 def product(workload: Workload) -> Timed:

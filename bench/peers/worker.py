@@ -1,7 +1,8 @@
 """The process that stands for one side: it obeys commands on its standard input, a line of JSON each.
 
-In: `{"do": "describe" | "calibrate" | "quit"}`, `{"do": "build", "name": ...}`, `{"do": "run", "calls": n}`. Out: one
-line of JSON for each; `{"error": ..., "trace": ...}` where the command failed. The worker lives on after an error.
+In: `{"do": "describe" | "calibrate" | "quit"}`, `{"do": "build", "name": ..., "variant": ...}`,
+`{"do": "run", "calls": n, "variant": ...}`. Out: one line of JSON for each; `{"error": ..., "trace": ...}` where the
+command failed. The worker lives on after an error, and keeps what it built until another row comes.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from bench.workloads import PRODUCTS, WORKLOADS, Workload
+from bench.datasets import steps_of
+from bench.rows import ROWS
+from bench.workloads import Workload
 
-_ROWS = {row.name: row for row in (*WORKLOADS, *PRODUCTS)}
+_ROWS = {row.name: row for row in ROWS}
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Something that can be run many times: `run(calls)` gives seconds for all of them."""
+    """Something that can be run many times: `run(calls)` gives seconds for all of them, of `steps` training steps each.
+
+    `result` is the first loss, where it could be read.
+    """
 
     run: Callable[[int], float]
     how: str = "calls from Python"
+    steps: int = 1
+    result: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Library:
 
     describe: Callable[[], dict[str, Any]]
     calibrate: Callable[[], dict[str, Any]]
-    build: Callable[[Workload], Callable[[], Any] | Timed]
+    build: Callable[[Workload, str], Callable[[], Any] | Timed]  # of a row, in the variant with this name or ""
 
 
 class Worker:
@@ -43,7 +51,8 @@ class Worker:
 
     def __init__(self, library: Library, rows: Mapping[str, Workload] = _ROWS) -> None:
         self.library, self.rows = library, rows
-        self.built: Timed | None = None
+        self.row: Workload | None = None
+        self.built: dict[str, Timed] = {}  # by variant
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -58,28 +67,29 @@ class Worker:
             case "calibrate":
                 return self.library.calibrate()
             case "build":
-                return self._build(self.rows[request["name"]])
+                return self._build(self.rows[request["name"]], request.get("variant", ""))
             case "run":
-                if self.built is None:
+                if request.get("variant", "") not in self.built:
                     raise RuntimeError("nothing is built yet")
                 gc.collect()
-                return {"seconds": self.built.run(request["calls"])}
+                return {"seconds": self.built[request.get("variant", "")].run(request["calls"])}
         raise ValueError(f"unknown command {request['do']!r}")
 
-    def _build(self, row: Workload) -> dict[str, Any]:
+    def _build(self, row: Workload, variant: str) -> dict[str, Any]:
         """Also makes the first call, which is where the compilers compile, and times it."""
-        self.built = None
+        if row != self.row:
+            self.row, self.built = row, {}
+        self.built.pop(variant, None)
         gc.collect()
-        built = self.library.build(row)
-        if isinstance(built, Timed):
-            self.built = built
-            return {"how": built.how, "first_call": None, "first_result": None}
-        started = time.perf_counter()
-        result = built()
-        seconds = time.perf_counter() - started
-        self.built = Timed(repeated(built))
-        return {"how": self.built.how, "first_call": seconds,
-                "first_result": result if isinstance(result, float) and row.dropout == 0 else None}  # fmt: skip
+        built, seconds = self.library.build(row, variant), None
+        if not isinstance(built, Timed):
+            started = time.perf_counter()
+            result = built()
+            seconds = time.perf_counter() - started
+            is_loss = isinstance(result, float) and row.dropout == 0
+            built = Timed(repeated(built), result=result if is_loss else None)
+        self.built[variant] = built
+        return {"how": built.how, "first_call": seconds, "first_result": built.result, "steps": built.steps}
 
 
 def repeated(call: Callable[[], Any]) -> Callable[[int], float]:
@@ -93,6 +103,24 @@ def repeated(call: Callable[[], Any]) -> Callable[[int], float]:
         return time.perf_counter() - started
 
     return run
+
+
+def repeated_epochs(fit: Callable[[int], float], workload: Workload) -> Timed:
+    """Time per step of `fit(epochs)`, which gives the first epoch's mean loss.
+
+    What is timed is fit(1 + n) less fit(1): set-up of a call of `fit` drops out on every side alike, without callbacks
+    that could make a library take another path.
+    """
+
+    def run(calls: int) -> float:
+        seconds = []
+        for epochs in (1, 1 + calls):
+            started = time.perf_counter()
+            fit(epochs)
+            seconds.append(time.perf_counter() - started)
+        return seconds[1] - seconds[0]
+
+    return Timed(run, "whole epochs of fit", steps_of(workload), fit(1))
 
 
 def best_rate(work: float, call: Callable[[], Any], seconds: float = 0.3) -> float:

@@ -1,4 +1,4 @@
-"""The speed harness: statistics, rounds, protocol, tables and workloads, without measuring anything.
+"""The speed harness: statistics, rounds, protocol and workloads, without measuring anything.
 
 In: workers that answer from a script. Out: failures where a figure would be wrong or a reason lost.
 """
@@ -10,14 +10,15 @@ import sys
 import pytest
 
 from bench.client import Client, WorkerError
-from bench.document import NOT_YET, document, figures
-from bench.harness import Outcome, Plan, measure
-from bench.peers import SIDES, environment
-from bench.peers.worker import Library, Timed, Worker, repeated, serve
+from bench.harness import Plan, measure
+from bench.peers import AVX2, ITSELF, SIDES, Setting, environment
+from bench.peers.worker import Library, Timed, Worker, repeated, repeated_epochs, serve
 from bench.prediction import Prediction, Rates, predict
+from bench.rows import EXTENTS, PRODUCTS, ROWS, chosen
+from bench.shortfalls import shortfalls
 from bench.stability import median_ranks, paired_ratio
-from bench.table import Report, main_table, ratio_text, shortfalls, time
-from bench.workloads import EXTENTS, PRODUCTS, WORKLOADS, Workload, batches, chosen, weights
+from bench.table import Report, ratio_text
+from bench.workloads import Workload, batches, weights
 
 ROW = Workload("row", "a row", "dense", (4, 3, 2), 5, floor=2.0)
 QUICK = Plan(block=1.0, warm_up=2.0, least_rounds=3, most_rounds=9)
@@ -42,8 +43,7 @@ class Broken:
 
 
 def report_of(*outcomes, **rest):
-    return Report("a machine", 1, ["thalweg", "torch", "jax"], {"thalweg": "0"}, Rates(1e11, {1 << 20: 1e10}),
-                  list(outcomes), **rest)  # fmt: skip
+    return Report("a machine", ["thalweg", "torch", "jax"], outcomes=list(outcomes), **rest)
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
@@ -107,6 +107,47 @@ def test_sides_that_do_not_have_the_row_are_not_asked():
     assert list(measure(only_torch, {"thalweg": Scripted(1.0), "jax": Scripted(1.0)}, QUICK).seconds) == ["thalweg"]
 
 
+class Epochs(Scripted):
+    """Each variant of the row takes its own time for an epoch of ten steps."""
+
+    def __init__(self, **variants):
+        super().__init__(1.0)
+        self.variants = variants
+
+    def ask(self, do, **rest):
+        if do == "build":
+            return super().ask(do) | {"steps": 10}
+        return {"seconds": rest["calls"] * self.variants[rest["variant"].split()[0]]}
+
+
+def test_time_is_per_step_and_variants_that_are_far_behind_are_set_aside():
+    row = Workload("row", "a row", "fit", (4, 2), 5, peers=("torch",))
+    torch = Epochs(slices=20.0, rows=22.0, DataLoader=50.0)
+    outcome = measure(row, {"thalweg": Scripted(1.0), "torch@1 thread": torch}, QUICK)
+    assert outcome.best("torch") == "torch@1 thread, slices of shuffled arrays"
+    assert outcome.median(outcome.best("torch")) == 2.0
+    assert outcome.set_aside == {"torch@1 thread, DataLoader": 5.0}
+    assert "torch@1 thread, rows gathered batch by batch" in outcome.seconds
+
+
+def test_a_side_that_fails_between_rounds_is_left_out_with_its_reason():
+    class Dying(Scripted):
+        def ask(self, do, **rest):
+            if do == "run" and len(self.log) > 8:
+                raise WorkerError("out of memory")
+            return super().ask(do, **rest)
+
+    outcome = measure(ROW, {"thalweg": Scripted(1.0), "torch": Dying(*[1.0, 4.0] * 9), "jax": Scripted(2.0)}, QUICK)
+    assert outcome.missing == {"torch": "out of memory"}
+    assert outcome.ratio(["jax"]).value == 2.0
+
+
+def test_what_is_counted_is_asked_for_once_and_not_warmed_up():
+    row = Workload("row", "a row", "recompile", (4, 2), unit="kernels", rounds=1, peers=("thalweg.whole",))
+    outcome = measure(row, {"thalweg": Scripted(3.0), "thalweg.whole": Scripted(9.0)}, Plan())
+    assert outcome.seconds == {"thalweg": [3.0], "thalweg.whole": [9.0]}
+
+
 # --- protocol --------------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +159,7 @@ def answers(library, *requests):
 
 def test_a_worker_builds_runs_and_lives_on_after_an_error():
     calls = []
-    library = Library(lambda: {"versions": {}}, dict, lambda row: lambda: calls.append(row.name) or 1.5)
+    library = Library(lambda: {"versions": {}}, dict, lambda row, variant: lambda: calls.append(row.name) or 1.5)
     done = answers(library, {"do": "describe"}, {"do": "run", "calls": 1}, {"do": "build", "name": "row"},
                    {"do": "run", "calls": 3}, {"do": "no such"}, {"do": "quit"}, {"do": "describe"})  # fmt: skip
     assert done[0] == {"versions": {}}
@@ -131,10 +172,27 @@ def test_a_worker_builds_runs_and_lives_on_after_an_error():
 
 
 def test_what_has_its_own_way_to_be_timed_is_asked_for_it():
-    library = Library(dict, dict, lambda row: Timed(lambda calls: 2.0 * calls, "its own way"))
+    library = Library(dict, dict, lambda row, variant: Timed(lambda calls: 2.0 * calls, "its own way"))
     built, run = answers(library, {"do": "build", "name": "row"}, {"do": "run", "calls": 4})
     assert built["how"] == "its own way"
     assert run["seconds"] == 8.0
+
+
+def test_the_variants_of_a_row_are_kept_until_another_row_comes():
+    library = Library(dict, dict, lambda row, variant: Timed(lambda calls: float(len(variant)), steps=7))
+    done = answers(library, *({"do": "build", "name": "row", "variant": name} for name in ("a", "bb")),
+                   *({"do": "run", "calls": 1, "variant": name} for name in ("a", "bb", "c")))  # fmt: skip
+    assert done[0]["steps"] == 7
+    assert [each.get("seconds") for each in done[2:]] == [1.0, 2.0, None]
+
+
+def test_an_epoch_is_timed_as_the_difference_of_two_fits():
+    asked = []
+    row = Workload("row", "a row", "fit", (4, 2), 5, examples=12)
+    timed = repeated_epochs(lambda epochs: asked.append(epochs) or 0.25, row)
+    timed.run(4)
+    assert asked == [1, 1, 5]
+    assert (timed.steps, timed.result) == (3, 0.25)
 
 
 def test_repeating_a_call():
@@ -166,63 +224,44 @@ def test_a_client_talks_to_a_process_and_tells_its_errors_and_its_last_words():
     assert client.process.returncode == 1
 
 
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
 def test_thread_counts_reach_every_library_and_only_peers_choose_theirs():
-    assert {environment(1)[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"1"}
-    assert SIDES["torch"].thread_choices(2) == (1, 2)
-    assert SIDES["torch"].thread_choices(1) == (1,)
-    assert SIDES["thalweg"].thread_choices(2) == (2,)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "THALWEG_THREADS")
+    assert [environment(Setting(threads=2))[name] for name in names] == ["2"] * 3
+    two = Setting(threads=2)
+    assert [each.threads for each in SIDES["torch"].settings(two)] == [1, 2]
+    assert SIDES["torch"].settings(Setting()) == (Setting(),)
+    assert SIDES["thalweg"].settings(two) == (two,)
+    assert [each.threads for each in SIDES["thalweg.one"].settings(two)] == [1]
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+def test_more_threads_than_processors_stay_on_the_rows_processors():
+    crowded = Setting(threads=8, processors=2)
+    assert (crowded.width, crowded.with_threads(1).width, Setting(threads=3).width) == (2, 1, 3)
 
 
-def test_the_table_has_times_ratio_floor_and_prediction():
-    outcome = measure(ROW, {"thalweg": Scripted(1e-3), "torch": Scripted(3e-3), "jax": Scripted(2e-3)}, QUICK)
-    head, _, row = main_table(report_of(outcome)).splitlines()
-    assert head.startswith("| workload | Thalweg | PyTorch | JAX jit | PyTorch / Thalweg |")
-    assert row.startswith("| a row | 1 ms | 3 ms | 2 ms | **3.00** | at least 2 | 2.00 | ")
+def test_every_side_is_told_to_leave_avx_512_alone():
+    given = environment(Setting(target=AVX2))
+    assert given["THALWEG_TARGET"] == "x86-64-v3"
+    assert given["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert "--xla_cpu_max_isa=AVX2" in given["XLA_FLAGS"]
+    assert environment(Setting())["THALWEG_TARGET"] == "native"
 
 
-def test_what_falls_short_is_said():
-    slow = measure(ROW, {"thalweg": Scripted(1.0), "torch": Scripted(1.5), "jax": Scripted(0.5)}, QUICK)
-    found = shortfalls(report_of(slow, start_times={"import thalweg": 0.4}))
-    assert any("1.50 times PyTorch, asked for 2" in each for each in found)
-    assert any("JAX jit is ahead" in each for each in found)
-    assert any("import thalweg" in each for each in found)
-
-
-def test_sides_whose_first_losses_disagree_are_not_compared_silently():
-    outcome = measure(ROW, {"thalweg": Scripted(1.0, loss=1.0), "torch": Scripted(3.0, loss=1.1)}, QUICK)
-    assert any("losses disagree" in each for each in shortfalls(report_of(outcome)))
-
-
-def test_a_product_has_a_cell_for_each_transposition():
-    row = next(each for each in PRODUCTS if each.transposes == (True, False))
-    outcome = Outcome(row, QUICK, {"thalweg": [1e-5] * 5, "torch": [2e-5] * 5})
-    text = figures(report_of(outcome))
-    assert "| 64x64x64 | — | — | **2.00** (52 : 26) | — |" in text
-
-
-def test_the_document_says_that_nothing_is_measured_or_what_is():
-    assert NOT_YET in document(None)
-    outcome = measure(ROW, {"thalweg": Scripted(1e-3), "torch": Scripted(3e-3)}, QUICK)
-    text = document(report_of(outcome, left_out={"jax": "ModuleNotFoundError: No module named 'jax'"}))
-    assert NOT_YET not in text
-    assert "make bench" in text
-    assert "Left out: JAX jit: ModuleNotFoundError" in text
-    assert "/work" not in text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(9.999e-4, "1,000 µs"), (1.5, "1,500 ms"), (0, "0 µs")])
-def test_times_in_words(seconds, text):
-    assert time(seconds) == text
+def test_the_rows_of_whole_epochs_agree_with_the_sides_about_their_variants():
+    fits = [row for row in ROWS if row.family == "fit"]
+    assert {side for row in fits for side in row.peers} == {"torch", "keras", "sklearn"}
+    assert all(row.setting.threads == 2 for row in ROWS if row.table in ("two", "fit", "process"))
+    assert {side for row in ROWS for side in row.peers if side.startswith("thalweg.")} == set(ITSELF)
 
 
 # --- workloads -------------------------------------------------------------------------------------------------------
 
 
 def test_names_are_unique_and_rows_are_found_by_name():
-    names = [each.name for each in (*WORKLOADS, *PRODUCTS)]
+    names = [each.name for each in ROWS]
     assert len(set(names)) == len(names)
     assert len(PRODUCTS) == 4 * len(EXTENTS)
     assert len(chosen([])) == len(names)

@@ -42,7 +42,9 @@ def test_a_missing_result_is_noticed() -> None:
 def test_an_emission_that_is_a_millionth_wrong_is_noticed() -> None:
     """Planted: a tanh whose code is not its NumPy meaning."""
     right = ops.tanh.emit
-    wrong = dataclasses.replace(ops.tanh, emit=lambda e, x: e.multiply(right(e, x), e.number(1 + 1e-6, x.dtype)))
+    wrong = dataclasses.replace(
+        ops.tanh, name="wrong_tanh", emit=lambda e, x: e.multiply(right(e, x), e.number(1 + 1e-6, x.dtype))
+    )
     x = make_input((19,), float64)
     array = np.linspace(-2, 2, 19)
     assert_compiled_equals_numpy([x], [ops.tanh(x)], [array])

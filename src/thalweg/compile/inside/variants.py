@@ -1,6 +1,7 @@
 """Other walks through the rows of a program: one that takes each row's time, one that runs a single row.
 
-In: a native program. Out: callables on its tables. Nothing is compiled for them: they call the same kernels.
+In: a native program, and arrays or a table. Out: the seconds of each kernel, or the status that some rows have left
+behind. Nothing is compiled for them: they call the same kernels.
 """
 
 from __future__ import annotations
