@@ -119,6 +119,9 @@ class Shared:
     lead: Callable[[int, int], None]
     serve: Callable[[int, int, int], int]
     copy: int
+    take: int
+    keep: int
+    watch: int
     kept: object
 
 
@@ -131,14 +134,15 @@ def shared() -> Shared:
 def _shared(name: str) -> Shared:
     with compiling_for(name) as target:
         text = runtime_text(target.triple.partition("-")[0], target.clock)
-        kept, (alone, timed, lead, serve, copy) = link(image_of(text), ["alone", "timed", "lead", "serve", "copy"])
+        names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
+        kept, (alone, timed, lead, serve, *rows) = link(image_of(text), names)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     return Shared(
         ctypes.CFUNCTYPE(None, pointer)(alone),
         ctypes.CFUNCTYPE(None, pointer)(timed),
         ctypes.CFUNCTYPE(None, pointer, pointer)(lead),
         ctypes.CFUNCTYPE(number, pointer, number, number)(serve),
-        copy,
+        *rows,
         kept,
     )
 

@@ -20,6 +20,7 @@ SCRATCH = 5  # room for the kernels of a thread that runs alone
 COUNTERS = 6  # for each row a pair of cache lines: pieces claimed, pieces done; before them the walks before this call
 NULL = 7  # no address
 STATUS = 8  # kernel, position and value of the first bad position; 0 if all is well
+STOP = 11  # whether this walk is the last, whatever `STEPS` says
 HEAD = 12
 
 # The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time.
@@ -45,11 +46,17 @@ def _word(name: str, index: int | str, kind: str = "i64", table: str = "%table")
   %{name} = load {kind}, ptr %{name}.at"""
 
 
+def _slot(name: str, index: int) -> str:
+    """The address in the slot that the row names."""
+    return _word(f"{name}.slot", index, table="%slots") + _word(name, f"%{name}.slot", "ptr")
+
+
 _HEADER = "".join([
     _word("rows", ROWS, "ptr"), _word("count", COUNT), _word("checked", CHECKED), _word("steps", STEPS),
     f"""
   %status = getelementptr i64, ptr %table, i64 {STATUS}
-  %done.at = getelementptr i64, ptr %table, i64 {DONE}""",
+  %done.at = getelementptr i64, ptr %table, i64 {DONE}
+  %stop.at = getelementptr i64, ptr %table, i64 {STOP}""",
 ])  # fmt: skip
 
 _CALL = f"""
@@ -99,7 +106,12 @@ next:{after}
   br label %row
 walked:
   %s1 = add i64 %s, 1
-  br label %step
+  %stop = load i64, ptr %stop.at
+  %goes_on = icmp eq i64 %stop, 0
+  br i1 %goes_on, label %step, label %stopped
+stopped:
+  store i64 %s1, ptr %done.at
+  br label %leave
 leave:
   ret void
 }}"""
@@ -108,9 +120,82 @@ leave:
 _COPY = f"""
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 define void @copy({ENTRY}) {{
-entry:{_word("to.slot", 0, table="%slots")}{_word("from.slot", 1, table="%slots")}
-{_word("to", "%to.slot", "ptr")}{_word("from", "%from.slot", "ptr")}
+entry:{_slot("to", 0)}{_slot("from", 1)}
   call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %number, i1 false)
+  ret void
+}}"""
+
+
+# The batch of a walk: rows `order[step size ...]` of a whole array, `number` bytes each. Behind the slots of batch, array
+# and order stand how many rows a batch and a piece have.
+_TAKE_ROWS = f"""
+define void @take({ENTRY}) {{
+entry:{_slot("to", 0)}{_slot("from", 1)}{_slot("order", 2)}{_word("size", 3, table="%slots")}
+{_word("each", 4, table="%slots")}
+  %first = mul i64 %piece, %each
+  %whole = add i64 %first, %each
+  %end = call i64 @llvm.umin.i64(i64 %whole, i64 %size)
+  %before = mul i64 %step, %size
+  %is_word = icmp eq i64 %number, 8
+  br label %row
+row:
+  %i = phi i64 [ %first, %entry ], [ %i1, %next ]
+  %more = icmp ult i64 %i, %end
+  br i1 %more, label %some, label %leave
+some:
+  %position = add i64 %before, %i
+  %position.at = getelementptr i64, ptr %order, i64 %position
+  %index = load i64, ptr %position.at
+  %there = mul i64 %index, %number
+  %here = mul i64 %i, %number
+  %source = getelementptr i8, ptr %from, i64 %there
+  %place = getelementptr i8, ptr %to, i64 %here
+  br i1 %is_word, label %word, label %bytes
+word:
+  %value = load i64, ptr %source, align 1
+  store i64 %value, ptr %place, align 1
+  br label %next
+bytes:
+  call void @llvm.memcpy.p0.p0.i64(ptr %place, ptr %source, i64 %number, i1 false)
+  br label %next
+next:
+  %i1 = add i64 %i, 1
+  br label %row
+leave:
+  ret void
+}}"""
+
+# A result of `number` bytes, kept beside those of the walks before.
+_KEEP = f"""
+define void @keep({ENTRY}) {{
+entry:{_slot("to", 0)}{_slot("from", 1)}
+  %before = mul i64 %step, %number
+  %place = getelementptr i8, ptr %to, i64 %before
+  call void @llvm.memcpy.p0.p0.i64(ptr %place, ptr %from, i64 %number, i1 false)
+  ret void
+}}"""
+
+# This walk is the last if a float of `number` bytes is no finite number.
+_WATCH = f"""
+define void @watch({ENTRY}) {{
+entry:{_slot("from", 0)}
+  %is_double = icmp eq i64 %number, 8
+  br i1 %is_double, label %double, label %single
+double:
+  %d = load double, ptr %from
+  %d.off = fsub double %d, %d
+  %d.bad = fcmp uno double %d.off, 0.0
+  br i1 %d.bad, label %stop, label %leave
+single:
+  %f = load float, ptr %from
+  %f.off = fsub float %f, %f
+  %f.bad = fcmp uno float %f.off, 0.0
+  br i1 %f.bad, label %stop, label %leave
+stop:
+  %stop.at = getelementptr i64, ptr %table, i64 {STOP}
+  store atomic i64 1, ptr %stop.at release, align 8
+  br label %leave
+leave:
   ret void
 }}"""
 
@@ -187,10 +272,13 @@ next:
   br label %row
 walked:
   %s1 = add i64 %s, 1
-  br label %step
+  %stop = load atomic i64, ptr %stop.at acquire, align 8
+  %goes_on = icmp eq i64 %stop, 0
+  br i1 %goes_on, label %step, label %leave
 leave:
-  ; whoever is behind may leave at an earlier walk than the one that met bad data
-  %most = atomicrmw max ptr %done.at, i64 %s acq_rel, align 8
+  %walks = phi i64 [ %s, %step ], [ %s, %check ], [ %s1, %walked ]
+  ; whoever is behind may leave at an earlier walk than the one that was the last
+  %most = atomicrmw max ptr %done.at, i64 %walks acq_rel, align 8
   ret void
 }}"""
 
@@ -218,9 +306,13 @@ entry:{_MEETING}
   store atomic i64 0, ptr %open seq_cst, align 8
   br label %wait.begin
 wait.begin:{_wait("wait", "%inside", "eq i64 %wait.seen, 0", "over")}
-over:{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
+over:
+  %last.at = getelementptr i64, ptr %table, i64 {STOP}{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
   %good = icmp eq i64 %code, 0
-  br i1 %good, label %go_on, label %reset
+  %last = load i64, ptr %last.at
+  %is_whole = icmp eq i64 %last, 0
+  %is_even = and i1 %good, %is_whole
+  br i1 %is_even, label %go_on, label %reset
 go_on:
   %base = load i64, ptr %counters
   %base1 = add i64 %base, %steps
@@ -291,12 +383,12 @@ _PAUSES = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": 'call void a
 
 
 def runtime_text(architecture: str, clock: str) -> str:
-    """The functions that every program shares: alone, timed, lead, serve, copy."""
+    """The functions that every program shares: those that walk, and rows that are no kernels."""
     pause = _PAUSES.get(architecture, "")
     declarations = ["declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-                    f"declare i64 @{clock}()", *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause)]  # fmt: skip
+                    "declare i64 @llvm.umin.i64(i64, i64)", f"declare i64 @{clock}()", *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause)]  # fmt: skip
     timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
-    parts = [*declarations, walk_alone(), timed, _COPY, _TOGETHER, _LEAD, _SERVE]
+    parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _TOGETHER, _LEAD, _SERVE]
     return "\n".join(parts).replace("  PAUSE", f"  {pause}")
 
 

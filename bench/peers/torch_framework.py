@@ -1,0 +1,17 @@
+"""PyTorch's parts for bench/models.py, and nothing that takes time to import.
+
+In: nothing. Out: `FRAMEWORK`, with Adam in its fused form.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn, optim
+
+from bench.models import Framework, uncompiled
+
+FRAMEWORK = Framework(
+    nn, F, torch.no_grad, torch.from_numpy,
+    lambda parameters, lr: optim.Adam(parameters, lr=lr, fused=True), uncompiled, uncompiled,
+)  # fmt: skip
