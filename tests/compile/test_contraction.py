@@ -21,7 +21,6 @@ from thalweg.compile.emitter import Emitter
 from thalweg.compile.inside.interpret import run
 from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.tiling import Product, Tiling, Vectors, choose_tiling
-from thalweg.compile.values import Value
 from thalweg.dtype import DType, float32, float64
 from thalweg.graph import make_input
 from thalweg.ops import matmul
@@ -132,14 +131,15 @@ def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DT
         assert cut.blocks > 1
         e = Emitter()
 
-        def finish(row: Value, column: Value, mask: Value | None, value: Value, e: Emitter = e) -> None:
+        def write(pointers, _, row, column, mask, value, e=e):  # type: ignore[no-untyped-def]
+            (more,) = pointers
             place = e.add(e.multiply(row, e.integer(53)), column)
-            before = e.load("%more", place, value.dtype, value.lanes, mask)
-            e.store("%more", place, e.subtract(before, value), mask)
+            before = e.load(more, place, value.dtype, value.lanes, mask)
+            e.store(more, place, e.subtract(before, value), mask)
 
         a, b = operands(product)
         sums = np.ones((35, 53), dtype.numpy)
-        result = computed(cut, a, b, sums, finish, e)
+        result = computed(cut, a, b, sums, Finish(write, ["%more"]), e)
         expected, tolerance = meaning(product, a, b)
         assert (np.abs(result - expected) <= tolerance).all()
         assert (np.abs(sums - (1 - expected)) <= tolerance + np.finfo(dtype.numpy).eps * (1 + np.abs(expected))).all()

@@ -135,14 +135,17 @@ def _shared(name: str) -> Shared:
     with compiling_for(name) as target:
         text = runtime_text(target.triple.partition("-")[0], target.clock)
         names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
-        kept, (alone, timed, lead, serve, *rows) = link(image_of(text), names)
+        kept, (alone, timed, lead, serve, copy, take, keep, watch) = link(image_of(text), names)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     return Shared(
         ctypes.CFUNCTYPE(None, pointer)(alone),
         ctypes.CFUNCTYPE(None, pointer)(timed),
         ctypes.CFUNCTYPE(None, pointer, pointer)(lead),
         ctypes.CFUNCTYPE(number, pointer, number, number)(serve),
-        *rows,
+        copy,
+        take,
+        keep,
+        watch,
         kept,
     )
 

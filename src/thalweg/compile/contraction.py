@@ -15,8 +15,17 @@ from thalweg.compile.packing import Matrix, Packed, Part, before, extent_of, pac
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
 
-# What becomes of a finished vector of C: (row, first column, mask of valid columns, value).
-Finish = Callable[[Value, Value, Value | None, Value], None]
+
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of C: `write(pointers, values, row, first column, mask of valid columns, vector)` for each vector.
+
+    What it needs from outside is handed to it again, because it stands in a function of its own.
+    """
+
+    write: Callable[[Sequence[str], Sequence[Value], Value, Value, Value | None, Value], None]
+    pointers: Sequence[str] = ()
+    values: Sequence[Value] = ()
 
 
 @dataclass(frozen=True)
@@ -120,15 +129,27 @@ class _Kernel:
 
     def _finish_tile(self, finish: Finish, number: Value, panel: Value, column: Value) -> None:
         """Vector by vector while the tile is in the first-level cache: written once, whatever extents the tile has."""
-        e, columns = self.e, self.tiling.product.columns
+        extents = [self._extent(self.tiling.strips, number), self._extent(self.tiling.panels, panel)]
+        known = [each if isinstance(each, Value) else self.e.integer(each) for each in extents]
+
+        def tile(pointers: Sequence[str], values: Sequence[Value]) -> None:
+            row, column, height, width, *rest = values
+            c, *others = pointers
+            fixed = [each if isinstance(each, int) else now for each, now in zip(extents, (height, width), strict=True)]
+            self._finish_vectors(c, row, column, fixed, lambda *vector: finish.write(others, rest, *vector))
+
+        self.e.apart([self.c, *finish.pointers], [self._row(number), column, *known, *finish.values], tile)
+
+    def _finish_vectors(
+        self, c: str, first: Value, column: Value, extents: Sequence[Extent], write: Callable[..., None]
+    ) -> None:
+        e, columns, (height, width) = self.e, self.tiling.product.columns, extents
         lanes = self.lanes if columns > 1 else 1
-        first = self._row(number)
-        width = self._extent(self.tiling.panels, panel)
-        with counted(e, self._extent(self.tiling.strips, number)) as i, counted(e, pieces(e, width, lanes)) as j:
+        with counted(e, height) as i, counted(e, pieces(e, width, lanes)) as j:
             within = e.multiply(j, e.integer(lanes))
             row, begin = e.add(first, i), e.add(column, within)
             mask = before(e, begin, columns, lanes) if columns % lanes else None
-            finish(row, begin, mask, e.load(self.c, self.place(row, begin, i, within), self.dtype, lanes, mask))
+            write(row, begin, mask, e.load(c, self.place(row, begin, i, within), self.dtype, lanes, mask))
 
     def place(self, row: Value, column: Value, i: Value, j: Value) -> Value:
         """Where an entry of C lies, by its indices in the whole of C, and in the tile."""

@@ -130,22 +130,30 @@ class _Epilogue:
 
     def __init__(self, e: Emitter, kernel: Kernel, pointers: Mapping[Node, str]) -> None:
         assert kernel.epilogue is not None
-        self.e, self.product, self.domain = e, kernel.nodes[0], kernel.epilogue.domain
-        memory = {node: pointer for node, pointer in pointers.items() if node is not self.product}
-        schedule = replace(choose_schedule(kernel.epilogue), is_stream=False)
-        self.nest = NestEmitter(kernel.epilogue, memory, e, schedule)
+        self.e, self.product, self.kernel = e, kernel.nodes[0], kernel.epilogue
+        self.domain = kernel.epilogue.domain
+        self.memory = {node: pointer for node, pointer in pointers.items() if node is not self.product}
+        self.schedule = replace(choose_schedule(kernel.epilogue), is_stream=False)
         self.names = _names_of(self.product, kernel.epilogue) or []
 
     def finish_at(self, index: Sequence[Value]) -> Finish:
         """What is done with each vector of the product at that index of its batch."""
+        return Finish(self._write, list(self.memory.values()), index)
 
-        def finish(row: Value, column: Value, mask: Value | None, value: Value) -> None:
-            last = Counting(self.e, column, 1, value.lanes) if value.lanes > 1 else column
-            place = Place([*self._outer([*index, row]), last], mask, value.lanes)
-            place.rows = dict.fromkeys(self.names, value)
-            self.nest.entry(place)
-
-        return finish
+    def _write(
+        self,
+        pointers: Sequence[str],
+        index: Sequence[Value],
+        row: Value,
+        column: Value,
+        mask: Value | None,
+        value: Value,
+    ) -> None:
+        nest = NestEmitter(self.kernel, dict(zip(self.memory, pointers, strict=True)), self.e, self.schedule)
+        last = Counting(self.e, column, 1, value.lanes) if value.lanes > 1 else column
+        place = Place([*self._outer([*index, row]), last], mask, value.lanes)
+        place.rows = dict.fromkeys(self.names, value)
+        nest.entry(place)
 
     def _outer(self, index: list[Value]) -> list[Value]:
         """The index of a row of the product, in the shape of the nest."""

@@ -19,10 +19,15 @@ class Frame:
     """Builds one function, line by line."""
 
     def __init__(self) -> None:
+        self.declarations: set[str] = set()
+        self._functions: list[str] = []
+        self._count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """A function in which nothing stands yet."""
         self.lines: list[str] = []
         self.variables: list[str] = []
-        self.declarations: set[str] = set()
-        self._count = 0
         self._block = "entry"
         self._known: dict[Hashable, Any] = {}  # what has been written in this block, or in one that always comes before
         self._head: list[str] = []  # what stands before all loops
@@ -39,10 +44,32 @@ class Frame:
         return Value(name, dtype, lanes)
 
     def function(self, name: str, parameters: Sequence[str]) -> str:
-        """What has been written, as a function of that name."""
+        """What has been written, as a function of that name; before it the functions that it calls."""
         head = f"define internal void @{name}({', '.join(parameters)}) noinline {{\nbefore:"
         head_lines = [*self.variables, *self._head, "  br label %entry", "entry:"]
-        return "\n".join([head, *head_lines, *self.lines, "  ret void", "}"])
+        return "\n".join([*self._functions, head, *head_lines, *self.lines, "  ret void", "}"])
+
+    def apart(
+        self, pointers: Sequence[str], values: Sequence[Value], body: Callable[[Sequence[str], Sequence[Value]], None]
+    ) -> None:
+        """What `body` writes, in a function of its own: its constants take no registers from the loops around here.
+
+        It may use these pointers and values, under the names that it is given, and nothing else from outside.
+        """
+        inside, outside = [f"%p{i}" for i in range(len(pointers))], vars(self).copy()
+        named = [Value(self.fresh(), each.dtype, each.lanes) for each in values]
+        parameters = [*(f"ptr {each}" for each in inside), *map(self._typed, named)]
+        arguments = [*(f"ptr {each}" for each in pointers), *map(self._typed, values)]
+        self._begin()
+        self._functions = []
+        body(inside, named)
+        name = f"part{len(outside['_functions'])}"
+        text = self.function(name, parameters)
+        count = self._count
+        vars(self).update(outside)
+        self._count = count
+        self._functions.append(text)
+        self.lines.append(f"  call void @{name}({', '.join(arguments)})")
 
     def _typed(self, x: Value) -> str:
         return f"{register_type(x.dtype, x.lanes)} {x.name}"

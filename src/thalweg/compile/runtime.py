@@ -126,8 +126,8 @@ entry:{_slot("to", 0)}{_slot("from", 1)}
 }}"""
 
 
-# The batch of a walk: rows `order[step size ...]` of a whole array, `number` bytes each. Behind the slots of batch, array
-# and order stand how many rows a batch and a piece have.
+# The batch of a walk: rows `order[step size ...]` of a whole array, `number` bytes each. Behind the slots of batch,
+# array and order stand how many rows a batch and a piece have.
 _TAKE_ROWS = f"""
 define void @take({ENTRY}) {{
 entry:{_slot("to", 0)}{_slot("from", 1)}{_slot("order", 2)}{_word("size", 3, table="%slots")}
@@ -306,10 +306,9 @@ entry:{_MEETING}
   store atomic i64 0, ptr %open seq_cst, align 8
   br label %wait.begin
 wait.begin:{_wait("wait", "%inside", "eq i64 %wait.seen, 0", "over")}
-over:
-  %last.at = getelementptr i64, ptr %table, i64 {STOP}{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
+over:{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
+{_word("last", STOP)}
   %good = icmp eq i64 %code, 0
-  %last = load i64, ptr %last.at
   %is_whole = icmp eq i64 %last, 0
   %is_even = and i1 %good, %is_whole
   br i1 %is_even, label %go_on, label %reset
@@ -385,8 +384,11 @@ _PAUSES = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": 'call void a
 def runtime_text(architecture: str, clock: str) -> str:
     """The functions that every program shares: those that walk, and rows that are no kernels."""
     pause = _PAUSES.get(architecture, "")
-    declarations = ["declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-                    "declare i64 @llvm.umin.i64(i64, i64)", f"declare i64 @{clock}()", *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause)]  # fmt: skip
+    declarations = [
+        "declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+        "declare i64 @llvm.umin.i64(i64, i64)", f"declare i64 @{clock}()",
+        *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause),
+    ]  # fmt: skip
     timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
     parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _TOGETHER, _LEAD, _SERVE]
     return "\n".join(parts).replace("  PAUSE", f"  {pause}")

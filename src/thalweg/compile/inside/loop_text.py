@@ -70,6 +70,11 @@ class LoopText(Emitter):
         used = [each for each in names if each not in ("status", "kernel") and re.search(rf"\b{each}\b", body)]
         return "\n".join([f"def {name}({', '.join(used)}):", *self.variables, *text])
 
+    def apart(
+        self, pointers: Sequence[str], values: Sequence[Value], body: Callable[[Sequence[str], Sequence[Value]], None]
+    ) -> None:
+        body(pointers, values)
+
     def fresh(self) -> str:
         self._count += 1
         return f"v{self._count}"
