@@ -6,6 +6,7 @@ nothing changed.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.compile.codegen import shared
 from thalweg.compile.fuse import is_number
-from thalweg.compile.native import NativeProgram
-from thalweg.compile.runtime import STATUS
+from thalweg.compile.memory import empty_array
+from thalweg.compile.native import NativeProgram, Table
+from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, ROW, ROWS, STATUS, STEPS, STOP
 
 
 def address_of(array: np.ndarray) -> int:
@@ -78,3 +81,75 @@ class Caller:
             words[STATUS] = 0
             native.step(self.table.address)
             return None if words[STATUS] else results
+
+
+_PIECE = 1 << 16  # bytes of a batch that one thread fetches at once
+
+
+class StepLoop:
+    """Many steps of one program in one native call: before each its batch is fetched, after each some results are kept.
+
+    `batches` are the inputs that are rows of larger arrays, `kept` the outputs whose values are wanted for every step,
+    and `watched` a float among the outputs that ends the loop with the step in which it is not finite.
+    """
+
+    def __init__(self, native: NativeProgram, batches: Sequence[int], kept: tuple[int, ...], watched: int) -> None:
+        layout = native.layout
+        self.native, self.batches, self.kept = native, batches, kept
+        self._held: list[Any] = []  # rows hold their addresses
+        self.buffers = [empty_array(layout.inputs[i].shape, layout.inputs[i].dtype) for i in batches]
+        own = native.new_table()
+        extra = len(own.words)  # behind the words of the program: the whole arrays, their order, where results are kept
+        self.table = Table([*own.words, *[0] * (len(batches) + 1 + len(kept))], HEAD)
+        rows = [self._fetch(i, extra + i, extra + len(batches)) for i in range(len(batches))]
+        last = [self._keep(output, extra + len(batches) + 1 + i) for i, output in enumerate(kept)]
+        last.append((shared().watch, self._words(self._output(watched)), layout.outputs[watched].dtype.itemsize, 1, 0))
+        self.rows = np.concatenate([np.array(rows, np.int64).reshape(-1, ROW), native.rows, np.array(last, np.int64)])
+        self._counters = np.zeros((len(self.rows) + 2) * COUNTER, np.int64)
+        words = self.table.words
+        words[ROWS], words[COUNT] = self.rows.ctypes.data, len(self.rows)
+        words[CHECKED] = layout.checks + len(rows) if layout.checks else -1
+        words[COUNTERS] = -(-self._counters.ctypes.data // 64) * 64
+        self._places = HEAD + layout.slot_count
+        self._extra = extra
+
+    def _fetch(self, index: int, source: int, order: int) -> tuple[int, ...]:
+        """A row of the program: the batch of one input."""
+        node = self.native.layout.inputs[self.batches[index]]
+        size, width = node.shape[0], node.size // max(node.shape[0], 1) * node.dtype.itemsize
+        each = max(1, _PIECE // max(width, 1))
+        slots = self._words(HEAD + self.batches[index], source, order, size, each)
+        return shared().take, slots, width, max(1, -(-size // each)), 0
+
+    def _keep(self, output: int, place: int) -> tuple[int, ...]:
+        node = self.native.layout.outputs[output]
+        return shared().keep, self._words(place, self._output(output)), node.size * node.dtype.itemsize, 1, 0
+
+    def _output(self, index: int) -> int:
+        return HEAD + self.native.layout.output_slot(index)
+
+    def _words(self, *words: int) -> int:
+        """The address of a row's slots."""
+        held = (ctypes.c_int64 * len(words))(*words)
+        self._held.append(held)
+        return ctypes.addressof(held)
+
+    def __call__(self, places: Table, arrays: Sequence[np.ndarray], order: np.ndarray) -> tuple[int, list[np.ndarray]]:
+        """How many steps were done, and what was kept of each; `places` is a table with all other addresses in it.
+
+        Rows that do not fill a batch are left over.
+        """
+        count = len(order) // self.buffers[0].shape[0]
+        words, outputs = self.table.words, self.native.layout.outputs
+        results = [np.empty((count, *outputs[i].shape), outputs[i].dtype.numpy) for i in self.kept]
+        begin, end = HEAD * 8, self._places * 8
+        ctypes.memmove(self.table.address + begin, places.address + begin, end - begin)
+        for index, buffer in zip(self.batches, self.buffers, strict=True):
+            words[HEAD + index] = address_of(buffer)
+        for i, array in enumerate((*arrays, order, *results)):
+            words[self._extra + i] = address_of(array)
+        words[STATUS] = words[STOP] = words[DONE] = 0
+        words[STEPS] = count
+        self.native.step(self.table.address)
+        done = words[DONE]
+        return done, [each[:done] for each in results]

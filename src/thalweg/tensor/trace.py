@@ -12,13 +12,13 @@ import sys
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg.compile.calling import Results, address_of, results_of
+from thalweg.compile.calling import Results, StepLoop, address_of, results_of
 from thalweg.compile.inside.debug import naming
 from thalweg.compile.memory import empty_array
 from thalweg.compile.program import Executable, Program, executable_for, explain_program
@@ -191,6 +191,27 @@ class Step:
         result = _run(compiled, leaves)
         self._warm = None if kwargs else warm_call(compiled, args)
         return result
+
+    def many(
+        self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int] = ()
+    ) -> tuple[int, Any] | None:
+        """The step with one batch of `size` rows after the other, in one native call: rows `order` of these arrays.
+
+        Returns how many steps were done, and the result of the last; leaves of it that are one number, or whose
+        position is in `collected`, are arrays instead, of their values in all of these steps. The first leaf must be a
+        float, the loss: the step in which it is not finite is the last one, and so is the step before one that meets
+        bad data, for which a usual call raises the error. None, and nothing done, where the program at hand is not for
+        such batches, or something has been touched: a usual call settles that. Results are the same bits as those of
+        usual calls.
+        """
+        warm = self._warm
+        if warm is None or modes.trace is not None or not len(order):
+            return None
+        rows = min((len(each) for each in arrays), default=0)
+        if order.min() < 0 or order.max() >= rows:
+            return None
+        found: tuple[int, Any] | None = warm.many(arrays, np.ascontiguousarray(order, np.int64), size, collected)
+        return found
 
     def vouch(self, since: int | None = None) -> None:
         """Whoever knows that nothing has changed the meaning of the step since that version may say so.
@@ -406,6 +427,7 @@ class WarmCall:
         self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
         self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
+        self.loop: StepLoop | None = None
         self.collected = [(tensor, value.index) for tensor, value in compiled.gradients if isinstance(value, Output)]
         self.settled = [(tensor, value) for tensor, value in compiled.gradients if not isinstance(value, Output)]
 
@@ -441,6 +463,47 @@ class WarmCall:
         for tensor, settled in self.settled:
             tensor._grad = settled
         return _returned(self.compiled, lambda index: Tensor._result(known(fresh[index])))
+
+    def many(self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int]) -> Any:
+        """Calls with the next rows of these arrays, as long as there are any; None where a call would be COLD."""
+        if (
+            self.version != Version.number
+            or modes.grad_enabled is not self.records
+            or not self._may_fetch(arrays, size)
+        ):
+            return None
+        if (self.touches != Touches.number or self.moving) and (not self._look_again() or self.moving):
+            return None
+        returned = self.compiled.returned
+        outputs = self.compiled.program.outputs
+        places = [(i, value.index) for i, value in enumerate(returned) if isinstance(value, Output)]
+        kept = tuple([index for i, index in places if i in collected or outputs[index].size == 1])
+        if self.loop is None or self.loop.kept != kept:
+            self.loop = StepLoop(self.native, self.places, kept, returned[0].index)
+        with self.native.lock:
+            fresh = {each.index: each.next(self.table) for each in self.results}
+            done, values = self.loop(self.whole_table, arrays, order)
+        if not done:
+            return None
+        for tensor, index in self.collected:
+            tensor._grad = Tensor._result(known(fresh[index]))
+        for tensor, settled in self.settled:
+            tensor._grad = settled
+        by_index = dict(zip(kept, values, strict=True))
+        leaves = [self._leaf(value, by_index, fresh) for value in returned]
+        return done, unflatten(self.compiled.structure, leaves)
+
+    def _leaf(self, value: Any, kept: Mapping[int, np.ndarray], fresh: Mapping[int, np.ndarray]) -> Any:
+        if not isinstance(value, Output):
+            return value
+        return kept[value.index] if value.index in kept else Tensor._result(known(fresh[value.index]))
+
+    def _may_fetch(self, arrays: Sequence[np.ndarray], size: int) -> bool:
+        """Whether batches of that size can be copied from these arrays row by row."""
+        return len(arrays) == len(self.specs) and all(
+            array.flags.c_contiguous and array.dtype == dtype.numpy and (size, *array.shape[1:]) == shape
+            for array, (shape, dtype) in zip(arrays, self.specs, strict=True)
+        )
 
     def _look_again(self) -> bool:
         """Where the cells lie now, and whether they may still be written in place; False where more is to be done."""

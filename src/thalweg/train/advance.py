@@ -30,27 +30,67 @@ def advance(trainer: Any, form: Form, tensors: Sequence[Tensor], numbers: StepNu
     return state.prediction._array()  # type: ignore[no-any-return]
 
 
-def advance_many(trainer: Any, form: Form, fields: Sequence[np.ndarray], count: int) -> tuple[StepNumbers, np.ndarray]:
-    """The same with `count` batches of equal size, or fewer: a loss that is not finite is the last.
+def advance_many(
+    trainer: Any, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int
+) -> tuple[StepNumbers, np.ndarray]:
+    """The same with one batch of `size` rows after the other: rows `order` of the fields, as many as there are.
 
-    The state afterwards is that of the last step; the predictions follow each other, and are empty if no metric wants
-    them. This loop is the meaning of a slice: whoever runs the steps another way has to leave the same bits.
+    A loss that is not finite is the last. The state afterwards is that of the last step; the predictions follow each
+    other, and are empty if no metric wants them. Steps that one native call can do are done in one, with the same bits
+    as one by one.
     """
-    state = trainer.state
-    numbers = StepNumbers(state.step, state.epoch)
-    size, predictions = len(fields[0]) // count, []
-    for index in range(count):
-        if index:
+    state, predictions = trainer.state, list[np.ndarray]()
+    numbers, count = StepNumbers(state.step, state.epoch), len(order) // size
+    while len(numbers) < count:
+        if len(numbers):
             state.count_step()
-        rows = slice(index * size, (index + 1) * size)
-        tensors = [from_numpy(each if count == 1 else each[rows]) for each in fields]
-        prediction = advance(trainer, form, tensors, numbers)
+        rest = order[len(numbers) * size :]
+        prediction = _advance_natively(trainer, form, fields, rest, size, numbers)
+        if prediction is None:
+            tensors = [from_numpy(each.take(rest[:size], axis=0)) for each in fields]
+            prediction = advance(trainer, form, tensors, numbers)
         if trainer.metrics:
             predictions.append(prediction)
         if not math.isfinite(numbers.loss[-1]):
             break
-    state.inputs, state.targets, state.weights = form.batch(tensors)
+    last = order[(len(numbers) - 1) * size :][:size]
+    state.inputs, state.targets, state.weights = form.batch([from_numpy(each.take(last, axis=0)) for each in fields])
     return numbers, np.concatenate(predictions) if predictions else np.empty(0)
+
+
+_PREDICTION = 1  # the place of the prediction in what a whole step returns
+
+
+def _advance_natively(
+    trainer: Any, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int, numbers: StepNumbers
+) -> np.ndarray | None:
+    """As many steps as one native call can do; None if that is none. Returns their predictions, if wanted."""
+    state, steps = trainer.state, trainer.steps
+    if not steps.is_compiled:
+        return None
+    step = steps.whole(form)
+    found = step.many(fields, order, size, [_PREDICTION] if trainer.metrics else [])
+    if found is None:
+        return None
+    done, (losses, prediction, watched) = found
+    state.step, state.batch = state.step + done - 1, state.batch + done - 1
+    _settle(trainer, Outcome(_last(losses), _last(prediction), _last(watched)))
+    rates = watched.get("learning_rate")
+    numbers.loss += losses.tolist()
+    numbers.learning_rate += [state.learning_rate] * done if rates is None else rates.tolist()
+    for name in state.watched:
+        if isinstance(watched[name], np.ndarray):
+            numbers.watched.setdefault(name, []).extend(watched[name].reshape(done).tolist())
+    if not math.isfinite(numbers.loss[-1]):
+        _warn_of_infinity(state)
+    return prediction.reshape(-1, *prediction.shape[2:]) if trainer.metrics else np.empty(0)
+
+
+def _last(value: Any) -> Any:
+    """The values of the last step, as tensors."""
+    if isinstance(value, dict):
+        return {name: _last(each) for name, each in value.items()}
+    return from_numpy(np.array(value[-1])) if isinstance(value, np.ndarray) else value
 
 
 def _settle(trainer: Any, outcome: Outcome) -> None:

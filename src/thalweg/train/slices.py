@@ -46,6 +46,15 @@ class Slice:
             rows = self.rows[first : first + count * self.batch_size]
             yield _take(self.arrays, rows), -(-len(rows) // self.batch_size)
 
+    def targets(self) -> Batch:
+        """Targets and weights in the order of the rows, without inputs."""
+        assert self.rows is not None
+        return _take(self.arrays._replace(inputs=None), self.rows)
+
+    def first_row(self) -> Batch:
+        """One row of the arrays, as a batch."""
+        return _take(self.arrays, np.zeros(1, np.int64))
+
     def batch(self) -> Batch:
         """The next batch by itself."""
         if self.rows is None:

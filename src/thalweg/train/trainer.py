@@ -219,13 +219,15 @@ class Trainer:
             return
         self._pace.start()
         numbers = StepNumbers(self.state.step, self.state.epoch)
-        for block, count in batches.blocks():
+        for form, fields, order, block in self._parts(batches, plan):
             if len(numbers):
                 self.state.count_step()
-            form, fields = self._fields(block, plan)
-            more, predictions = advance_many(self, form, fields, count)
-            self._measure(self.meters, more.loss, predictions, block, form.weights(fields), count)
-            self.state.examples += len(more) * (len(block.targets) // count)
+            size = min(batches.batch_size or len(order), len(order))
+            more, predictions = advance_many(self, form, fields, order, size)
+            counted = form.weights(fields)
+            counted = counted if counted is None else counted.take(order, axis=0)
+            self._measure(self.meters, more.loss, predictions, block, counted, len(order) // size)
+            self.state.examples += len(more) * size
             numbers.extend(more)
             batches.done = len(numbers)
             if self.state.stop_reason or not math.isfinite(numbers.loss[-1]):
@@ -460,6 +462,31 @@ class Trainer:
 
     def _fields(self, batch: Batch, plan: Plan | None) -> tuple[Form, list[np.ndarray]]:
         return side_by_side(*self.arrays(self._weighted(batch, plan)))
+
+    def _parts(self, batches: Slice, plan: Plan | None) -> Iterator[tuple[Form, list[np.ndarray], np.ndarray, Batch]]:
+        """The fields of a slice, in which order their rows come, and the targets in this order.
+
+        They are the arrays of the user where these are as the step takes them; otherwise copies, a part at a time.
+        """
+        whole = self._as_they_are(batches, plan)
+        if whole is not None and batches.rows is not None:
+            yield *whole, batches.rows, batches.targets()
+            return
+        for block, _ in batches.blocks():
+            form, fields = self._fields(block, plan)
+            yield form, fields, np.arange(len(fields[-1])), block
+
+    def _as_they_are(self, batches: Slice, plan: Plan | None) -> tuple[Form, list[np.ndarray]] | None:
+        """The whole arrays as fields, if a step takes them without a change; a single row shows what it takes."""
+        if batches.rows is None or plan is None or plan.class_weight is not None or not plan.training.labels_checked:
+            return None
+        form, fields = side_by_side(*batches.arrays)
+        _, wanted = self._fields(batches.first_row(), plan)
+        for field, row in zip(fields, wanted, strict=True):
+            is_array = isinstance(field, np.ndarray) and field.flags.c_contiguous and field.dtype == row.dtype
+            if not is_array or field.shape[1:] != row.shape[1:]:
+                return None
+        return form, fields
 
     def _measure(
         self, meters: Meters, losses: Sequence[float], prediction: np.ndarray, batch: Batch, counted: Any, count: int
