@@ -18,9 +18,9 @@ from bench.rows import chosen
 from bench.table import markdown, time
 from bench.workloads import Workload
 from thalweg.compile import program
-from thalweg.compile.codegen import shared
 from thalweg.compile.fuse import Kernel
 from thalweg.compile.inside.variants import ticks_per_second
+from thalweg.compile.library import shared
 from thalweg.compile.native import NativeProgram
 from thalweg.graph import Node, size_of
 

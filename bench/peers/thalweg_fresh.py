@@ -12,17 +12,17 @@ from bench.peers.fresh import first_step, main, memory
 from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
 from bench.workloads import Workload
-from thalweg.compile import codegen
+from thalweg.compile import library
 
 
 def recompile(side: str, workload: Workload) -> dict[str, float]:
     """Kernels compiled for a step whose last layer has two more outputs, after the step without them or alone."""
-    codegen.shared()  # what runs any step is no kernel of this one
+    library.shared()  # what runs any step is no kernel of this one
     if side == "thalweg":
         dense(FRAMEWORK, workload)()
-    before = codegen.compiled_kernels()
+    before = library.compiled_kernels()
     dense(FRAMEWORK, replace(workload, sizes=(*workload.sizes[:-1], workload.sizes[-1] + 2)))()
-    count = codegen.compiled_kernels() - before
+    count = library.compiled_kernels() - before
     if not count:
         raise RuntimeError("no kernel was compiled for a layer of a new width")
     return {"cost": count}

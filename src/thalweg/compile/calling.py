@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.codegen import shared
 from thalweg.compile.fuse import is_number
+from thalweg.compile.library import shared
 from thalweg.compile.memory import empty_array
 from thalweg.compile.native import NativeProgram, Table
 from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, ROW, ROWS, STATUS, STEPS, STOP

@@ -6,19 +6,14 @@ called; or its assembly, to be looked at. LLVM is not re-entrant, so one text at
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from thalweg.compile.cache import cache, key_of
 from thalweg.compile.inside.debug import stage
-from thalweg.compile.modules import Module
-from thalweg.compile.runtime import runtime_text
-from thalweg.compile.target import Target, compiling_for, current_name, current_target, refuse_foreign
+from thalweg.compile.target import Target, current_target, refuse_foreign
 
 _lock = threading.Lock()
 _numbers = itertools.count()
@@ -36,41 +31,21 @@ def load(text: str, function: str) -> tuple[object, int]:
 
 
 def image_of(text: str) -> bytes:
-    """The object code of a module for the current target: from the cache on disk, or compiled and left there."""
-    target, store = current_target(), cache()
+    """The object code of a module for the current target."""
+    target = current_target()
     refuse_foreign(target)
-    if store is None:
-        return _compiled(text, target)
-    key = key_of(text, repr(target), *_versions())
-    image = store.get(key)
-    if image is None:
-        image = _compiled(text, target)
-        store.put(key, image)
-    return image
-
-
-def _compiled(text: str, target: Target) -> bytes:
     with _lock:
         machine = target.machine()
         with stage("LLVM"):
             module = _optimised(text, machine)
         with stage("code"):
             image: bytes = machine.emit_object(module)
-        _compiled_count[0] += 1
-        return image
-
-
-def compiled_kernels() -> int:
-    """How many modules this process has compiled, rather than found in the cache on disk."""
-    return _compiled_count[0]
-
-
-_compiled_count = [0]
+            return image
 
 
 @functools.cache
-def _versions() -> tuple[str, ...]:
-    """What else decides what a text becomes. The text itself changes with whatever writes it."""
+def versions() -> tuple[str, ...]:
+    """What decides what a text becomes, besides the target. The text itself changes with whatever writes it."""
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -95,59 +70,6 @@ def _engine(target: Target) -> Any:
     import llvmlite.binding as llvm
 
     return llvm.create_lljit_compiler(target.machine(), use_jit_link=False, suppress_errors=False)
-
-
-# --- what programs share ---------------------------------------------------------------------------------------------
-
-_entries: dict[tuple[str, Module], tuple[object, int]] = {}
-
-
-def entry_of(module: Module) -> int:
-    """The address of a kernel's function; it is compiled once in a process."""
-    key = current_name(), module
-    if key not in _entries:
-        _entries[key] = load(module.text, module.symbol)
-    return _entries[key][1]
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The functions of `runtime`, as Python calls them or by their addresses."""
-
-    alone: Callable[[int], None]
-    timed: Callable[[int], None]
-    lead: Callable[[int, int], None]
-    serve: Callable[[int, int, int], int]
-    copy: int
-    take: int
-    keep: int
-    watch: int
-    kept: object
-
-
-def shared() -> Shared:
-    """The runtime of the current target."""
-    return _shared(current_name())
-
-
-@functools.cache
-def _shared(name: str) -> Shared:
-    with compiling_for(name) as target:
-        text = runtime_text(target.triple.partition("-")[0], target.clock)
-        names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
-        kept, (alone, timed, lead, serve, copy, take, keep, watch) = link(image_of(text), names)
-    pointer, number = ctypes.c_void_p, ctypes.c_int64
-    return Shared(
-        ctypes.CFUNCTYPE(None, pointer)(alone),
-        ctypes.CFUNCTYPE(None, pointer)(timed),
-        ctypes.CFUNCTYPE(None, pointer, pointer)(lead),
-        ctypes.CFUNCTYPE(number, pointer, number, number)(serve),
-        copy,
-        take,
-        keep,
-        watch,
-        kept,
-    )
 
 
 def assembly(text: str, target: Target | None = None) -> str:

@@ -30,7 +30,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Area:
-    """The strips and panels of C that one piece computes; at most a block of strips where their number varies."""
+    """The strips and panels of C that are to be computed."""
 
     strip: Value
     strips: Extent
@@ -57,11 +57,10 @@ def emit_product(
     assert c is not None or (tiling.parts == 1 and finish is not None)
     area = area or Area(e.integer(0), tiling.strip_count, e.integer(0), tiling.panel_count)
     kernel = _Kernel(e, tiling, a, b, c, scratch, finish, area)
-    blocks = -(-area.strips // tiling.block) if isinstance(area.strips, int) else 1
-    with counted(e, blocks) as block, counted(e, tiling.parts) as part:
+    with counted(e, pieces(e, area.strips, tiling.block)) as block, counted(e, tiling.parts) as part:
         start = e.multiply(part, e.integer(tiling.depth))
         depth = extent_of(e, part, tiling.depth, tiling.product.inner)
-        strips = extent_of(e, block, tiling.block, area.strips) if isinstance(area.strips, int) else area.strips
+        strips = extent_of(e, block, tiling.block, area.strips)
         first = e.add(area.strip, e.multiply(block, e.integer(tiling.block)))
         kernel.write(first, strips, Part(part, start, depth))
 

@@ -112,6 +112,10 @@ class Emitter(Frame):
         """Which piece of the kernel is to be computed."""
         return Value("%piece", int64)
 
+    def is_whole(self) -> Value:
+        """Whether all of the kernel is: a single thread has no use for pieces, and some would pack an operand again."""
+        return self.once("whole", lambda: self.compare("less", self.piece(), literal(0, int64)))
+
     def first_lanes(self, count: int, lanes: int) -> Value | None:
         """The mask of the first `count` lanes; None where that is all of them."""
         if count >= lanes:

@@ -13,7 +13,7 @@ from thalweg.compile.contraction import Area, Finish, emit_product
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
-from thalweg.compile.packing import extent_of
+from thalweg.compile.packing import share_of_piece
 from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
@@ -197,12 +197,8 @@ def _area(e: Emitter, grid: Grid) -> Area:
         of_strips, of_panels = e.piece(), e.integer(0)
     if grid.strips.count == 1:
         of_strips, of_panels = e.integer(0), e.piece()
-    strip = e.multiply(of_strips, e.integer(grid.strips.size))
-    panel = e.multiply(of_panels, e.integer(grid.panels.size))
-    return Area(
-        strip, extent_of(e, of_strips, grid.strips.size, grid.strips.units),
-        panel, extent_of(e, of_panels, grid.panels.size, grid.panels.units),
-    )  # fmt: skip
+    strips, panels = share_of_piece(e, of_strips, grid.strips), share_of_piece(e, of_panels, grid.panels)
+    return Area(strips.first, strips.count, panels.first, panels.count)
 
 
 def _over_batch(e: Emitter, batch: Shape, share: Share, body: Callable[[list[Value]], None]) -> None:
@@ -211,9 +207,9 @@ def _over_batch(e: Emitter, batch: Shape, share: Share, body: Callable[[list[Val
         e.loops(batch, body)
         return
     before, after, pieces = batch[: share.axis], batch[share.axis + 1 :], share.pieces
-    first = e.multiply(e.piece(), e.integer(pieces.size))
-    with e.loop(extent_of(e, e.piece(), pieces.size, pieces.units)) as i:
-        here, depth = e.add(first, i), len(before)
+    share_here = share_of_piece(e, e.piece(), pieces)
+    with e.loop(share_here.count) as i:
+        here, depth = e.add(share_here.first, i), len(before)
         e.loops((*before, *after), lambda index: body([*index[:depth], here, *index[depth:]]))
 
 

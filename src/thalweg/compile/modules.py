@@ -63,7 +63,12 @@ class Module:
     """LLVM text, and the function in it that a row of a program calls."""
 
     symbol: str
-    text: str
+    helpers: tuple[str, ...]  # what the functions call, declared or defined; modules may have it in common
+    functions: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.helpers, self.functions])
 
 
 _modules: dict[Hashable, Module] = {}
@@ -76,7 +81,7 @@ def module_of(kernel: Kernel) -> Module:
     if key not in _modules:
         text, declarations = emit("body")
         helpers = [helper for call, helper in _HELPERS.items() if call in text]
-        _modules[key] = _module(name_of(kernel), len(arguments_of(kernel)), [*sorted(declarations), *helpers, text])
+        _modules[key] = _module(name_of(kernel), len(arguments_of(kernel)), [*sorted(declarations), *helpers], text)
     return _modules[key]
 
 
@@ -85,10 +90,10 @@ def fill_module(node: Node) -> Module:
     value, kind = number_of(node), memory_type(node.dtype)
     assert value is not None
     number = str(int(value.name == "true")) if node.dtype is bool_ else value.name
-    return _module("fill", 1, [_FILL.format(kind=kind, size=node.size, number=number)])
+    return _module("fill", 1, [], _FILL.format(kind=kind, size=node.size, number=number))
 
 
-def _module(symbol: str, pointers: int, parts: Sequence[str]) -> Module:
+def _module(symbol: str, pointers: int, helpers: Sequence[str], body: str) -> Module:
     """The function that rows call: it takes the kernel's pointers from the table and hands them to the kernel."""
     symbol = f"kernel_{symbol}"
     lines = [f"define void @{symbol}({ENTRY}) {{", "entry:", f"  %status = getelementptr i64, ptr %table, i64 {STATUS}"]
@@ -99,7 +104,7 @@ def _module(symbol: str, pointers: int, parts: Sequence[str]) -> Module:
         ]  # fmt: skip
     arguments = [*(f"ptr %p{i}" for i in range(pointers)), "ptr %status, i64 %number, i64 %piece, ptr %scratch"]
     lines += [f"  call void @body({', '.join(arguments)})", "  ret void", "}"]
-    return Module(symbol, "\n".join([*parts, *lines]))
+    return Module(symbol, tuple(helpers), "\n".join([body, *lines]))
 
 
 def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]]]]:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from thalweg.compile import runtime
-from thalweg.compile.codegen import entry_of, shared
 from thalweg.compile.fuse import is_number
 from thalweg.compile.inside.debug import stage
 from thalweg.compile.kernels import pieces_of
 from thalweg.compile.layout import Layout
+from thalweg.compile.library import entries_of, shared
 from thalweg.compile.memory import empty_array
 from thalweg.compile.modules import Module, arguments_of, fill_module, module_of
 from thalweg.compile.pool import pool
@@ -42,7 +42,7 @@ class NativeProgram:
 
     def __init__(self, layout: Layout, modules: Sequence[Module]) -> None:
         self.layout, self.modules = layout, list(dict.fromkeys(modules))
-        entries = [entry_of(each) for each in modules]
+        entries = entries_of(modules)
         self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
         self._start = -(-self._arena.ctypes.data // 64) * 64
         self._offsets = {each: i for i, each in enumerate(sorted({*layout.offsets.values(), *layout.held.values()}))}
@@ -91,7 +91,7 @@ class NativeProgram:
             slot = runtime.HEAD + place
             if is_number(node):
                 if index in layout.writes:
-                    last.append(self._row(entry_of(fill_module(node)), [slot], 0))
+                    last.append(self._row(entries_of([fill_module(node)])[0], [slot], 0))
             elif index in layout.held:
                 held = self._arena_slot(layout.held[index])
                 first.append(self._row(shared().copy, [held, self.slot_of(node)], size))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_number
-from thalweg.compile.packing import extent_of
+from thalweg.compile.packing import share_of_piece
 from thalweg.compile.places import Place, Scratch, Step, neutral
 from thalweg.compile.schedule import LONGEST, Run, Schedule, Sweep, choose_schedule, is_full, runs_of
 from thalweg.compile.values import RUN_PARAMETERS, Counting, Extent, Value, literal
@@ -153,10 +153,11 @@ class NestEmitter:
                 self._groups(lanes, run, e.integer(0), [], only)
             return
         whole, *rest = runs
-        piece, pieces = e.piece(), self.schedule.pieces
-        first = e.multiply(piece, e.integer(pieces.size))
-        self._groups(lanes, whole, first, [], only, extent_of(e, piece, pieces.size, pieces.units))
-        with e.when(e.compare("equal", piece, e.integer(pieces.count - 1))):
+        pieces = self.schedule.pieces
+        here = share_of_piece(e, e.piece(), pieces)
+        self._groups(lanes, whole, here.first, [], only, here.count)
+        is_last = e.compare("equal", e.piece(), e.integer(pieces.count - 1))
+        with e.when(e.bitwise("bitwise_or", e.is_whole(), is_last)):
             for run in rest:
                 self._groups(lanes, run, e.integer(0), [], only)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
+from thalweg.compile.pieces import Pieces
 from thalweg.compile.values import Extent, Value
 from thalweg.dtype import DType
 
@@ -60,11 +61,31 @@ def pieces(e: Emitter, extent: Extent, size: int) -> Extent:
     return e.quotient(e.add(extent, e.integer(size - 1)), size)
 
 
-def extent_of(e: Emitter, index: Value, size: int, whole: int) -> Extent:
+def extent_of(e: Emitter, index: Value, size: int, whole: Extent) -> Extent:
     """The extent of piece `index` where `whole` is cut into pieces of a size, but for the last."""
-    if whole % size == 0 or whole < size:
-        return min(size, whole)
-    return e.minimum(e.integer(size), e.subtract(e.integer(whole), e.multiply(index, e.integer(size))))
+    if isinstance(whole, int):
+        if whole % size == 0 or whole < size:
+            return min(size, whole)
+        whole = e.integer(whole)
+    return e.minimum(e.integer(size), e.subtract(whole, e.multiply(index, e.integer(size))))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Some of the units of a kernel: `count` from `first` on."""
+
+    first: Value
+    count: Extent
+
+
+def share_of_piece(e: Emitter, piece: Value, pieces: Pieces) -> Range:
+    """The units of piece `piece`; where the kernel is to be done as a whole, all of them."""
+    if pieces.count == 1:
+        return Range(e.integer(0), pieces.units)
+    count = extent_of(e, piece, pieces.size, pieces.units)
+    held = count if isinstance(count, Value) else e.integer(count)
+    first = e.select(e.is_whole(), e.integer(0), e.multiply(piece, e.integer(pieces.size)))
+    return Range(first, e.select(e.is_whole(), e.integer(pieces.units), held))
 
 
 def pack(e: Emitter, matrix: Matrix, to: Packed, run: Value, groups: Extent, part: Part, block: int) -> None:

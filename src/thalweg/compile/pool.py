@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from thalweg.compile import runtime
-from thalweg.compile.codegen import Shared, shared
 from thalweg.compile.cores import get_num_threads, usable_cores
+from thalweg.compile.library import Shared, shared
 
 _FIRST = runtime.ASLEEP * runtime.LINE  # the word of worker 0, who is the caller and never sleeps
 

@@ -3,9 +3,9 @@
 In: a table of words: what to call, how often, and the addresses of all buffers. Out: the step done, with the same bits
 whoever did which piece of it, or a status word that says which bad position was met before any cell was written.
 
-Kernels are cut into pieces by size, never by the number of threads. A thread claims pieces of one row after another;
-it goes on to the next row when every piece of the last one is done, not when every other thread has come: a thread that
-the system has put to sleep is not waited for.
+Kernels are cut into pieces by size, never by the number of threads; a thread that runs alone does each as a whole.
+Together, a thread claims pieces of one row after another; it goes on to the next row when every piece of the last one
+is done, not when every other thread has come: one that the system has put to sleep is not waited for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = 12
 # The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time.
 ROW = 5
 
-# What every function of a row takes. `slots` are the places of its buffers in the table.
+# What every function of a row takes. `slots` are the places of its buffers in the table; piece -1 is all of them.
 ENTRY = "ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch"
 
 SPIN_AT_ROW = 2_000  # looks at a counter before a waiting thread lets others run: about 20 us
@@ -94,13 +94,8 @@ begin:
   %is_row = icmp ult i64 %r, %count
   br i1 %is_row, label %call, label %walked
 call:{_CALL}{before}
-  br label %piece
-piece:
-  %p = phi i64 [ 0, %call ], [ %p1, %piece ]
-  call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
-  %p1 = add i64 %p, 1
-  %is_more = icmp ult i64 %p1, %pieces
-  br i1 %is_more, label %piece, label %next
+  call void %function(ptr %table, ptr %slots, i64 %number, i64 -1, i64 %s, ptr %scratch)
+  br label %next
 next:{after}
   %r1 = add i64 %r, 1
   br label %row
@@ -132,9 +127,12 @@ _TAKE_ROWS = f"""
 define void @take({ENTRY}) {{
 entry:{_slot("to", 0)}{_slot("from", 1)}{_slot("order", 2)}{_word("size", 3, table="%slots")}
 {_word("each", 4, table="%slots")}
-  %first = mul i64 %piece, %each
-  %whole = add i64 %first, %each
-  %end = call i64 @llvm.umin.i64(i64 %whole, i64 %size)
+  %is_whole = icmp slt i64 %piece, 0
+  %its_first = mul i64 %piece, %each
+  %its_end = add i64 %its_first, %each
+  %first = select i1 %is_whole, i64 0, i64 %its_first
+  %last = select i1 %is_whole, i64 %size, i64 %its_end
+  %end = call i64 @llvm.umin.i64(i64 %last, i64 %size)
   %before = mul i64 %step, %size
   %is_word = icmp eq i64 %number, 8
   br label %row

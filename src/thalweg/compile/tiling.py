@@ -181,17 +181,21 @@ class Grid:
 
 
 def choose_grid(tiling: Tiling, wanted: int) -> Grid:
-    """About so many pieces. What a piece packs is packed for it alone, so an operand that is packed is not shared.
+    """About so many pieces. What a piece packs it packs for itself, so an operand that is packed is not shared.
 
-    A packed B is cut by panels, a packed A by strips; otherwise by strips first.
+    A packed B is cut by panels, a packed A by strips; where both are, the longer side is, and only coarsely.
     """
     product, strips, panels = tiling.product, tiling.strip_count, tiling.panel_count
-    by_strips = 1 if product.packs_b and not product.packs_a else min(strips, wanted)
+    if product.packs_a and product.packs_b:
+        if product.rows >= product.columns:
+            return Grid(cut(strips, min(strips, wanted, product.rows // _COARSE)), cut(panels, 1))
+        return Grid(cut(strips, 1), cut(panels, min(panels, wanted, product.columns // _COARSE)))
+    by_strips = 1 if product.packs_b else min(strips, wanted)
     by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
-    of_strips = cut(strips, by_strips)
-    if of_strips.count > 1 and of_strips.size > tiling.block:
-        of_strips = Pieces(strips, tiling.block)
-    return Grid(of_strips, cut(panels, by_panels))
+    return Grid(cut(strips, by_strips), cut(panels, by_panels))
+
+
+_COARSE = 256  # rows: an operand that is packed again for each of them costs a tenth
 
 
 def _spare(product: Product, vectors: Vectors) -> int:

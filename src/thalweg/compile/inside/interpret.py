@@ -55,7 +55,7 @@ class Buffer:
 def run(text: str, buffers: Mapping[str, np.ndarray], pieces: int = 1) -> list[tuple[int, int]]:
     """Run all pieces of a kernel on its buffers, by their names; the bad positions that it recorded, as (place, value).
 
-    The last piece comes first: none may need another.
+    The last piece comes first: none may need another. With `pieces` 0 the kernel is done as a whole.
     """
     recorded: list[tuple[int, int]] = []
     names: dict[str, Any] = {**_WORDS, "record": lambda place, value: recorded.append((int(place), int(value)))}
@@ -63,7 +63,7 @@ def run(text: str, buffers: Mapping[str, np.ndarray], pieces: int = 1) -> list[t
     function = names[text.partition("(")[0].split()[-1]]
     wanted = function.__code__.co_varnames[: function.__code__.co_argcount]
     with np.errstate(all="ignore"):
-        for piece in reversed(range(pieces)):
+        for piece in reversed(range(pieces)) if pieces else (-1,):
             function(*[piece if name == "piece" else Buffer(buffers[name]) for name in wanted])
     return recorded
 

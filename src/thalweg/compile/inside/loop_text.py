@@ -295,6 +295,9 @@ class LoopText(Emitter):
     def piece(self) -> Value:
         return Value("piece", int64)
 
+    def is_whole(self) -> Value:
+        return self.compare("less", self.piece(), self.integer(0))
+
     def room(self, dtype: DType, entries: int) -> str:
         name = f"room{len(self.variables)}"
         self.variables.append(f"    {name} = room({entries}, {dtype.name})")  # where a function begins, as in LLVM

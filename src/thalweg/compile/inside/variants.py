@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from thalweg.compile import runtime
-from thalweg.compile.codegen import shared
+from thalweg.compile.library import shared
 from thalweg.compile.native import NativeProgram, Table
 
 _TICKS = 4  # the word of a row that holds its shortest time
@@ -57,7 +57,7 @@ def ticks_per_second() -> float:
     source, result = np.ones(1 << 22, np.uint8), np.empty(1 << 22, np.uint8)
     slots, rates = np.array([runtime.HEAD, runtime.HEAD + 1]), list[float]()
     for _ in range(20):
-        row = np.array([shared().copy, slots.ctypes.data, source.size, 4, np.iinfo(np.int64).max])
+        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max])
         head = [0] * runtime.HEAD
         head[runtime.ROWS], head[runtime.COUNT], head[runtime.STEPS], head[runtime.CHECKED] = row.ctypes.data, 1, 1, -1
         table = Table([*head, result.ctypes.data, source.ctypes.data], runtime.HEAD)

@@ -1,0 +1,141 @@
+"""The machine code that all programs of a process share: kernels, and the functions that walk through rows of them.
+
+In: modules of kernels. Out: their addresses. What is in no program yet comes from the cache on disk, and what is not
+there either is compiled: all that one program lacks together, since LLVM takes as long to begin as for a small kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from thalweg.compile.cache import CodeCache, cache, key_of
+from thalweg.compile.codegen import image_of, link, versions
+from thalweg.compile.modules import Module
+from thalweg.compile.runtime import runtime_text
+from thalweg.compile.target import compiling_for, current_name, current_target
+
+_entries: dict[tuple[str, Module], int] = {}
+_groups: dict[str, dict[str, int]] = {}  # of modules that were compiled together: the address of each symbol
+_kept: list[object] = []
+_lock = threading.RLock()
+_compiled = [0]
+
+
+def entries_of(modules: Sequence[Module]) -> list[int]:
+    """The addresses of the kernels' functions."""
+    name = current_name()
+    with _lock:
+        missing = [each for each in dict.fromkeys(modules) if (name, each) not in _entries]
+        if missing:
+            _load(missing)
+        return [_entries[name, each] for each in modules]
+
+
+def compiled_kernels() -> int:
+    """How many kernels this process has compiled, rather than found in the cache on disk."""
+    return _compiled[0]
+
+
+def _load(modules: Sequence[Module]) -> None:
+    target, store = repr(current_target()), cache()
+    digests = {each: key_of(each.text, target, *versions()) for each in modules}
+    wanted = [each for each, digest in digests.items() if not _find(each, digest, store)]
+    if not wanted:
+        return
+    group = key_of("".join(digests[each] for each in wanted), target, *versions())
+    symbols = [_symbol(each, digests[each]) for each in wanted]
+    image = image_of(_together(wanted, digests))
+    _compiled[0] += len(wanted)
+    _put(group, symbols, image)
+    if store is not None:
+        store.put(group, " ".join(symbols).encode() + b"\n" + image)
+        for each in wanted:
+            store.put(digests[each], group.encode())
+    for each, symbol in zip(wanted, symbols, strict=True):
+        _entries[current_name(), each] = _groups[group][symbol]
+
+
+def _find(module: Module, digest: str, store: CodeCache | None) -> bool:
+    """Whether the cache on disk has the kernel: a note which group it was compiled with, and the code of the group."""
+    note = None if store is None else store.get(digest)
+    if store is None or note is None:
+        return False
+    group = note.decode()
+    if group not in _groups:
+        found = store.get(group)
+        if found is None:
+            return False
+        symbols, _, image = found.partition(b"\n")
+        _put(group, symbols.decode().split(), image)
+    address = _groups[group].get(_symbol(module, digest))
+    if address is not None:
+        _entries[current_name(), module] = address
+    return address is not None
+
+
+def _put(group: str, symbols: Sequence[str], image: bytes) -> None:
+    kept, addresses = link(image, symbols)
+    _kept.append(kept)
+    _groups[group] = dict(zip(symbols, addresses, strict=True))
+
+
+def _symbol(module: Module, digest: str) -> str:
+    return f"{module.symbol}_{digest[:16]}"
+
+
+def _together(modules: Sequence[Module], digests: dict[Module, str]) -> str:
+    """One text of several modules: what they declare once, and their functions under names of their own."""
+    helpers = dict.fromkeys(helper for module in modules for helper in module.helpers)
+    functions = [
+        re.sub(rf"@(body|part\d+|{module.symbol})\(", rf"@\1_{digests[module][:16]}(", module.functions)
+        for module in modules
+    ]
+    return "\n".join([*helpers, *functions])
+
+
+# --- the functions that walk -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The functions of `runtime`, as Python calls them or by their addresses."""
+
+    alone: Callable[[int], None]
+    timed: Callable[[int], None]
+    lead: Callable[[int, int], None]
+    serve: Callable[[int, int, int], int]
+    copy: int
+    take: int
+    keep: int
+    watch: int
+    kept: object
+
+
+def shared() -> Shared:
+    """The runtime of the current target."""
+    return _shared(current_name())
+
+
+@functools.cache
+def _shared(name: str) -> Shared:
+    with compiling_for(name) as target:
+        text = runtime_text(target.triple.partition("-")[0], target.clock)
+        names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
+        kept, (alone, timed, lead, serve, copy, take, keep, watch) = link(image_of(text), names)
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    return Shared(
+        ctypes.CFUNCTYPE(None, pointer)(alone),
+        ctypes.CFUNCTYPE(None, pointer)(timed),
+        ctypes.CFUNCTYPE(None, pointer, pointer)(lead),
+        ctypes.CFUNCTYPE(number, pointer, number, number)(serve),
+        copy,
+        take,
+        keep,
+        watch,
+        kept,
+    )
