@@ -11,27 +11,21 @@ import os
 import sys
 import traceback
 import warnings
-import weakref
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg.compile.calling import Results, StepLoop, address_of, results_of
 from thalweg.compile.inside.debug import naming
-from thalweg.compile.memory import empty_array
-from thalweg.compile.program import Executable, Program, executable_for, explain_program
-from thalweg.compile.runtime import STATUS
+from thalweg.compile.program import Program, executable_for, explain_program
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
 from thalweg.graph import Node, Origin, make_input, substitute
-from thalweg.tensor.cells import BY_NODE_ONLY, known, move_to, nothing, own_array
+from thalweg.tensor.cells import known, move_to, own_array
 from thalweg.tensor.core import (
     CONSUMED,
     ConsumedGradient,
     Tensor,
-    Touches,
     Version,
     release,
     settle,
@@ -39,6 +33,7 @@ from thalweg.tensor.core import (
 from thalweg.tensor.lazy import SWEPT
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import Structure, flatten, unflatten
+from thalweg.tensor.warm import COLD, Compiled, Output, WarmCall, result_of, warm_call
 
 if TYPE_CHECKING:
     from thalweg.compile.inside.explanation import ProgramExplanation
@@ -135,33 +130,6 @@ def _user_line() -> str:
         if not frame.filename.startswith(_PACKAGE):
             return f"{frame.filename}:{frame.lineno}: {frame.line}"
     return "unknown"
-
-
-@dataclass
-class Compiled:
-    """One signature's program, and how its inputs and outputs connect to the cells."""
-
-    version: int
-    program: Program
-    executable: Executable
-    sources: list[Any]  # of each input: a tensor, an array, or the index of an argument leaf
-    returned: list[Any]  # of each leaf of the result: an output index, or a static value
-    structure: Structure
-    requires_grad: list[bool]
-    written: list[tuple[Tensor, int]]
-    gradients: list[tuple[Tensor, Any]]
-    presence: list[tuple[Tensor, bool]]
-    is_differentiable: bool = False
-
-    def is_current(self) -> bool:
-        return self.version == Version.number and all((t._grad is not None) == was for t, was in self.presence)
-
-
-@dataclass(frozen=True)
-class Output:
-    """Place of a leaf of the result: the program's output of that index."""
-
-    index: int
 
 
 class Step:
@@ -394,188 +362,7 @@ def _run(compiled: Compiled, leaves: list[Any]) -> Any:
         settle(tensor)
     for tensor, value in compiled.gradients:
         tensor._grad = Tensor._result(known(results[value.index])) if isinstance(value, Output) else value
-    return _returned(compiled, lambda index: Tensor._result(known(results[index])))
-
-
-# --- the warm path ---------------------------------------------------------------------------------------------------
-
-COLD = object()
-
-
-class WarmCall:
-    """A compiled step whose cells' addresses stand in a table: while nobody touches them, a call passes its arguments.
-
-    Everything that could make that wrong raises one of two numbers: `Version` (what the program means) or `Touches`
-    (who holds its cells), after which the call looks where its cells lie and who holds them. Any doubt gives COLD, and
-    the call takes the long way, which looks at everything.
-    """
-
-    def __init__(self, compiled: Compiled, native: Any, args: tuple[Any, ...]) -> None:
-        self.compiled, self.native = compiled, native
-        self.version, self.touches, self.records = Version.number, Touches.number, modes.grad_enabled
-        self.whole_table = native.new_table()
-        self.table, self.words, self.address = self.whole_table.places, self.whole_table.words, self.whole_table.address
-        self.specs = [(arg.shape, arg.dtype) for arg in args]
-        self.last: list[Any] = [nothing] * len(args)  # weak references: what a caller drops is not kept alive
-        self.places = [compiled.sources.index(i) for i in range(len(args))]
-        self.cells = [(i, each) for i, each in enumerate(compiled.sources) if isinstance(each, Tensor)]
-        self.nodes: list[Any] = []
-        for index, tensor in self.cells:
-            tensor._bound = True
-            self.table[index] = tensor._node.value.ctypes.data
-            self.nodes.append(weakref.ref(tensor._node))
-        self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
-        self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
-        self.results = self._connect_outputs()
-        self.loop: StepLoop | None = None
-        self.collected = [(tensor, value.index) for tensor, value in compiled.gradients if isinstance(value, Output)]
-        self.settled = [(tensor, value) for tensor, value in compiled.gradients if not isinstance(value, Output)]
-
-    def _connect_outputs(self) -> list[Results]:
-        """Cells are their own destination; other results have buffers of their own."""
-        first, position = len(self.compiled.sources), {id(t): index for index, t in self.cells}
-        for tensor, index in self.compiled.written:
-            self.table[first + index] = self.table[position[id(tensor)]]
-        written = {index for _, index in self.compiled.written}
-        return results_of(self.native, [i for i in range(len(self.native.layout.outputs)) if i not in written])
-
-    def __call__(self, args: tuple[Any, ...]) -> Any:
-        if self.version != Version.number or len(args) != len(self.specs):
-            return COLD
-        if modes.grad_enabled is not self.records or not self._pass(args):
-            return COLD
-        if (self.touches != Touches.number or self.moving) and not self._look_again():
-            return COLD
-        native = self.native
-        if not native.layout.checks:  # nothing can stop it: the gradients that it replaces give their buffers back
-            for tensor, _ in self.collected:
-                tensor._grad = None
-        with native.lock:
-            self.words[STATUS] = 0
-            fresh = {each.index: each.next(self.table) for each in self.results}
-            native.step(self.address)
-            if self.words[STATUS]:
-                return COLD  # nothing was changed; the long way raises the error
-        for tensor, array in self.moving:
-            move_to(tensor, array)
-        for tensor, index in self.collected:
-            tensor._grad = Tensor._result(known(fresh[index]))
-        for tensor, settled in self.settled:
-            tensor._grad = settled
-        return _returned(self.compiled, lambda index: Tensor._result(known(fresh[index])))
-
-    def many(self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int]) -> Any:
-        """Calls with the next rows of these arrays, as long as there are any; None where a call would be COLD."""
-        if (
-            self.version != Version.number
-            or modes.grad_enabled is not self.records
-            or not self._may_fetch(arrays, size)
-        ):
-            return None
-        if (self.touches != Touches.number or self.moving) and (not self._look_again() or self.moving):
-            return None
-        returned = self.compiled.returned
-        outputs = self.compiled.program.outputs
-        places = [(i, value.index) for i, value in enumerate(returned) if isinstance(value, Output)]
-        kept = tuple([index for i, index in places if i in collected or outputs[index].size == 1])
-        if self.loop is None or self.loop.kept != kept:
-            self.loop = StepLoop(self.native, self.places, kept, returned[0].index)
-        with self.native.lock:
-            fresh = {each.index: each.next(self.table) for each in self.results}
-            done, values = self.loop(self.whole_table, arrays, order)
-        if not done:
-            return None
-        for tensor, index in self.collected:
-            tensor._grad = Tensor._result(known(fresh[index]))
-        for tensor, settled in self.settled:
-            tensor._grad = settled
-        by_index = dict(zip(kept, values, strict=True))
-        leaves = [self._leaf(value, by_index, fresh) for value in returned]
-        return done, unflatten(self.compiled.structure, leaves)
-
-    def _leaf(self, value: Any, kept: Mapping[int, np.ndarray], fresh: Mapping[int, np.ndarray]) -> Any:
-        if not isinstance(value, Output):
-            return value
-        return kept[value.index] if value.index in kept else Tensor._result(known(fresh[value.index]))
-
-    def _may_fetch(self, arrays: Sequence[np.ndarray], size: int) -> bool:
-        """Whether batches of that size can be copied from these arrays row by row."""
-        return len(arrays) == len(self.specs) and all(
-            array.flags.c_contiguous and array.dtype == dtype.numpy and (size, *array.shape[1:]) == shape
-            for array, (shape, dtype) in zip(arrays, self.specs, strict=True)
-        )
-
-    def _look_again(self) -> bool:
-        """Where the cells lie now, and whether they may still be written in place; False where more is to be done."""
-        self.moving = []
-        for position, (index, tensor) in enumerate(self.cells):
-            output = self.outputs.get(id(tensor))
-            if self.nodes[position]() is not tensor._node and not self._connect_cell(position, output):
-                return False
-            if tensor._bound:
-                continue
-            if output is not None and own_array(tensor, held=BY_NODE_ONLY) is None:
-                array = empty_array(tensor._node.shape, tensor._node.dtype)
-                self.table[output] = address_of(array)
-                self.moving.append((tensor, array))
-            else:
-                if output is not None:
-                    self.table[output] = self.table[index]
-                tensor._bound = True
-        self.touches = Touches.number
-        return True
-
-    def _connect_cell(self, position: int, output: int | None) -> bool:
-        index, tensor = self.cells[position]
-        node, expected = tensor._node, self.compiled.program.inputs[index]
-        if not _is_bindable(tensor) or node.shape != expected.shape or node.dtype is not expected.dtype:
-            return False
-        self.nodes[position] = weakref.ref(node)
-        self.table[index] = address_of(node.value)
-        if output is not None:
-            self.table[output] = self.table[index]
-        return True
-
-    def _pass(self, args: tuple[Any, ...]) -> bool:
-        """Put the arguments' addresses into the table; False where one needs more than that."""
-        for i, (arg, (shape, dtype)) in enumerate(zip(args, self.specs, strict=True)):
-            if type(arg) is not Tensor or arg._base is not None or arg._requires_grad or arg._bound:
-                return False
-            node = arg._node
-            if node is self.last[i]():
-                continue
-            array = node.value
-            if array is None or node.shape != shape or node.dtype is not dtype or not array.flags.c_contiguous:
-                return False
-            self.table[self.places[i]] = address_of(array)
-            self.last[i] = weakref.ref(node)
-        return True
-
-
-def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
-    """A warm path for this program and these arguments, if everything about it is plain."""
-    native = compiled.executable.native
-    if native is None or compiled.is_differentiable or compiled.presence or not compiled.is_current():
-        return None
-    is_plain = all(type(arg) is Tensor and not arg._requires_grad and arg._base is None for arg in args)
-    closed_over = [source for source in compiled.sources if not isinstance(source, int)]
-    if not is_plain or not all(isinstance(each, Tensor) and _is_bindable(each) for each in closed_over):
-        return None
-    written = {id(tensor): tensor for tensor, _ in compiled.written}
-    for tensor in written.values():
-        if not tensor._bound and own_array(tensor, held=BY_NODE_ONLY) is None:
-            return None
-    return WarmCall(compiled, native, args)
-
-
-def _is_bindable(tensor: Tensor) -> bool:
-    """Whether the tensor's value can lie still at one address; one that is spread out in memory is gathered first."""
-    node = tensor._node
-    if tensor._base is not None or node.value is None:
-        return False
-    if not node.value.flags.c_contiguous:
-        node.value = np.ascontiguousarray(node.value).reshape(node.shape)
-    return True
+    return result_of(compiled, lambda index: Tensor._result(known(results[index])))
 
 
 def _may_be_swept(result: Tensor) -> bool:
@@ -594,11 +381,6 @@ def _run_inline(compiled: Compiled, leaves: list[Any]) -> Any:
     for tensor, value in compiled.gradients:
         tensor._grad = Tensor._result(replaced[value.index]) if isinstance(value, Output) else value
     return unflatten(compiled.structure, results)
-
-
-def _returned(compiled: Compiled, make: Callable[[int], Tensor]) -> Any:
-    leaves = [make(value.index) if isinstance(value, Output) else value for value in compiled.returned]
-    return unflatten(compiled.structure, leaves)
 
 
 def _input_array(source: Any, leaves: list[Any]) -> np.ndarray:
