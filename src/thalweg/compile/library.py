@@ -24,6 +24,7 @@ _groups: dict[str, dict[str, int]] = {}  # of modules that were compiled togethe
 _kept: list[object] = []
 _lock = threading.RLock()
 _compiled = [0]
+_FORM = "groups"  # what an entry of the cache on disk is
 
 
 def entries_of(modules: Sequence[Module]) -> list[int]:
@@ -43,11 +44,11 @@ def compiled_kernels() -> int:
 
 def _load(modules: Sequence[Module]) -> None:
     target, store = repr(current_target()), cache()
-    digests = {each: key_of(each.text, target, *versions()) for each in modules}
+    digests = {each: key_of(each.text, target, _FORM, *versions()) for each in modules}
     wanted = [each for each, digest in digests.items() if not _find(each, digest, store)]
     if not wanted:
         return
-    group = key_of("".join(digests[each] for each in wanted), target, *versions())
+    group = key_of("".join(digests[each] for each in wanted), target, _FORM, *versions())
     symbols = [_symbol(each, digests[each]) for each in wanted]
     image = image_of(_together(wanted, digests))
     _compiled[0] += len(wanted)
@@ -65,7 +66,7 @@ def _find(module: Module, digest: str, store: CodeCache | None) -> bool:
     note = None if store is None else store.get(digest)
     if store is None or note is None:
         return False
-    group = note.decode()
+    group = note.decode("ascii", "replace")
     if group not in _groups:
         found = store.get(group)
         if found is None:

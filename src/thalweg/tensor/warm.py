@@ -17,10 +17,11 @@ from thalweg.compile.calling import Results, StepLoop, address_of, results_of
 from thalweg.compile.memory import empty_array
 from thalweg.compile.program import Executable, Program
 from thalweg.compile.runtime import STATUS
-from thalweg.tensor.cells import BY_NODE_ONLY, known, move_to, nothing, own_array
+from thalweg.graph import Form, Node, make_input
+from thalweg.tensor.cells import BY_NODE_ONLY, move_to, nothing, own_array
 from thalweg.tensor.core import Tensor, Touches, Version
 from thalweg.tensor.modes import modes
-from thalweg.tensor.tree import Structure, unflatten
+from thalweg.tensor.tree import LEAF, Structure, unflatten
 
 
 @dataclass
@@ -84,6 +85,9 @@ class WarmCall:
         self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
         self.loop: StepLoop | None = None
+        self.forms = {each.index: _form(compiled.program.outputs[each.index]) for each in self.results}
+        first = compiled.returned[0] if compiled.structure == LEAF else None
+        self.only = first.index if isinstance(first, Output) else None  # the result is one tensor
         self.collected = [(tensor, value.index) for tensor, value in compiled.gradients if isinstance(value, Output)]
         self.settled = [(tensor, value) for tensor, value in compiled.gradients if not isinstance(value, Output)]
 
@@ -102,23 +106,31 @@ class WarmCall:
             return COLD
         if (self.touches != Touches.number or self.moving) and not self._look_again():
             return COLD
-        native = self.native
-        if not native.layout.checks:  # nothing can stop it: the gradients that it replaces give their buffers back
+        native, words = self.native, self.words
+        if self.collected and not native.layout.checks:  # nothing can stop it: gradients give their buffers back
             for tensor, _ in self.collected:
                 tensor._grad = None
         with native.lock:
-            self.words[STATUS] = 0
+            words[STATUS] = 0
             fresh = {each.index: each.next(self.table) for each in self.results}
             native.step(self.address)
-            if self.words[STATUS]:
+            if words[STATUS]:
                 return COLD  # nothing was changed; the long way raises the error
         for tensor, array in self.moving:
             move_to(tensor, array)
         for tensor, index in self.collected:
-            tensor._grad = Tensor._result(known(fresh[index]))
+            tensor._grad = self._tensor(index, fresh)
         for tensor, settled in self.settled:
             tensor._grad = settled
-        return result_of(self.compiled, lambda index: Tensor._result(known(fresh[index])))
+        if self.only is not None:
+            return self._tensor(self.only, fresh)
+        return result_of(self.compiled, lambda index: self._tensor(index, fresh))
+
+    def _tensor(self, index: int, fresh: Mapping[int, np.ndarray]) -> Tensor:
+        """A result as a tensor; what it is has been looked up before."""
+        node = Node(self.forms[index])
+        node.value = fresh[index]
+        return Tensor._result(node)
 
     def many(self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int]) -> Any:
         """Calls with the next rows of these arrays, as long as there are any; None where a call would be COLD."""
@@ -142,7 +154,7 @@ class WarmCall:
         if not done:
             return None
         for tensor, index in self.collected:
-            tensor._grad = Tensor._result(known(fresh[index]))
+            tensor._grad = self._tensor(index, fresh)
         for tensor, settled in self.settled:
             tensor._grad = settled
         by_index = dict(zip(kept, values, strict=True))
@@ -152,7 +164,7 @@ class WarmCall:
     def _leaf(self, value: Any, kept: Mapping[int, np.ndarray], fresh: Mapping[int, np.ndarray]) -> Any:
         if not isinstance(value, Output):
             return value
-        return kept[value.index] if value.index in kept else Tensor._result(known(fresh[value.index]))
+        return kept[value.index] if value.index in kept else self._tensor(value.index, fresh)
 
     def _may_fetch(self, arrays: Sequence[np.ndarray], size: int) -> bool:
         """Whether batches of that size can be copied from these arrays row by row."""
@@ -206,6 +218,11 @@ class WarmCall:
             self.table[self.places[i]] = address_of(array)
             self.last[i] = weakref.ref(node)
         return True
+
+
+def _form(node: Node) -> Form:
+    """What a leaf of that shape and dtype is."""
+    return make_input(node.shape, node.dtype).form
 
 
 def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
