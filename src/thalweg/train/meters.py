@@ -50,10 +50,7 @@ class Meters:
         self, losses: Sequence[float], sizes: Sequence[float], rows: int, prediction: Any, target: Any, weight: Any
     ) -> None:
         """Batches of `rows` examples side by side, with the bits that as many calls of `update` give."""
-        seen = 0
-        for loss, size in zip(losses, sizes, strict=True):
-            self.add_loss(loss, size)
-            seen += not self.is_spoilt
+        seen = self._add_losses(losses, sizes)
         for metric in self.metrics if seen else ():
             if len(losses) == 1:
                 metric.update(prediction, target, weight)
@@ -62,6 +59,19 @@ class Meters:
             else:
                 for part in (slice(first, first + rows) for first in range(0, seen * rows, rows)):
                     metric.update(prediction[part], target[part], None if weight is None else weight[part])
+
+    def _add_losses(self, losses: Sequence[float], sizes: Sequence[float]) -> int:
+        """The losses one after the other; how many of the batches came before anything was spoilt."""
+        if not self.is_spoilt and np.isfinite(losses).all():
+            products = np.asarray(losses, np.float64) * sizes
+            self._total = float(np.add.accumulate([self._total, *products])[-1])
+            self._weight = float(np.add.accumulate([self._weight, *sizes])[-1])
+            return len(losses)
+        seen = 0
+        for loss, size in zip(losses, sizes, strict=True):
+            self.add_loss(loss, size)
+            seen += not self.is_spoilt
+        return seen
 
     def results(self, prefix: str = "") -> dict[str, Any]:
         """The values over what was seen since `reset`."""

@@ -498,11 +498,13 @@ class Trainer:
         target = feed.as_numpy(batch.targets, "targets")
         weight = None if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
         rows = len(target) // count
-        parts = [slice(index * rows, (index + 1) * rows) for index in range(len(losses))]
-        if counted is not None:
-            sizes = [float(counted[part].sum()) for part in parts]
+        if counted is None and self.objective.ignored is None:
+            sizes = [float(rows)] * len(losses)
         else:
-            sizes = [float(self.objective.count(target[part])) for part in parts]
+            parts = [slice(index * rows, (index + 1) * rows) for index in range(len(losses))]
+            sizes = [
+                float(self.objective.count(target[part]) if counted is None else counted[part].sum()) for part in parts
+            ]
         meters.update_each(losses, sizes, rows, prediction, *self.objective.visible(target, weight))
 
     def _end_slice(self, numbers: StepNumbers) -> None:
