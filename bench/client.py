@@ -78,8 +78,8 @@ def start(side: Side, setting: Setting) -> Client:
 
 
 def worker_environment(setting: Setting) -> dict[str, str]:
-    """The source tree beside this file is measured, whatever is installed."""
-    given = environment(setting)
+    """The source tree beside this file is measured, whatever is installed; with its bytecode kept, as pip keeps it."""
+    given = {name: value for name, value in environment(setting).items() if name != "PYTHONDONTWRITEBYTECODE"}
     path = os.pathsep.join(filter(None, [str(REPOSITORY / "src"), str(REPOSITORY), given.get("PYTHONPATH", "")]))
     return {**given, "PYTHONPATH": path}
 
