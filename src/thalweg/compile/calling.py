@@ -18,7 +18,7 @@ from thalweg.compile.fuse import is_number
 from thalweg.compile.library import shared
 from thalweg.compile.memory import empty_array
 from thalweg.compile.native import NativeProgram, Table
-from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, ROW, ROWS, STATUS, STEPS, STOP
+from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, NEED, ROW, ROWS, STATUS, STEPS, STOP
 
 
 def address_of(array: np.ndarray) -> int:
@@ -103,8 +103,11 @@ class StepLoop:
         self.table = Table([*own.words, *[0] * (len(batches) + 1 + len(kept))], HEAD)
         rows = [self._fetch(i, extra + i, extra + len(batches)) for i in range(len(batches))]
         last = [self._keep(output, extra + len(batches) + 1 + i) for i, output in enumerate(kept)]
-        last.append((shared().watch, self._words(self._output(watched)), layout.outputs[watched].dtype.itemsize, 1, 0))
+        width = layout.outputs[watched].dtype.itemsize
+        last.append((shared().watch, self._words(self._output(watched)), width, 1, 0, 0))
         self.rows = np.concatenate([np.array(rows, np.int64).reshape(-1, ROW), native.rows, np.array(last, np.int64)])
+        self.rows[len(rows) :, NEED] += len(rows)
+        self.rows[-len(last) :, NEED] = len(rows) + len(native.rows)
         self._counters = np.zeros((len(self.rows) + 2) * COUNTER, np.int64)
         words = self.table.words
         words[ROWS], words[COUNT] = self.rows.ctypes.data, len(self.rows)
@@ -119,11 +122,11 @@ class StepLoop:
         size, width = node.shape[0], node.size // max(node.shape[0], 1) * node.dtype.itemsize
         each = max(1, _PIECE // max(width, 1))
         slots = self._words(HEAD + self.batches[index], source, order, size, each)
-        return shared().take, slots, width, max(1, -(-size // each)), 0
+        return shared().take, slots, width, max(1, -(-size // each)), 0, 0
 
     def _keep(self, output: int, place: int) -> tuple[int, ...]:
         node = self.native.layout.outputs[output]
-        return shared().keep, self._words(place, self._output(output)), node.size * node.dtype.itemsize, 1, 0
+        return shared().keep, self._words(place, self._output(output)), node.size * node.dtype.itemsize, 1, 0, 0
 
     def _output(self, index: int) -> int:
         return HEAD + self.native.layout.output_slot(index)

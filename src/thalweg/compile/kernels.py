@@ -165,6 +165,7 @@ class Share:
     axis: int | None = None
     pieces: Pieces = WHOLE
     grid: Grid | None = None
+    cycles: float = 0.0  # of the whole product, roughly
 
     @property
     def count(self) -> int:
@@ -176,14 +177,15 @@ def share_of(node: Node) -> Share:
     tiling, batch = tiling_of(node), node.shape[:-2]
     if tiling is None:
         return Share()
-    wanted = wanted_pieces(size_of(batch) * tiling.cost * max(tiling.product.inner, 1))
+    cycles = size_of(batch) * tiling.cost * max(tiling.product.inner, 1)
+    wanted = wanted_pieces(cycles)
     axis = max(range(len(batch)), key=batch.__getitem__, default=None)
     if wanted == 1:
-        return Share()
+        return Share(cycles=cycles)
     if axis is not None and batch[axis] >= min(wanted, _ENOUGH):
-        return Share(axis, cut(batch[axis], wanted))
+        return Share(axis, cut(batch[axis], wanted), cycles=cycles)
     grid = choose_grid(tiling, wanted)
-    return Share(grid=grid) if grid.count > 1 else Share()
+    return Share(grid=grid if grid.count > 1 else None, cycles=cycles)
 
 
 _ENOUGH = 8  # pieces: threads end at nearly the same time
@@ -211,6 +213,15 @@ def _over_batch(e: Emitter, batch: Shape, share: Share, body: Callable[[list[Val
     with e.loop(share_here.count) as i:
         here, depth = e.add(share_here.first, i), len(before)
         e.loops((*before, *after), lambda index: body([*index[:depth], here, *index[depth:]]))
+
+
+def cycles_of(kernel: Kernel) -> float:
+    """What the kernel costs, roughly: to decide whether threads pay."""
+    if kernel.is_nest:
+        return choose_schedule(kernel).cycles
+    node = kernel.nodes[0]
+    own = share_of(node).cycles if node.dtype.is_floating_point else 0.0
+    return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
 
 def pieces_of(kernel: Kernel) -> int:

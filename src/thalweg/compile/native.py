@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from thalweg.compile import runtime
 from thalweg.compile.fuse import is_number
+from thalweg.compile.hazards import Access, needs
 from thalweg.compile.inside.debug import stage
-from thalweg.compile.kernels import pieces_of
+from thalweg.compile.kernels import cycles_of, pieces_of
 from thalweg.compile.layout import Layout
 from thalweg.compile.library import entries_of, shared
 from thalweg.compile.memory import empty_array
@@ -26,6 +28,18 @@ from thalweg.compile.pool import pool
 from thalweg.compile.values import NotEmittable
 from thalweg.graph import Node, input_leaf, toposort
 from thalweg.ops.rules import known_number
+
+Row = tuple[int, ...]
+_CYCLES_OF_A_ROW = 1_000  # to claim it, and to see that others are done
+_CYCLES_WORTH_THREADS = 60_000  # waking the workers costs a third of it
+
+
+@dataclass(frozen=True)
+class Place:
+    """A slot of the table, and how many bytes lie behind it."""
+
+    slot: int
+    size: int
 
 
 class Table:
@@ -47,10 +61,11 @@ class NativeProgram:
         self._start = -(-self._arena.ctypes.data // 64) * 64
         self._offsets = {each: i for i, each in enumerate(sorted({*layout.offsets.values(), *layout.held.values()}))}
         self._slots: list[Any] = []  # kept alive: rows hold their addresses
+        self._accesses: list[list[Access]] = []  # of each row
         self.rows = np.array([*self._kernel_rows(entries), *self._last_rows()], np.int64).reshape(-1, runtime.ROW)
+        self.rows[:, runtime.NEED] = needs(self._accesses)
         self._counters = np.zeros((len(self.rows) + 2) * runtime.COUNTER, np.int64)
-        is_small = (self.rows[:, 3] == 1).all()  # no kernel is worth cutting
-        self.step: Callable[[int], Any] = shared().alone if is_small else self._together
+        self.step: Callable[[int], Any] = self._together if self._gains_from_threads() else shared().alone
         self.lock = threading.Lock()
 
     @property
@@ -60,15 +75,34 @@ class NativeProgram:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _kernel_rows(self, entries: Sequence[int]) -> list[tuple[int, ...]]:
-        return [
-            self._row(entry, [self.slot_of(each) for each in arguments_of(kernel)], number + 1, pieces_of(kernel))
-            for number, (entry, kernel) in enumerate(zip(entries, self.layout.kernels, strict=True))
-        ]
+    def _kernel_rows(self, entries: Sequence[int]) -> list[Row]:
+        rows = []
+        for number, (entry, kernel) in enumerate(zip(entries, self.layout.kernels, strict=True), 1):
+            places = [self._place(each) for each in arguments_of(kernel)]
+            outputs = len(kernel.outputs)
+            rows.append(self._row(entry, places[:outputs], places[outputs:], number, pieces_of(kernel)))
+        return rows
 
-    def _row(self, entry: int, slots: Sequence[int], number: int, pieces: int = 1) -> tuple[int, ...]:
-        self._slots.append((ctypes.c_int64 * len(slots))(*slots))
-        return entry, ctypes.addressof(self._slots[-1]), number, pieces, 0
+    def _place(self, node: Node) -> Place:
+        return Place(self.slot_of(node), node.size * node.dtype.itemsize)
+
+    def _row(self, entry: int, written: Sequence[Place], read: Sequence[Place], number: int, pieces: int = 1) -> Row:
+        places = [*written, *read]
+        self._slots.append((ctypes.c_int64 * len(places))(*[each.slot for each in places]))
+        accesses = [self._access(place, index < len(written)) for index, place in enumerate(places)]
+        self._accesses.append([each for each in accesses if each.start < each.end])
+        return entry, ctypes.addressof(self._slots[-1]), number, pieces, 0, 0
+
+    def _access(self, place: Place, writes: bool) -> Access:
+        """The memory behind a slot. A written cell is its input's memory, whichever slot it is reached by."""
+        first, count = runtime.HEAD, self.layout.slot_count
+        if place.slot < first:
+            return Access(0, 0, 0, writes)
+        if place.slot >= first + count:
+            offset = list(self._offsets)[place.slot - first - count]
+            return Access(-1, offset, offset + place.size, writes)
+        output = place.slot - first - len(self.layout.inputs)
+        return Access(self.layout.writes.get(output, place.slot - first), 0, place.size, writes)
 
     def slot_of(self, node: Node) -> int:
         """Where in the table the address of a value stands."""
@@ -82,24 +116,33 @@ class NativeProgram:
     def _arena_slot(self, offset: int) -> int:
         return runtime.HEAD + self.layout.slot_count + self._offsets[offset]
 
-    def _last_rows(self) -> list[tuple[int, ...]]:
+    def _last_rows(self) -> list[Row]:
         """Outputs that are not computed where they belong: copied at the end, old values of cells before any is new."""
         first, last = [], []
         layout = self.layout
         for index, node in enumerate(layout.outputs):
-            place, size = layout.output_slot(index), node.size * node.dtype.itemsize
-            slot = runtime.HEAD + place
+            size = node.size * node.dtype.itemsize
+            own = Place(runtime.HEAD + layout.output_slot(index), size)
             if is_number(node):
                 if index in layout.writes:
-                    last.append(self._row(entries_of([fill_module(node)])[0], [slot], 0))
+                    last.append(self._row(entries_of([fill_module(node)])[0], [own], [], 0))
             elif index in layout.held:
-                held = self._arena_slot(layout.held[index])
-                first.append(self._row(shared().copy, [held, self.slot_of(node)], size))
-                last.append(self._row(shared().copy, [slot, held], size))
-            elif size and layout.slots.get(layout.source(node)) != place:
+                held = Place(self._arena_slot(layout.held[index]), size)
+                first.append(self._row(shared().copy, [held], [self._place(node)], size))
+                last.append(self._row(shared().copy, [own], [held], size))
+            elif size and layout.slots.get(layout.source(node)) != layout.output_slot(index):
                 rows = last if index in layout.writes else first
-                rows.append(self._row(shared().copy, [slot, self.slot_of(node)], size))
+                rows.append(self._row(shared().copy, [own], [self._place(node)], size))
         return [*first, *last]
+
+    def _gains_from_threads(self) -> bool:
+        """Whether two threads would be done clearly earlier than one: by what kernels cost and what each waits for."""
+        cycles, counts = map(cycles_of, self.layout.kernels), self.rows[:, runtime.PIECES]
+        total, ends = 0.0, [0.0]  # when all rows before are done
+        for cost, need, count in zip(cycles, self.rows[:, runtime.NEED], counts, strict=False):
+            total += cost
+            ends.append(max(ends[-1], ends[need] + cost / min(count, 2) + _CYCLES_OF_A_ROW))
+        return total > _CYCLES_WORTH_THREADS and ends[-1] < 0.8 * total
 
     def _together(self, address: int) -> None:
         pool().step(address, self.layout.scratch)

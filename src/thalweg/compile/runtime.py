@@ -4,8 +4,9 @@ In: a table of words: what to call, how often, and the addresses of all buffers.
 whoever did which piece of it, or a status word that says which bad position was met before any cell was written.
 
 Kernels are cut into pieces by size, never by the number of threads; a thread that runs alone does each as a whole.
-Together, a thread claims pieces of one row after another; it goes on to the next row when every piece of the last one
-is done, not when every other thread has come: one that the system has put to sleep is not waited for.
+Together, a thread claims pieces of one row after another. It begins a row when the rows that this one depends on are
+done, not when every other thread has come: one that the system has put to sleep is not waited for, and rows that do not
+depend on each other run side by side.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ STATUS = 8  # kernel, position and value of the first bad position; 0 if all is 
 STOP = 11  # whether this walk is the last, whatever `STEPS` says
 HEAD = 12
 
-# The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time.
-ROW = 5
+# The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time,
+# and how many rows must be done before it begins: all up to the last one that it depends on.
+ROW = 6
+PIECES, TICKS, NEED = 3, 4, 5
 
 # What every function of a row takes. `slots` are the places of its buffers in the table; piece -1 is all of them.
 ENTRY = "ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch"
@@ -219,8 +222,37 @@ def _wait(tag: str, counter: str, until: str, done: str) -> str:
   br label %{tag}"""
 
 
-# One of the threads that walk through the same table. Counters only grow, from call to call too, so that nothing has to
-# be set back: in walk w a row of n pieces is claimed from w n to (w + 1) n.
+# Waits until every row before `until` is done in this walk, where those before `known` are; gives back `until`, or
+# `known` if that is more.
+_AWAIT = f"""
+define internal i64 @await(ptr %rows, ptr %counters, i64 %known, i64 %until, i64 %walk, i64 %spin) {{
+entry:
+  br label %row
+row:
+  %q = phi i64 [ %known, %entry ], [ %q1, %next ]
+  %more = icmp ult i64 %q, %until
+  br i1 %more, label %look, label %leave
+look:
+  %offset = mul i64 %q, {ROW}
+  %row.at = getelementptr i64, ptr %rows, i64 %offset
+{_word("pieces", 3, table="%row.at")}
+  %walk1 = add i64 %walk, 1
+  %end = mul i64 %walk1, %pieces
+  %line = mul i64 %q, {COUNTER}
+  %claimed = getelementptr i64, ptr %counters, i64 %line
+  %ready = getelementptr i64, ptr %claimed, i64 {LINE}
+  br label %wait.begin
+wait.begin:{_wait("wait", "%ready", "uge i64 %wait.seen, %end", "next")}
+next:
+  %q1 = add i64 %q, 1
+  br label %row
+leave:
+  ret i64 %q
+}}"""
+
+# One of the threads that walk through the same table. It begins a row when those that the row needs are done, and goes
+# on when there is nothing left to claim. Counters only grow, from call to call too, so that nothing has to be set back:
+# in walk w a row of n pieces is claimed from w n to (w + 1) n.
 _TOGETHER = f"""
 define internal void @together(ptr %table, ptr %scratch, i64 %spin) {{
 entry:{_HEADER}{_word("counters", COUNTERS, "ptr")}
@@ -234,16 +266,21 @@ step:
   br i1 %more, label %row, label %leave
 row:
   %r = phi i64 [ 0, %step ], [ %r1, %next ]
+  %q = phi i64 [ 0, %step ], [ %q2, %next ]
   %is_checked = icmp eq i64 %r, %checked
   br i1 %is_checked, label %check, label %begin
 check:
+  %all = call i64 @await(ptr %rows, ptr %first_counter, i64 %q, i64 %r, i64 %walk, i64 %spin)
   %code = load atomic i64, ptr %status acquire, align 8
   %good = icmp eq i64 %code, 0
   br i1 %good, label %begin, label %leave
 begin:
+  %q1 = phi i64 [ %q, %row ], [ %all, %check ]
   %is_row = icmp ult i64 %r, %count
-  br i1 %is_row, label %call, label %walked
+  br i1 %is_row, label %call, label %end_of_walk
 call:{_CALL}
+{_word("need", 5, table="%row.at")}
+  %q2 = call i64 @await(ptr %rows, ptr %first_counter, i64 %q1, i64 %need, i64 %walk, i64 %spin)
   %first = mul i64 %walk, %pieces
   %end = add i64 %first, %pieces
   %line = mul i64 %r, {COUNTER}
@@ -253,7 +290,7 @@ call:{_CALL}
 look:
   %seen = load atomic i64, ptr %claimed monotonic, align 8
   %is_left = icmp ult i64 %seen, %end
-  br i1 %is_left, label %claim, label %wait.begin
+  br i1 %is_left, label %claim, label %next
 claim:
   %following = add i64 %seen, 1
   %pair = cmpxchg ptr %claimed, i64 %seen, i64 %following acq_rel monotonic, align 8
@@ -264,10 +301,12 @@ work:
   call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
   %before = atomicrmw add ptr %ready, i64 1 acq_rel, align 8
   br label %look
-wait.begin:{_wait("wait", "%ready", "uge i64 %wait.seen, %end", "next")}
 next:
   %r1 = add i64 %r, 1
   br label %row
+end_of_walk:
+  %whole = call i64 @await(ptr %rows, ptr %first_counter, i64 %q1, i64 %count, i64 %walk, i64 %spin)
+  br label %walked
 walked:
   %s1 = add i64 %s, 1
   %stop = load atomic i64, ptr %stop.at acquire, align 8
@@ -388,7 +427,7 @@ def runtime_text(architecture: str, clock: str) -> str:
         *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause),
     ]  # fmt: skip
     timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
-    parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _TOGETHER, _LEAD, _SERVE]
+    parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _AWAIT, _TOGETHER, _LEAD, _SERVE]
     return "\n".join(parts).replace("  PAUSE", f"  {pause}")
 
 

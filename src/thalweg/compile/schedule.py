@@ -72,6 +72,7 @@ class Schedule:
     is_stream: bool  # once through more memory than the caches hold
     cut_axis: int | None = None  # the kept axis that is cut into pieces
     pieces: Pieces = WHOLE  # of groups of that axis
+    cycles: float = 0.0  # of the whole nest, roughly
 
     def runs(self, axis: int, group: int, longest: int = 1 << 62) -> list[Run]:
         """The steps of an axis in groups."""
@@ -129,7 +130,8 @@ def _cut(kernel: Kernel, schedule: Schedule, lines: int) -> Schedule:
     """
     kept = [axis for axis in range(len(kernel.domain)) if axis not in (kernel.axes or ())]
     entries = size_of(kernel.domain)
-    wanted = wanted_pieces(entries * max(lines / (2 * schedule.width), _full_bytes(kernel) / 16))
+    cycles = entries * max(lines / (2 * schedule.width), _full_bytes(kernel) / 16)
+    schedule, wanted = replace(schedule, cycles=cycles), wanted_pieces(cycles)
     if wanted == 1 or any(sweep.columns for sweep in schedule.sweeps):
         return schedule
     groups = {axis: _groups_of(schedule, axis) for axis in kept}

@@ -16,8 +16,6 @@ from thalweg.compile import runtime
 from thalweg.compile.library import shared
 from thalweg.compile.native import NativeProgram, Table
 
-_TICKS = 4  # the word of a row that holds its shortest time
-
 
 def kernel_seconds(
     native: NativeProgram,
@@ -27,7 +25,7 @@ def kernel_seconds(
 ) -> list[float]:
     """The shortest time of each kernel, over as many runs of the whole step as fit the patience."""
     usual, native.step = native.step, shared().timed
-    native.rows[:, _TICKS] = np.iinfo(np.int64).max
+    native.rows[:, runtime.TICKS] = np.iinfo(np.int64).max
     start, rounds = time.perf_counter(), 0
     try:
         while rounds < 3 or (time.perf_counter() - start < patience and rounds < 1000):
@@ -35,7 +33,7 @@ def kernel_seconds(
             rounds += 1
     finally:
         native.step = usual
-    return [float(ticks) / ticks_per_second() for ticks in native.rows[: len(native.layout.kernels), _TICKS]]
+    return [float(ticks) / ticks_per_second() for ticks in native.rows[: len(native.layout.kernels), runtime.TICKS]]
 
 
 def run_rows(native: NativeProgram, table: Table, first: int, count: int) -> None:
@@ -57,11 +55,11 @@ def ticks_per_second() -> float:
     source, result = np.ones(1 << 22, np.uint8), np.empty(1 << 22, np.uint8)
     slots, rates = np.array([runtime.HEAD, runtime.HEAD + 1]), list[float]()
     for _ in range(20):
-        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max])
+        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max, 0])
         head = [0] * runtime.HEAD
         head[runtime.ROWS], head[runtime.COUNT], head[runtime.STEPS], head[runtime.CHECKED] = row.ctypes.data, 1, 1, -1
         table = Table([*head, result.ctypes.data, source.ctypes.data], runtime.HEAD)
         start = time.perf_counter()
         shared().timed(table.address)
-        rates.append(float(row[_TICKS]) / (time.perf_counter() - start))
+        rates.append(float(row[runtime.TICKS]) / (time.perf_counter() - start))
     return max(rates)
