@@ -17,7 +17,7 @@ from bench.peers.thalweg_side import build
 from bench.rows import chosen
 from bench.table import markdown, time
 from bench.workloads import Workload
-from thalweg.compile import program
+from thalweg.compile import executable
 from thalweg.compile.fuse import Kernel
 from thalweg.compile.inside.variants import ticks_per_second
 from thalweg.compile.library import shared
@@ -33,7 +33,7 @@ def profile(call: Callable[[], Any]) -> tuple[NativeProgram, list[float], float]
     end = clock.perf_counter() + _WARM_UP
     while clock.perf_counter() < end:
         call()
-    natives = [each.native for each in program._cache.values() if each.native and each.native.layout.kernels]
+    natives = [each.native for each in executable._cache.values() if each.native and each.native.layout.kernels]
     for native in natives:
         native.step = shared().timed
         native.rows[:, _TICKS] = _LONG

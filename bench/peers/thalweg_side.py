@@ -21,7 +21,8 @@ from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
 from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
 from bench.workloads import Workload
-from thalweg.compile.program import Program, executable_for
+from thalweg.compile.executable import executable_for
+from thalweg.compile.program import Program
 from thalweg.compile.runtime import STEPS
 from thalweg.dtype import float32
 from thalweg.graph import make_input

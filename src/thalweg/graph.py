@@ -351,16 +351,19 @@ def toposort(outputs: Iterable[Node], is_leaf: Callable[[Node], bool] | None = N
     """
     order: list[Node] = []
     seen: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(list(outputs))]
+    placed: set[Node] = set()
+    stack = list(outputs)[::-1]
     while stack:
-        node, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(node)
-        elif node not in seen:
+        node = stack[-1]
+        if node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            if is_leaf is None or not is_leaf(node):
-                stack.extend((each, False) for each in reversed(node.inputs) if each not in seen)
+            if node.inputs and (is_leaf is None or not is_leaf(node)):
+                stack += [each for each in node.inputs[::-1] if each not in seen]
+                continue
+        stack.pop()
+        if node not in placed:  # its inputs are
+            placed.add(node)
+            order.append(node)
     return order
 
 
@@ -389,18 +392,23 @@ def attribute_key(node: Node) -> Hashable:
     return exactly(node.attributes)
 
 
+def form_key(node: Node) -> Hashable:
+    """What the node is, but for which nodes its inputs are: a number, where its form is kept."""
+    return (node.op.name, attribute_key(node)) if node.op.multiple else node.form.number
+
+
 def structure_key(outputs: Sequence[Node], leaves: Sequence[Node] = (), order: list[Node] | None = None) -> Hashable:
     """A key that is equal for programs that differ only in the identity of their nodes and in their leaves' values.
 
     `leaves` fixes the order of the inputs; nodes in it are treated as inputs whatever they are.
     """
     position: dict[Node, int] = {node: index for index, node in enumerate(leaves)}
-    rows: list[Hashable] = [(node.shape, node.dtype.name) for node in leaves]
+    rows: list[Hashable] = [node.form.type for node in leaves]
     for node in order if order is not None else toposort(outputs, is_leaf=position.__contains__):
         if node in position:
             continue
         position[node] = len(rows)
-        rows.append((node.op.name, attribute_key(node), tuple(position[each] for each in node.inputs)))
+        rows.append((form_key(node), *[position[each] for each in node.inputs]))
     return (tuple(rows), tuple(position[node] for node in outputs))
 
 

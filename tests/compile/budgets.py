@@ -17,7 +17,7 @@ import numpy as np
 import thalweg as tw
 import thalweg.nn.functional as F
 from thalweg import nn, optim
-from thalweg.compile import native, program
+from thalweg.compile import executable, native
 from thalweg.compile.target import compiling_for
 from thalweg.tensor.core import flush
 
@@ -170,7 +170,7 @@ def plan(name: str) -> dict[str, int]:
         step(*map(tw.tensor, batch))
     compiled = list(step._programs.values())[-1].program
     with compiling_for(_TARGET):
-        layout = program.layout_of(compiled)
+        layout = executable.layout_of(compiled)
         modules = native.modules_of(layout)
     return {"kernels": len(modules), "distinct": len(set(modules)), "arena": layout.arena}
 
@@ -178,16 +178,16 @@ def plan(name: str) -> dict[str, int]:
 def compilations(name: str) -> dict[str, int]:
     """Programs compiled by a warm loop, by a new learning rate, by a ragged last batch, and when all of it returns."""
     tw.manual_seed(0)
-    program._cache.clear()
+    executable._cache.clear()
     subject = STEPS[name]()
     step, counts = tw.compile(subject.step), {}
     first, *others = [tuple(map(tw.tensor, batch)) for batch in subject.batches]
 
     def count(what: str, *batches: tuple[tw.Tensor, ...]) -> None:
-        before = program.compiled_count()
+        before = executable.compiled_count()
         for batch in batches:
             step(*batch)
-        counts[what] = program.compiled_count() - before
+        counts[what] = executable.compiled_count() - before
 
     count("warm", first, others[0], *[first] * 3)
     if subject.optimizer is not None:
@@ -202,17 +202,17 @@ def compilations(name: str) -> dict[str, int]:
 def undecorated(name: str, steps: int = 400) -> dict[str, int]:
     """Programs compiled by a plain loop with its loss read at every step, and by as many steps more."""
     tw.manual_seed(0)
-    program._cache.clear()
+    executable._cache.clear()
     subject, counts = STEPS[name](), {}
     batch = tuple(map(tw.tensor, subject.batches[0]))
     for what in ("undecorated", "undecorated, later"):
-        before = program.compiled_count()
+        before = executable.compiled_count()
         for _ in range(steps):
             result = subject.step(*batch)
             flush()
             if isinstance(result, tw.Tensor):
                 result.tolist()
-        counts[what] = program.compiled_count() - before
+        counts[what] = executable.compiled_count() - before
     return counts
 
 

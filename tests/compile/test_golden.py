@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.zoo import ZOO, program_of
+from thalweg.compile.executable import layout_of
 from thalweg.compile.inside.listing import print_kernels
-from thalweg.compile.program import layout_of
 from thalweg.compile.target import compiling_for
 
 GOLDEN = Path(__file__).parent / "golden"

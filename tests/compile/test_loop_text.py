@@ -14,6 +14,7 @@ import pytest
 from tests.support.gradient_check import apply, sample
 from tests.support.zoo import ZOO, program_of
 from thalweg import ops
+from thalweg.compile.executable import layout_of
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.interpret import Buffer, run
 from thalweg.compile.inside.listing import buffers_of, extent_of, loop_text, print_kernels
@@ -24,7 +25,6 @@ from thalweg.compile.kernels import pieces_of
 from thalweg.compile.layout import Layout
 from thalweg.compile.modules import arguments_of
 from thalweg.compile.passes import run_passes
-from thalweg.compile.program import layout_of
 from thalweg.compile.target import LEVELS, compiling_for
 from thalweg.compile.values import Counting
 from thalweg.dtype import ALL_DTYPES, bool_, float32, float64, int32, int64

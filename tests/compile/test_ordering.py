@@ -10,7 +10,8 @@ import pytest
 
 import thalweg as tw
 from thalweg import ops
-from thalweg.compile.program import Executable, Program
+from thalweg.compile.executable import Executable
+from thalweg.compile.program import Program
 from thalweg.dtype import ALL_DTYPES, DType, dtype_of_array, float32, int64
 from thalweg.errors import ArgumentError
 from thalweg.graph import Primitive, full, make_input

@@ -13,9 +13,10 @@ import thalweg as tw
 import thalweg.nn.functional as F
 from tests.support.compiled import assert_agree
 from thalweg import ops
+from thalweg.compile.executable import Executable
 from thalweg.compile.passes import run_passes
 from thalweg.compile.picking import checks, pass_pick
-from thalweg.compile.program import Executable, Program
+from thalweg.compile.program import Program
 from thalweg.compile.reference import evaluate
 from thalweg.dtype import float32, float64, int64
 from thalweg.errors import IndexRangeError

@@ -21,7 +21,8 @@ from tests.support.fallbacks import is_native
 from tests.support.gradient_check import apply, is_index, sample
 from tests.support.sweep import sweep, sweep_each
 from thalweg import ops
-from thalweg.compile.program import Executable, Program
+from thalweg.compile.executable import Executable
+from thalweg.compile.program import Program
 from thalweg.dtype import ALL_DTYPES, INTEGER_DTYPES, DType, dtype_of_array, float32, float64, int64
 from thalweg.errors import ThalwegError
 from thalweg.graph import PRIMITIVES, Node, Primitive, make_input
@@ -243,6 +244,7 @@ def movements(x: Node) -> Iterator[Node]:
     yield ops.slice_(x, start=(0, 0), stop=(rows, columns), step=(2, 1))
     yield ops.slice_(x, start=(0, min(1, columns)), stop=(rows, columns), step=(1, 3))
     yield ops.slice_(x, start=(min(1, rows), 0), stop=(rows, max(0, columns - 1)), step=(1, 2))
+    yield ops.contiguous(ops.permute(x, order=(1, 0)))
     yield ops.concatenate(x, x, axis=0)
     yield ops.concatenate(x, x, x, axis=1)
     if 1 in x.shape:

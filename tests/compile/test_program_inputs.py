@@ -10,7 +10,8 @@ import weakref
 import numpy as np
 
 from thalweg import ops
-from thalweg.compile.program import Program, executable_for
+from thalweg.compile.executable import executable_for
+from thalweg.compile.program import Program
 from thalweg.dtype import float64
 from thalweg.graph import make_input
 

@@ -21,8 +21,9 @@ from tests.support.compiled import (
 )
 from tests.support.random_graphs import KINDS, RandomGraph, used_primitives
 from tests.support.sweep import is_full_sweep
+from thalweg.compile.executable import Executable
 from thalweg.compile.passes import PASSES
-from thalweg.compile.program import Executable, Program
+from thalweg.compile.program import Program
 from thalweg.compile.reference import evaluate
 from thalweg.dtype import float32, float64, int64
 from thalweg.errors import IndexRangeError

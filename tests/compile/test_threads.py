@@ -17,7 +17,7 @@ import pytest
 
 import thalweg as tw
 from tests.support.zoo import ZOO
-from thalweg.compile import modules, pieces, program
+from thalweg.compile import executable, modules, pieces
 from thalweg.compile.kernels import pieces_of
 
 COUNTS = [1, 2, 3, 8]
@@ -34,10 +34,10 @@ def threads() -> Iterator[None]:
 def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every kernel is cut as finely as it can be."""
     monkeypatch.setattr(pieces, "_CYCLES", 1)
-    for memory in (modules._modules, program._cache):
+    for memory in (modules._modules, executable._cache):
         memory.clear()
     yield
-    for memory in (modules._modules, program._cache):
+    for memory in (modules._modules, executable._cache):
         memory.clear()
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 import thalweg as tw
 from thalweg.compile.codegen import assembly
+from thalweg.compile.executable import Executable
 from thalweg.compile.layout import Layout
 from thalweg.compile.native import modules_of
-from thalweg.compile.program import Executable, Program
+from thalweg.compile.program import Program
 from thalweg.compile.target import host
 from thalweg.gradient import gradients
 from thalweg.graph import Node, make_input

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg.compile import program as programs
+from thalweg.compile import executable as programs
 from thalweg.errors import GradientError, IndexRangeError, TraceError
 from thalweg.tensor import lazy
 from thalweg.tensor.core import Touches, Version, flush

@@ -19,7 +19,7 @@ import thalweg as tw
 import thalweg.nn.functional as F
 from tests.support.compiled import arrays_of, assert_all_agree, executables
 from thalweg import nn, optim
-from thalweg.compile.program import compiled_count
+from thalweg.compile.executable import compiled_count
 from thalweg.errors import GradientError, IndexRangeError, ThalwegError, TraceError
 from thalweg.optim import schedules
 from thalweg.tensor.core import flush

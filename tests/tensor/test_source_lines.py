@@ -12,7 +12,7 @@ import numpy as np
 
 import thalweg as tw
 from thalweg import nn
-from thalweg.compile.program import layout_of
+from thalweg.compile.executable import layout_of
 from thalweg.graph import Node, Origin, show, toposort
 
 

@@ -14,7 +14,7 @@ import pytest
 import thalweg as tw
 import thalweg.nn.functional as F
 from thalweg import nn, optim
-from thalweg.compile.program import compiled_count
+from thalweg.compile.executable import compiled_count
 from thalweg.errors import GradientError
 from thalweg.graph import next_serial
 from thalweg.tensor import lazy, sweeps

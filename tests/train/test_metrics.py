@@ -35,10 +35,14 @@ from thalweg.train.metrics import (
     R2,
     Accuracy,
     ConfusionMatrix,
+    Dice,
+    IoU,
     Mean,
     MeanAbsoluteError,
+    MeanAveragePrecision,
     MeanSquaredError,
     Metric,
+    PixelAccuracy,
     Precision,
     Recall,
     RootMeanSquaredError,
@@ -91,6 +95,17 @@ def several_numbers(rng, count) -> Data:
     return target + rng.normal(size=(count, 3)), target
 
 
+def detections(rng, count) -> Data:
+    """True boxes, and the same ones moved a little among others; no two scores are equal."""
+    corners = rng.random((count, 6, 2)) * 20
+    target = np.concatenate([corners, corners + 3 + rng.random((count, 6, 2)) * 9], axis=2)
+    labels = rng.integers(-1, 3, (count, 6, 1))
+    moved = np.concatenate([target + rng.normal(size=target.shape), target[::-1]], axis=1)
+    scores = rng.permutation(count * 12).reshape(count, 12, 1) / (count * 12)
+    rows = np.concatenate([moved, scores, np.concatenate([labels, labels], axis=1)], axis=2)
+    return rows, np.concatenate([target, labels], axis=2)
+
+
 @dataclass(frozen=True)
 class Case:
     """One way to use a metric: how to make it, and data of the kind it takes."""
@@ -121,8 +136,14 @@ CASES: dict[type[Metric], list[Case]] = {
             Case(kind, probabilities),
             Case(lambda kind=kind: kind(from_logits=True), logits_in_a_column),
         ]
-        for kind in (Precision, Recall, F1)
+        for kind in (Precision, Recall, F1, IoU, Dice)
     },
+    PixelAccuracy: [Case(PixelAccuracy, class_scores_in_pixels)],
+    MeanAveragePrecision: [
+        Case(MeanAveragePrecision, detections),
+        Case(lambda: MeanAveragePrecision("coco", interpolation="area"), detections),
+        Case(lambda: MeanAveragePrecision((0.3, 0.6), average=None, max_detections=3), detections),
+    ],
     ConfusionMatrix: [
         *(Case(lambda n=n: ConfusionMatrix(5, normalize=n), labels) for n in (None, "true", "pred", "all")),
         Case(lambda: ConfusionMatrix(4), class_scores_in_pixels),

@@ -20,8 +20,11 @@ from thalweg.train.metrics import (
     R2,
     Accuracy,
     ConfusionMatrix,
+    Dice,
+    IoU,
     MeanAbsoluteError,
     MeanSquaredError,
+    PixelAccuracy,
     Precision,
     Recall,
     RootMeanSquaredError,
@@ -91,6 +94,26 @@ def test_binary_values_with_scores(peer, seed, positive):
     for kind, reference in ((Precision, peer.precision_score), (Recall, peer.recall_score), (F1, peer.f1_score)):
         same(in_uneven_batches(kind(), probability, true), reference(true, predicted, zero_division=0.0))
     same(in_uneven_batches(Accuracy(), probability, true), peer.accuracy_score(true, predicted))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_iou_dice_and_pixel_accuracy_of_masks(peer, problem, average, weighted):
+    """Masks of (N, 2, 2) pixels; scikit-learn sees the pixels one by one."""
+    predicted, true = (labels.reshape(5, 2, 2) for labels in PROBLEMS[problem])
+    weights = np.random.default_rng(1).random((5, 2, 2)) + 0.1 if weighted else np.ones((5, 2, 2))
+    flat = {"y_true": true.ravel(), "y_pred": predicted.ravel(), "sample_weight": weights.ravel()}
+    options = {"average": average, "zero_division": 0.0}
+    options["labels"] = range(max(predicted.max(), true.max()) + 1) if average is None else None
+    for kind, reference in ((IoU, peer.jaccard_score), (Dice, peer.f1_score)):
+        metric = kind(average=average)
+        for start, stop in ((0, 1), (1, 1), (1, 5)):
+            metric.update(predicted[start:stop], true[start:stop], weights[start:stop])
+        same(metric.compute(), reference(**flat, **options))
+    accuracy = PixelAccuracy()
+    accuracy.update(predicted, true, weights)
+    same(accuracy.compute(), peer.accuracy_score(**flat))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

@@ -13,9 +13,9 @@ import os
 import stat
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 
+from thalweg.compile.notices import notice
 from thalweg.errors import ConfigurationError, explain
 
 MIB = 1 << 20
@@ -244,10 +244,9 @@ def _who_else(status: os.stat_result) -> str:
 
 
 def _warn(folder: str, reason: str) -> None:
-    """One line. It is no error even where warnings are errors: training goes on without the cache."""
+    """It is no error: training goes on without the cache."""
     remedy = "set THALWEG_CACHE to another folder, which only you can write to, or to off"
-    with contextlib.suppress(RuntimeWarning):
-        warnings.warn(f"compiled kernels are not kept in {folder}: {reason}; {remedy}", RuntimeWarning, stacklevel=2)
+    notice(f"compiled kernels are not kept in {folder}: {reason}", "they are compiled anew in each process", remedy)
 
 
 def _mebibytes(text: str) -> int:

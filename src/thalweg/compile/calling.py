@@ -16,13 +16,9 @@ import numpy as np
 
 from thalweg.compile.fuse import is_number
 from thalweg.compile.library import shared
-from thalweg.compile.memory import empty_array
+from thalweg.compile.memory import address_of, empty_array
 from thalweg.compile.native import NativeProgram, Table
 from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, NEED, ROW, ROWS, STATUS, STEPS, STOP
-
-
-def address_of(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 class Results:
@@ -90,10 +86,12 @@ class StepLoop:
     """Many steps of one program in one native call: before each its batch is fetched, after each some results are kept.
 
     `batches` are the inputs that are rows of larger arrays, `kept` the outputs whose values are wanted for every step,
-    and `watched` a float among the outputs that ends the loop with the step in which it is not finite.
+    and `watched` a float among the outputs that ends the loop with the step in which it is not finite, if there is one.
     """
 
-    def __init__(self, native: NativeProgram, batches: Sequence[int], kept: tuple[int, ...], watched: int) -> None:
+    def __init__(
+        self, native: NativeProgram, batches: Sequence[int], kept: tuple[int, ...], watched: int | None
+    ) -> None:
         layout = native.layout
         self.native, self.batches, self.kept = native, batches, kept
         self._held: list[Any] = []  # rows hold their addresses
@@ -103,11 +101,13 @@ class StepLoop:
         self.table = Table([*own.words, *[0] * (len(batches) + 1 + len(kept))], HEAD)
         rows = [self._fetch(i, extra + i, extra + len(batches)) for i in range(len(batches))]
         last = [self._keep(output, extra + len(batches) + 1 + i) for i, output in enumerate(kept)]
-        width = layout.outputs[watched].dtype.itemsize
-        last.append((shared().watch, self._words(self._output(watched)), width, 1, 0, 0))
-        self.rows = np.concatenate([np.array(rows, np.int64).reshape(-1, ROW), native.rows, np.array(last, np.int64)])
+        if watched is not None:
+            width = layout.outputs[watched].dtype.itemsize
+            last.append((shared().watch, self._words(self._output(watched)), width, 1, 0, 0))
+        before, after = (np.array(each, np.int64).reshape(-1, ROW) for each in (rows, last))
+        self.rows = np.concatenate([before, native.rows, after])
         self.rows[len(rows) :, NEED] += len(rows)
-        self.rows[-len(last) :, NEED] = len(rows) + len(native.rows)
+        self.rows[len(rows) + len(native.rows) :, NEED] = len(rows) + len(native.rows)
         self._counters = np.zeros((len(self.rows) + 2) * COUNTER, np.int64)
         words = self.table.words
         words[ROWS], words[COUNT] = self.rows.ctypes.data, len(self.rows)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import Matrix, Packed, Part, before, extent_of, pack, pieces
+from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
 
@@ -244,7 +245,7 @@ class _Tile:
         for i in range(self.height):
             number = e.spread(self._load_a(k, i), self.kernel.lanes)
             for vector in vectors:
-                results.append(e.multiply_add(number, vector, totals[len(results)]))
+                results.append(_accumulated(e, number, vector, totals[len(results)]))
         return results
 
     def _load_a(self, k: Value, i: int) -> Value:
@@ -258,3 +259,10 @@ class _Tile:
         if self.kernel.tiling.product.packs_b:
             return e.load(packed.pointer, packed.place(e, e.integer(j), k), b.dtype, lanes)
         return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
+
+
+def _accumulated(e: Emitter, a: Value, b: Value, total: Value) -> Value:
+    """a b + total, as the processor does it best: in one rounding, or in two where that would be a call."""
+    if current_target().fuses_multiply_add:
+        return e.multiply_add(a, b, total)
+    return e.add(e.multiply(a, b), total)

@@ -7,6 +7,7 @@ nor how wide the vectors are; where operands differ in lanes, the single number 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -14,15 +15,18 @@ from thalweg.compile.frame import Frame
 from thalweg.compile.mathematics import DIVISIONS, DOUBLE_FUNCTIONS, FUNCTIONS, INTEGER_FUNCTIONS, random_words
 from thalweg.compile.values import (
     Counting,
+    Index,
     NotEmittable,
+    Terms,
     Value,
     Word,
     conversion,
     literal,
     mangled,
     memory_type,
-    multiple_after,
+    place_in_text,
     register_type,
+    wrapped,
 )
 from thalweg.dtype import DType, as_dtype, bool_, float32, int32, int64, uint8
 from thalweg.graph import Shape
@@ -42,8 +46,6 @@ class Emitter(Frame):
     def __init__(self) -> None:
         super().__init__()
         self.active: Value | None = None  # the lanes that hold entries at all, at the edge of an axis
-        self._multiples: dict[str, int] = {}  # index -> what it is known to be a multiple of
-        self._added: dict[str, tuple[tuple[str, ...], int]] = {}  # sum -> the registers in it, and the number
 
     # --- lanes -------------------------------------------------------------------------------------------------------
 
@@ -133,38 +135,102 @@ class Emitter(Frame):
     # --- arithmetic --------------------------------------------------------------------------------------------------
 
     def _binary(self, instruction: str, a: Value, b: Value) -> Value:
-        a, b = self._meet(a, b)
-        text = f"{instruction} {self._typed(a)}, {b.name}"
+        if a.lanes != b.lanes:
+            a, b = self._meet(a, b)
         if a.dtype is not int64 or a.lanes > 1:
-            return self.emit(a.dtype, text, a.lanes)
-        if text not in self._known:
-            result = self._known[text] = self.emit(int64, text)
-            self._multiples[result.name] = multiple_after(instruction, self.multiple_of(a), self.multiple_of(b))
-            if instruction == "add":
-                (left, more), (right, number) = self._terms_of(a), self._terms_of(b)
-                self._added[result.name] = tuple(sorted([*left, *right])), more + number
-        return self._known[text]
+            return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}", a.lanes)
+        if instruction in ("add", "sub"):
+            return self._sum(a, b, 1 if instruction == "add" else -1)
+        factors = [x for x in (a, b) if instruction == "mul" and not self._terms_of(x)[0]]
+        if factors:
+            (_, number), other = self._terms_of(factors[0]), b if factors[0] is a else a
+            terms, rest = self._terms_of(other)
+            scaled = [(each, wrapped(count * number)) for each, count in terms]
+            return self._index(tuple([term for term in scaled if term[1]]), rest * number)
+        return self._register(f"{instruction} i64 {a.name}, {b.name}")
 
-    def _terms_of(self, x: Value) -> tuple[tuple[str, ...], int]:
-        """The registers that an index is the sum of, and the number that is added to them."""
-        return ((), int(x.name)) if x.name.isdecimal() else self._added.get(x.name, ((x.name,), 0))
+    def _register(self, text: str) -> Value:
+        """An instruction on indices, written once in a block."""
+        if text not in self._known:
+            self._known[text] = self.emit(int64, text)
+        found: Value = self._known[text]
+        return found
+
+    # --- indices -----------------------------------------------------------------------------------------------------
+
+    def _terms_of(self, x: Value) -> tuple[Terms, int]:
+        """The registers that an index is the sum of, each with how often, and the number that is added to them."""
+        if isinstance(x, Index):
+            return x.terms, x.number
+        name = x.name
+        return (((name, 1),), 0) if name.startswith("%") else ((), int(name))
+
+    def _sum(self, a: Value, b: Value, sign: int) -> Value:
+        (left, more), (right, number) = self._terms_of(a), self._terms_of(b)
+        if not right:
+            return self._index(left, more + sign * number)
+        total = dict(left)
+        for register, count in right:
+            total[register] = total.get(register, 0) + sign * count
+        kept = [(each, wrapped(total[each])) for each in sorted(total, key=place_in_text)]
+        return self._index(tuple([term for term in kept if term[1]]), more + sign * number)
+
+    def _index(self, terms: Terms, number: int) -> Value:
+        number = wrapped(number)
+        if not terms:
+            return Value(str(number), int64)
+        is_register = number == 0 and len(terms) == 1 and terms[0][1] == 1
+        return Value(terms[0][0], int64) if is_register else Index(self, terms, number)
+
+    def written(self, x: Index) -> Value:
+        """The instructions that add an index up: registers of outer loops first, so that their sum can leave the inner;
+        the number last, so that neighbours share the rest.
+        """
+        (first, count), *others = x.terms
+        total = self._product(first, count)
+        for register, count in others:
+            total = self._register(f"add i64 {total.name}, {self._product(register, count).name}")
+        return self._register(f"add i64 {total.name}, {x.number}") if x.number else total
+
+    def _product(self, register: str, count: int) -> Value:
+        return Value(register, int64) if count == 1 else self._register(f"mul i64 {register}, {count}")
 
     def part_of(self, x: Value, size: int) -> tuple[Hashable, int] | None:
         """(what is equal for all indices with this quotient by `size`, the remainder), if both are known for `x`."""
         terms, number = self._terms_of(x)
-        if any(self._multiples.get(each, 1) % size for each in terms):
+        if any(count % size for _, count in terms):
             return None
         return (terms, number // size), number % size
 
     def multiple_of(self, x: Value) -> int:
         """A number that the index `x` is known to be a multiple of; 0 for zero itself, which is a multiple of all."""
-        return int(x.name) if x.name.isdecimal() else self._multiples.get(x.name, 1)
+        terms, number = self._terms_of(x)
+        return math.gcd(number, *[count for _, count in terms])
+
+    def bounds_of(self, x: Value) -> tuple[int, int] | None:
+        """The least and the greatest number that an index or the indices of its lanes can be, where that is known."""
+        if isinstance(x, Counting):
+            span, within = sorted((0, x.step * (x.lanes - 1))), self.bounds_of(x.start)
+            return None if within is None else (within[0] + span[0], within[1] + span[1])
+        if x.lanes > 1 or x.dtype is not int64:
+            return None
+        terms, number = self._terms_of(x)
+        if any(each not in self._last for each, _ in terms):
+            return None
+        ends = [count * self._last[each] for each, count in terms]
+        return number + sum(min(0, end) for end in ends), number + sum(max(0, end) for end in ends)
+
+    def _is(self, x: Value, number: str) -> bool:
+        """Whether `x` is known to be this number; what is still a sum never is."""
+        return not isinstance(x, Index) and x.name == number
+
+    # --- words of arithmetic -----------------------------------------------------------------------------------------
 
     def add(self, a: Value, b: Value) -> Value:
         if isinstance(a, Counting) or isinstance(b, Counting):
             return self._count_on(a, b, 1)
-        if a.dtype is int64 and "0" in (a.name, b.name):
-            return b if a.name == "0" else a
+        if a.dtype is int64 and (self._is(a, "0") or self._is(b, "0")):
+            return b if self._is(a, "0") else a
         if a.dtype is bool_:
             return self._binary("or", a, b)
         return self._binary("fadd" if a.dtype.is_floating_point else "add", a, b)
@@ -175,11 +241,11 @@ class Emitter(Frame):
         return self._binary("fsub" if a.dtype.is_floating_point else "sub", a, b)
 
     def multiply(self, a: Value, b: Value) -> Value:
-        if a.dtype is int64 and "0" in (a.name, b.name):
+        if a.dtype is int64 and (self._is(a, "0") or self._is(b, "0")):
             return literal(0, int64)
-        if a.dtype is int64 and "1" in (a.name, b.name):
-            return b if a.name == "1" else a
-        if isinstance(a, Counting) and b.lanes == 1 and b.name.isdecimal():
+        if a.dtype is int64 and (self._is(a, "1") or self._is(b, "1")):
+            return b if self._is(a, "1") else a
+        if isinstance(a, Counting) and b.lanes == 1 and not isinstance(b, Index) and b.name.isdecimal():
             return Counting(self, self.multiply(a.start, b), a.step * int(b.name), a.lanes)
         if a.dtype is bool_:
             return self._binary("and", a, b)
@@ -393,7 +459,7 @@ class Emitter(Frame):
         for each, extent in zip(index, shape, strict=True):
             if extent == 1:
                 continue
-            place = each if place.name == "0" else self.add(self.multiply(place, self.integer(extent)), each)
+            place = each if self._is(place, "0") else self.add(self.multiply(place, self.integer(extent)), each)
         return place
 
     def delinear(self, place: Value, shape: Shape) -> list[Value]:
@@ -448,8 +514,14 @@ class Emitter(Frame):
             self.record(first, self.lane(value, 0))
 
     def clamped(self, value: Value, extent: int, place: Value) -> Value:
-        """A position read from data at `place`: 0 where it is out of range, and then recorded in the status word."""
+        """A position read from data at `place`: 0 where it is out of range, and then recorded in the status word.
+
+        Positions that count (`arange`) are seen to fit when the code is written.
+        """
         value = self.cast(value, int64)
+        bounds = self.bounds_of(value)
+        if bounds is not None and bounds[0] >= 0 and bounds[1] < extent:
+            return value
         fits = self.compare("below", value, self.integer(extent))
         self.record_any(self.invert(fits), value, place)
         return self.select(fits, value, self.integer(0))
@@ -471,6 +543,8 @@ class Emitter(Frame):
     def _gather(self, pointer: str, place: Value, dtype: DType, mask: Value | None) -> Value:
         lanes = place.lanes
         base, kind = memory_type(dtype), memory_type(dtype, lanes)
+        if isinstance(place, Counting) and place.start.lanes == 1:
+            pointer, place = self._address(pointer, place.start, dtype), self._counts(place)
         addresses = self.fresh()
         self.lines.append(f"  {addresses} = getelementptr {base}, ptr {pointer}, {self._typed(place)}")
         name = f"llvm.masked.gather.v{lanes}{mangled(dtype)}.v{lanes}p0"
@@ -484,6 +558,12 @@ class Emitter(Frame):
             return self.compare("not_equal", self.emit(uint8, text, lanes), literal(0, uint8))
         return self.emit(dtype, text, lanes)
 
+    @staticmethod
+    def _counts(place: Counting) -> Value:
+        """How far each lane is from the first."""
+        counts = ", ".join(f"i64 {lane * place.step}" for lane in range(place.lanes))
+        return Value(f"<{counts}>", int64, place.lanes)
+
     def prefetch(self, pointer: str, place: Value, dtype: DType) -> None:
         """Have the cache line of an entry fetched; it need not exist."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
@@ -492,25 +572,32 @@ class Emitter(Frame):
 
     def advance(self, pointer: str, entries: Value, dtype: DType) -> str:
         """The pointer moved on by a number of entries."""
-        return pointer if entries.name == "0" else self._address(pointer, entries, dtype)
+        return pointer if self._is(entries, "0") else self._address(pointer, entries, dtype)
 
     def _address(self, pointer: str, place: Value, dtype: DType) -> str:
-        address = self.fresh()
-        self.lines.append(f"  {address} = getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {place.name}")
+        """Neighbours are an address that they share, and a number."""
+        (terms, number), kind = self._terms_of(place), memory_type(dtype)
+        if terms:
+            where = self._index(terms, 0)
+            pointer = self.shared(("at", pointer, kind, terms), lambda: self._moved(kind, pointer, where))
+        return self._moved(kind, pointer, literal(number, int64)) if number else pointer
+
+    def _moved(self, kind: str, pointer: str, by: Value) -> str:
+        where, address = by.name, self.fresh()
+        self.lines.append(f"  {address} = getelementptr {kind}, ptr {pointer}, i64 {where}")
         return address
 
     def rarely(self, condition: Value, usual: Value, unusual: Callable[[], Value]) -> Value:
         """`unusual()` in the lanes where the condition holds; jumped over where it holds in none."""
         before, held = self._block, self.any_lane(condition)
-        known = self._known
         self._count += 1
         tag = self._count
         self.lines.append(f"  br i1 {held.name}, label %rare{tag}, label %met{tag}")
         self.label(f"rare{tag}")
-        chosen, after = self.select(condition, unusual(), usual), self._block
+        with self._inside():
+            chosen, after = self.select(condition, unusual(), usual), self._block
         self.jump(f"met{tag}")
         self.label(f"met{tag}")
-        self._known = known
         kind = register_type(usual.dtype, chosen.lanes)
         return self.emit(usual.dtype, f"phi {kind} [{usual.name}, %{before}], [{chosen.name}, %{after}]", chosen.lanes)
 

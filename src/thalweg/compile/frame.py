@@ -20,6 +20,7 @@ class Frame:
 
     def __init__(self) -> None:
         self.declarations: set[str] = set()
+        self._last: dict[str, int] = {}  # loop counters: the last number that each comes to, where that is known
         self._functions: list[str] = []
         self._count = 0
         self._begin()
@@ -100,7 +101,13 @@ class Frame:
     def label(self, name: str) -> None:
         self.lines.append(f"{name}:")
         self._block = name
-        self._known = {}
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """What is written in here may not have run afterwards; what was written before has run."""
+        known, self._known = self._known, dict(self._known)
+        yield
+        self._known = known
 
     def jump(self, name: str) -> None:
         self.lines.append(f"  br label %{name}")
@@ -108,20 +115,34 @@ class Frame:
     @contextmanager
     def loop(self, extent: Extent) -> Iterator[Value]:
         """The block inside runs for i = 0 .. extent - 1."""
+        limit = _written(extent)
         self._count += 1
         tag, before = self._count, self._block
-        i, following = f"%i{tag}", f"%n{tag}"
-        self.jump(f"head{tag}")
-        self.label(f"head{tag}")
+        i, following = self._counter(tag, extent)
+        if isinstance(extent, int) and extent > 0:
+            self.jump(f"loop{tag}")
+        else:
+            self.lines.append(f"  %g{tag} = icmp ne i64 {limit}, 0")
+            self.lines.append(f"  br i1 %g{tag}, label %loop{tag}, label %exit{tag}")
+        self.label(f"loop{tag}")
         self.lines.append(f"  {i} = phi i64 [0, %{before}], [{following}, %latch{tag}]")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {i}, {_written(extent)}")
-        self.lines.append(f"  br i1 %c{tag}, label %body{tag}, label %exit{tag}")
-        self.label(f"body{tag}")
-        yield Value(i, int64)
+        with self._inside():
+            yield Value(i, int64)
         self.jump(f"latch{tag}")
         self.label(f"latch{tag}")
-        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
-        self.jump(f"head{tag}")
+        self._go_on(tag, limit)
+
+    def _counter(self, tag: int, extent: Extent) -> tuple[str, str]:
+        """The register that counts the steps of a loop, and the one with the next number."""
+        if isinstance(extent, int):
+            self._last[f"%i{tag}"] = extent - 1
+        return f"%i{tag}", f"%n{tag}"
+
+    def _go_on(self, tag: int, limit: str) -> None:
+        """Back to the start of the loop, or out of it: it is tested where it ends."""
+        self.lines.append(f"  %n{tag} = add nuw nsw i64 %i{tag}, 1")
+        self.lines.append(f"  %c{tag} = icmp ult i64 %n{tag}, {limit}")
+        self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
         self.label(f"exit{tag}")
 
     def repeat(
@@ -130,35 +151,35 @@ class Frame:
         """Run `body(i, values) -> values` for i = 0 .. extent - 1, values in registers; `extent` is at least 1."""
         if extent == 1:
             return list(body(literal(0, int64), list(carried)))
+        limit, starts = _written(extent), [x.name for x in carried]
         self._count += 1
         tag, before = self._count, self._block
-        i, following, state = f"%i{tag}", f"%n{tag}", [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
+        (i, following), state = self._counter(tag, extent), [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
         self.jump(f"loop{tag}")
         self.label(f"loop{tag}")
         heads = len(self.lines)
-        results = list(body(Value(i, int64), state))
+        with self._inside():
+            results = list(body(Value(i, int64), state))
+            names = [x.name for x in results]
         phis = [f"  {i} = phi i64 [0, %{before}], [{following}, %{self._block}]"]
-        for x, start, result in zip(state, carried, results, strict=True):
+        for x, start, result in zip(state, starts, names, strict=True):
             kind = register_type(x.dtype, x.lanes)
-            phis.append(f"  {x.name} = phi {kind} [{start.name}, %{before}], [{result.name}, %{self._block}]")
+            phis.append(f"  {x.name} = phi {kind} [{start}, %{before}], [{result}, %{self._block}]")
         self.lines[heads:heads] = phis
-        self.lines.append(f"  {following} = add nuw nsw i64 {i}, 1")
-        self.lines.append(f"  %c{tag} = icmp ult i64 {following}, {_written(extent)}")
-        self.lines.append(f"  br i1 %c{tag}, label %loop{tag}, label %exit{tag}")
-        self.label(f"exit{tag}")
+        self._go_on(tag, limit)
         return results
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
         """The block inside runs if the condition holds."""
         self._count += 1
-        tag, known = self._count, self._known
+        tag = self._count
         self.lines.append(f"  br i1 {condition.name}, label %then{tag}, label %done{tag}")
         self.label(f"then{tag}")
-        yield
+        with self._inside():
+            yield
         self.jump(f"done{tag}")
         self.label(f"done{tag}")
-        self._known = known
 
     def loops(self, shape: Shape, body: Callable[[list[Value]], None]) -> None:
         """A nest of loops over every index of a shape."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from thalweg.compile.operands import read_from
 from thalweg.dtype import bool_
 from thalweg.graph import Node, Shape, input_leaf, size_of, toposort
 from thalweg.ops.rules import known_number
@@ -100,7 +101,7 @@ class Fusion:
         needed = set(self.outputs)
         for node in self.order:
             if not self._may_nest(node) and not is_move(node):
-                needed.update(node.inputs)
+                needed.update(read_from(node))
         for node in reversed(self.order):
             if node in needed and self.is_alias(node):
                 needed.update(node.inputs)  # its memory is its input's
@@ -147,7 +148,7 @@ class Fusion:
 
     def sources(self, node: Node) -> Iterable[Node]:
         """All computed nodes and leaves that are read when the node is computed."""
-        for each in node.inputs:
+        for each in node.inputs if self._may_nest(node) else read_from(node):
             yield from self._behind(each)
 
     def _behind(self, node: Node) -> Iterable[Node]:

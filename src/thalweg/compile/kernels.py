@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from thalweg.compile.contraction import Area, Finish, emit_product
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel
+from thalweg.compile.operands import read_from, reads_windows
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
 from thalweg.compile.packing import share_of_piece
 from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
@@ -19,6 +20,8 @@ from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
 from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
+from thalweg.compile.window_kernel import Memory, emit_windows
+from thalweg.compile.window_tiling import operand_views, window_tiling_of, windows_of
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
@@ -48,7 +51,8 @@ class Operand:
 def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
     """Equal for nodes that the same machine code computes."""
     operands = tuple((each.shape, each.dtype.name, number) for each, number in zip(node.inputs, numbers, strict=True))
-    return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name)
+    places = [windows_of(node), *[view.start for view in operand_views(node)]] if reads_windows(node) else ()
+    return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name, *places)
 
 
 def emit_kernel(
@@ -73,7 +77,7 @@ def operands_from(e: Emitter, node: Node, numbers: Sequence[Value | None]) -> li
     """The node's inputs: where each lies, or the number that it is everywhere."""
     return [
         Operand(e, f"%in{i}", each.shape, each.dtype, number)
-        for i, (each, number) in enumerate(zip(node.inputs, numbers, strict=True))
+        for i, (each, number) in enumerate(zip(read_from(node), numbers, strict=True))
     ]
 
 
@@ -129,6 +133,20 @@ def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
         form_product(e, node, operands, "%out")
     else:
         form_product_of_integers(e, node, operands)
+
+
+def form_windows(
+    e: Emitter,
+    node: Node,
+    operands: Sequence[Operand],
+    out: str | None = "%out",
+    finish_at: Callable[[Sequence[Value]], Finish] | None = None,
+) -> None:
+    """A convolution or one of its gradients, in register tiles."""
+    if node.size:
+        views = zip(operands, operand_views(node), strict=True)
+        x, w = (Memory(each.pointer, view.start, each.number) for each, view in views)
+        emit_windows(e, x, w, out, window_tiling_of(node), finish_at)
 
 
 def form_product(
@@ -220,6 +238,8 @@ def cycles_of(kernel: Kernel) -> float:
     if kernel.is_nest:
         return choose_schedule(kernel).cycles
     node = kernel.nodes[0]
+    if reads_windows(node):
+        return window_tiling_of(node).cycles
     own = share_of(node).cycles if node.dtype.is_floating_point else 0.0
     return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
@@ -229,6 +249,8 @@ def pieces_of(kernel: Kernel) -> int:
     if kernel.is_nest:
         return choose_schedule(kernel).pieces.count
     node = kernel.nodes[0]
+    if reads_windows(node):
+        return window_tiling_of(node).pieces.count
     return share_of(node).count if node.dtype.is_floating_point else 1
 
 
@@ -275,6 +297,7 @@ FORMS_OF_RECORDS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] 
     "scatter": form_scatter,
     "running": form_running,
     "order": form_order,
+    "windows": form_windows,
 }
 FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
     "index": form_pull,

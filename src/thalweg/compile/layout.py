@@ -14,6 +14,7 @@ from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.kernels import scratch_bytes
 from thalweg.compile.memory import plan_arena
+from thalweg.compile.operands import read_from
 from thalweg.graph import Node
 
 
@@ -69,7 +70,7 @@ class Layout:
         nest = kernel.epilogue or kernel
         if position < self.checks or node not in nest.nodes or nest.axes is not None or nest.domain != node.shape:
             return False
-        others = {self.source(each) for each in kernel.nodes[0].inputs} if kernel.epilogue else set()
+        others = {self.source(each) for each in read_from(kernel.nodes[0])} if kernel.epilogue else set()
         mapped = others.union(*map(_behind_moves, kernel.nodes))
         return self._last_read.get(cell, -1) <= position and cell not in mapped and cell not in self._shown
 

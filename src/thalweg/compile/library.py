@@ -72,7 +72,10 @@ def _find(module: Module, digest: str, store: CodeCache | None) -> bool:
         if found is None:
             return False
         symbols, _, image = found.partition(b"\n")
-        _put(group, symbols.decode().split(), image)
+        try:
+            _put(group, symbols.decode().split(), image)
+        except (RuntimeError, UnicodeDecodeError):  # whole, but no code that can be linked: compiled anew
+            return False
     address = _groups[group].get(_symbol(module, digest))
     if address is not None:
         _entries[current_name(), module] = address

@@ -63,6 +63,10 @@ def empty_array(shape: Shape, dtype: DType) -> np.ndarray:
     return np.ndarray(shape, dtype.numpy, room, -room.__array_interface__["data"][0] % _ALIGNMENT)
 
 
+def address_of(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
 def has_own_memory(array: np.ndarray) -> bool:
     """Whether the array is no view of another."""
     return array.base is None or type(array.base) is _Room

@@ -13,6 +13,7 @@ from thalweg.compile.epilogues import emit_with_epilogue, operands_of
 from thalweg.compile.fuse import Kernel
 from thalweg.compile.kernels import emit_kernel, kernel_key
 from thalweg.compile.nest import emit_nest
+from thalweg.compile.operands import read_from
 from thalweg.compile.runtime import ENTRY, STATUS
 from thalweg.compile.target import current_name
 from thalweg.compile.values import Value, literal, memory_type
@@ -113,7 +114,7 @@ def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]
         key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes)
         return key, lambda name, e=None: emit_nest(name, kernel, e)
     node = kernel.nodes[0]
-    numbers = [number_of(each) for each in node.inputs]
+    numbers = [number_of(each) for each in read_from(node)]
     product = kernel_key(node, numbers)
     if kernel.epilogue is None:
         return product, lambda name, e=None: emit_kernel(name, node, numbers, e)
@@ -130,7 +131,10 @@ def name_of(kernel: Kernel) -> str:
 
 def arguments_of(kernel: Kernel) -> list[Node]:
     """What the kernel's function takes a pointer to: its outputs, then its inputs."""
-    return [*kernel.outputs, *(kernel.inputs if kernel.is_nest else [*kernel.nodes[0].inputs, *operands_of(kernel)])]
+    return [
+        *kernel.outputs,
+        *(kernel.inputs if kernel.is_nest else [*read_from(kernel.nodes[0]), *operands_of(kernel)]),
+    ]
 
 
 def number_of(node: Node) -> Value | None:

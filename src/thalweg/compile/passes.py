@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from thalweg.compile.channels_last import pass_channels_last
 from thalweg.compile.inside.debug import PASSES as TELL_PASSES
 from thalweg.compile.inside.debug import settings, stage, tell
 from thalweg.compile.masks import pass_masks
@@ -34,6 +35,7 @@ PASSES = [
     Pass("simplify", pass_simplify),
     Pass("pick", pass_pick),
     Pass("simplify_picked", pass_simplify),
+    Pass("channels_last", pass_channels_last),
     Pass("masks", pass_masks),
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from thalweg.graph import Node, attribute_key, rebuild, scope, toposort
+from thalweg.graph import Node, form_key, rebuild, scope, toposort
 
 
 def rewrite(outputs: Sequence[Node], simpler: Callable[[Node], Node]) -> list[Node]:
@@ -18,7 +18,7 @@ def rewrite(outputs: Sequence[Node], simpler: Callable[[Node], Node]) -> list[No
     try:
         for node in toposort(outputs):
             scope.path = node.origin  # what takes the place of a node comes from the same line of the user's code
-            new[node] = simpler(with_inputs(node, tuple(new[each] for each in node.inputs)))
+            new[node] = simpler(with_inputs(node, tuple([new[each] for each in node.inputs])))
     finally:
         scope.path = before
     return [new[node] for node in outputs]
@@ -38,7 +38,7 @@ class Sharing:
     def __call__(self, node: Node) -> Node:
         if node.op.name == "input":
             return node
-        return self.seen.setdefault((node.op.name, attribute_key(node), node.inputs), node)
+        return self.seen.setdefault((form_key(node), node.inputs), node)
 
 
 def users_of(order: Iterable[Node]) -> dict[Node, list[Node]]:

@@ -41,6 +41,7 @@ LINE = 8  # words of a cache line
 # much each has; how long to spin. Behind them a word for each worker: whether it sleeps.
 TABLE, OPEN, INSIDE, GENERATION, ROOM, ROOM_EACH, SPIN, ASLEEP = range(8)
 COUNTER = 2 * LINE  # words of a row's counters
+CLAIMS = 44  # bits of the word of claimed pieces that count them; the others count those of this walk from the front
 
 
 def _word(name: str, index: int | str, kind: str = "i64", table: str = "%table") -> str:
@@ -252,10 +253,15 @@ leave:
 
 # One of the threads that walk through the same table. It begins a row when those that the row needs are done, and goes
 # on when there is nothing left to claim. Counters only grow, from call to call too, so that nothing has to be set back:
-# in walk w a row of n pieces is claimed from w n to (w + 1) n.
+# in walk w a row of n pieces is claimed from w n to (w + 1) n. Even workers claim from the first piece on, odd ones from
+# the last one back, so that each finds in its own cache what it has made in the rows and steps before. How many of the
+# row's claims came from the front stands in the upper bits of the same word.
 _TOGETHER = f"""
-define internal void @together(ptr %table, ptr %scratch, i64 %spin) {{
+define internal void @together(ptr %table, ptr %scratch, i64 %spin, i64 %worker) {{
 entry:{_HEADER}{_word("counters", COUNTERS, "ptr")}
+  %side = and i64 %worker, 1
+  %is_back = icmp ne i64 %side, 0
+  %advance = select i1 %is_back, i64 1, i64 {(1 << CLAIMS) + 1}
   %base = load i64, ptr %counters
   %first_counter = getelementptr i64, ptr %counters, i64 {COUNTER}
   br label %step
@@ -288,16 +294,24 @@ call:{_CALL}
   %ready = getelementptr i64, ptr %claimed, i64 {LINE}
   br label %look
 look:
-  %seen = load atomic i64, ptr %claimed monotonic, align 8
+  %word = load atomic i64, ptr %claimed monotonic, align 8
+  %seen = and i64 %word, {(1 << CLAIMS) - 1}
   %is_left = icmp ult i64 %seen, %end
   br i1 %is_left, label %claim, label %next
 claim:
-  %following = add i64 %seen, 1
-  %pair = cmpxchg ptr %claimed, i64 %seen, i64 %following acq_rel monotonic, align 8
+  %is_first = icmp eq i64 %seen, %first
+  %current = select i1 %is_first, i64 %seen, i64 %word
+  %following = add i64 %current, %advance
+  %pair = cmpxchg ptr %claimed, i64 %word, i64 %following acq_rel monotonic, align 8
   %is_mine = extractvalue {{ i64, i1 }} %pair, 1
   br i1 %is_mine, label %work, label %look
 work:
-  %p = sub i64 %seen, %first
+  %front = lshr i64 %current, {CLAIMS}
+  %since = sub i64 %seen, %first
+  %back = sub i64 %since, %front
+  %last = sub i64 %pieces, 1
+  %from_back = sub i64 %last, %back
+  %p = select i1 %is_back, i64 %from_back, i64 %front
   call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
   %before = atomicrmw add ptr %ready, i64 1 acq_rel, align 8
   br label %look
@@ -339,7 +353,7 @@ entry:{_MEETING}
   %old = atomicrmw add ptr %generation, i64 1 seq_cst, align 8
   %room = load ptr, ptr %room.at
   %spin = load i64, ptr %spin.at
-  call void @together(ptr %table, ptr %room, i64 %spin)
+  call void @together(ptr %table, ptr %room, i64 %spin, i64 0)
   store atomic i64 0, ptr %open seq_cst, align 8
   br label %wait.begin
 wait.begin:{_wait("wait", "%inside", "eq i64 %wait.seen, 0", "over")}
@@ -408,14 +422,19 @@ take:
   %before = mul i64 %each, %worker
   %mine = getelementptr i8, ptr %room, i64 %before
   %patience = load i64, ptr %spin.at
-  call void @together(ptr %table, ptr %mine, i64 %patience)
+  call void @together(ptr %table, ptr %mine, i64 %patience, i64 %worker)
   br label %left
 left:
   %count1 = atomicrmw sub ptr %inside, i64 1 seq_cst, align 8
   br label %wait
 }}"""
 
-_PAUSES = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": 'call void asm sideeffect "yield", ""()'}
+# No inline assembly: that would need an assembler for the machine, which is not there unless somebody asks LLVM for it.
+_PAUSES = {
+    "x86_64": "call void @llvm.x86.sse2.pause()",
+    "aarch64": "call void @llvm.aarch64.hint(i32 1)",
+    "arm64": "call void @llvm.aarch64.hint(i32 1)",
+}
 
 
 def runtime_text(architecture: str, clock: str) -> str:
@@ -425,6 +444,7 @@ def runtime_text(architecture: str, clock: str) -> str:
         "declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
         "declare i64 @llvm.umin.i64(i64, i64)", f"declare i64 @{clock}()",
         *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause),
+        *["declare void @llvm.aarch64.hint(i32)"] * ("aarch64" in pause),
     ]  # fmt: skip
     timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
     parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _AWAIT, _TOGETHER, _LEAD, _SERVE]

@@ -16,8 +16,11 @@ from typing import Any
 from thalweg.errors import ConfigurationError, explain
 
 # Feature levels that compilers have agreed on; a program for a level runs on every processor that has it.
-_AVX2 = "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
+_SSE4 = "+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
+_AVX2 = f"+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,{_SSE4}"
 LEVELS = {
+    "x86-64": "+sse,+sse2",
+    "x86-64-v2": f"+cx16,{_SSE4}",
     "x86-64-v3": _AVX2,
     "x86-64-v4": f"{_AVX2},+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl,-prefer-256-bit",
 }
@@ -31,15 +34,20 @@ class Target:
     cpu: str
     features: str
 
-    @property
+    @functools.cached_property
     def vector_bytes(self) -> int:
         """Bytes of the widest vector register."""
         return 64 if self._has("avx512f") else 32 if self._has("avx2") else 16
 
-    @property
+    @functools.cached_property
     def registers(self) -> int:
         """How many vector registers there are."""
-        return 32 if self._has("avx512f") or self.triple.startswith("aarch64") else 16
+        return 32 if self._has("avx512f") or self.triple.startswith(("aarch64", "arm64")) else 16
+
+    @functools.cached_property
+    def fuses_multiply_add(self) -> bool:
+        """Whether a b + c in one rounding is an instruction; where it is none, it is a call for each lane."""
+        return self._has("fma") or not self.triple.startswith("x86")
 
     @property
     def clock(self) -> str:

@@ -6,7 +6,7 @@ Indices that count along the lanes are values too, made a vector only if someone
 
 from __future__ import annotations
 
-import math
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,40 @@ class Counting(Value):
         return self.e.add(self.start, Value(f"<{counts}>", int64, self.lanes)).name
 
 
+Terms = tuple[tuple[str, int], ...]  # registers, and how often each is in a sum
+
+
+class Index(Value):
+    """A sum of registers, each so many times, and a number: an index, which becomes a register only if someone asks.
+
+    So the places of a tile's rows, or of a group's vectors, are one address with a number added to it, and nobody
+    computes them one by one: half of what LLVM would have to read, simplify and make code of.
+    """
+
+    e: Any
+    terms: Terms
+    number: int
+
+    def __init__(self, e: Any, terms: Terms, number: int) -> None:
+        for name, value in (("e", e), ("terms", terms), ("number", number), ("dtype", int64), ("lanes", 1)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        return self.e.shared(("index", self.terms, self.number), lambda: self.e.written(self)).name
+
+
+def wrapped(number: int) -> int:
+    """What is left of a number in 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
+@functools.cache
+def place_in_text(register: str) -> int:
+    """The number in a register's name; those of outer loops come first."""
+    return int("0" + "".join(filter(str.isdecimal, register)))
+
+
 # What every kernel takes behind the pointers to its buffers.
 RUN_PARAMETERS = "ptr noalias %status, i64 %kernel, i64 %piece, ptr noalias %scratch"
 
@@ -94,6 +128,8 @@ def memory_type(dtype: DType, lanes: int = 1) -> str:
 
 def literal(value: bool | int | float, dtype: DType) -> Value:
     """A number as LLVM writes it; floats by their bits, so that nothing is lost."""
+    if dtype is int64 and type(value) is int:
+        return Value(str(wrapped(value)), int64)
     if dtype.is_floating_point:
         exact = float(np.float32(value)) if dtype is float32 else float(value)
         return Value(f"0x{struct.pack('>d', exact).hex().upper()}", dtype)
@@ -118,10 +154,3 @@ def conversion(source: DType, to: DType) -> str:
     if to.itemsize < source.itemsize and source is not bool_:
         return "trunc"
     return "zext" if source in (bool_, uint8) else "sext"
-
-
-def multiple_after(instruction: str, a: int, b: int) -> int:
-    """What the result of an instruction on multiples of `a` and `b` is a multiple of."""
-    if instruction == "mul":
-        return a * b
-    return math.gcd(a, b) if instruction in ("add", "sub") else 1

@@ -1,5 +1,5 @@
 """Data sets by name: `digits()`, which comes with Thalweg, and `mnist()`, `fashion_mnist()` from a folder or the
-network.
+network; `image_catalogue` has those in colour, with masks or boxes.
 
 In: nothing, or a folder. Out: `LabelledImages`: float32 images in 0 .. 1, int64 labels, a training and a test part.
 """
@@ -29,7 +29,7 @@ DIGITS_SPLIT_SEED = 0
 
 
 class Examples(NamedTuple):
-    """Images of shape (n, height, width) and their labels, int64 of shape (n,): what `fit` and `evaluate` take."""
+    """Images and their labels, int64: what `fit` and `evaluate` take; shapes as in `LabelledImages`."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -37,12 +37,13 @@ class Examples(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Grey images with a class each, cut into a training and a test part.
+    """Images with a class each, or with one for each pixel, cut into a training and a test part.
 
     Attributes:
         name: of the data set.
-        images: all of them, (n, height, width), float32 in 0 .. 1 (uint8 as stored, up to `maximum`, if asked for raw).
-        labels: int64 (n,), in 0 .. len(class_names) - 1.
+        images: all of them, (n, height, width) or (n, channels, height, width), float32 in 0 .. 1 (uint8 as stored, up
+            to `maximum`, if asked for raw).
+        labels: int64 (n,), or masks (n, height, width); in 0 .. len(class_names) - 1.
         train, test: `Examples`, each a pair (images, labels).
         class_names: by label. maximum: the stored value that means full ink. origin: who made it, and its licence.
     """
@@ -80,7 +81,7 @@ def digits(*, raw: bool = False) -> LabelledImages:
     """
     packed = resources.files("thalweg.data").joinpath("files", "digits.csv.gz").read_bytes()
     table = np.loadtxt(gzip.decompress(packed).decode("ascii").splitlines(), delimiter=",", dtype=np.uint8)
-    images, labels = _scaled(table[:, :64].reshape(-1, 8, 8), 16, raw), table[:, 64].astype(np.int64)
+    images, labels = scaled_to_unit(table[:, :64].reshape(-1, 8, 8), 16, raw), table[:, 64].astype(np.int64)
     training, test = split_indices(len(labels), DIGITS_TEST_FRACTION, labels, DIGITS_SPLIT_SEED)
     return LabelledImages(
         "digits",
@@ -175,10 +176,19 @@ def cache_folder(name: str) -> Path:
     return Path(user_folder()).expanduser() / "thalweg" / "data" / name
 
 
+def set_folder(name: str, folder: str | os.PathLike[str] | None, usual: tuple[str, ...] = ()) -> Path:
+    """Where the files of a named set are looked for: a folder that was named, or the cache of this user.
+
+    Both may hold a folder of the set's name (or a usual one), so that one folder of all data sets serves for each.
+    """
+    place = cache_folder(name) if folder is None else Path(folder)
+    return next((place / inner for inner in (name, *usual) if (place / inner).is_dir()), place)
+
+
 def _read_source(
     source: IDXSource, folder: str | os.PathLike[str] | None, download: bool, url: str | None, raw: bool, verify: bool
 ) -> LabelledImages:
-    place = cache_folder(source.name) if folder is None else Path(folder)
+    place = set_folder(source.name, folder)
     paths = [_find_or_download(source, name, place, download, url, verify) for name in source.checksums]
     train, test = _read_pair(*paths[:2]), _read_pair(*paths[2:])
     if train.images.shape[1:] != test.images.shape[1:]:
@@ -189,7 +199,7 @@ def _read_source(
                 where=str(place),
             )
         )
-    images = _scaled(np.concatenate([train.images, test.images]), 255, raw)
+    images = scaled_to_unit(np.concatenate([train.images, test.images]), 255, raw)
     labels = np.concatenate([train.labels, test.labels]).astype(np.int64)
     _check_labels(labels, source, place)
     cut = len(train.labels)
@@ -206,7 +216,7 @@ def _find_or_download(
     if download:
         target = path or folder / f"{name}.gz"
         return download_checked((url or source.url) + f"{name}.gz", target, expected, source.largest_download)
-    raise _missing_file(source, name, folder) if path is None else _wrong_content(path, expected)
+    raise _missing_file(source, name, folder) if path is None else wrong_content(path, expected)
 
 
 def _missing_file(source: IDXSource, name: str, folder: Path) -> DataError:
@@ -220,7 +230,8 @@ def _missing_file(source: IDXSource, name: str, folder: Path) -> DataError:
     )
 
 
-def _wrong_content(path: Path, expected: str | None) -> FileFormatError:
+def wrong_content(path: Path, expected: str | None) -> FileFormatError:
+    """What to raise for a file whose checksum is not the published one."""
     received = checksum(path)
     return FileFormatError(
         explain(
@@ -234,13 +245,18 @@ def _wrong_content(path: Path, expected: str | None) -> FileFormatError:
 
 
 def _find(name: str, folder: Path) -> Path | None:
-    """The file, plain or gzip, under its usual spellings and torchvision's folders."""
+    """The file, packed or plain, under its usual spellings and in torchvision's folders."""
     dotted = name.replace("-idx", ".idx")
     for inner in (folder, folder / "raw", folder / "MNIST" / "raw", folder / "FashionMNIST" / "raw"):
-        for spelling in (f"{name}.gz", name, f"{dotted}.gz", dotted):
-            if (inner / spelling).is_file():
-                return inner / spelling
+        if (found := find_spelled(inner, name) or find_spelled(inner, dotted)) is not None:
+            return found
     return None
+
+
+def find_spelled(folder: Path, name: str) -> Path | None:
+    """The file of this name, packed or plain."""
+    spellings = (folder / f"{name}{packed}" for packed in (".gz", ".xz", ""))
+    return next((path for path in spellings if path.is_file()), None)
 
 
 def checksum(path: str | os.PathLike[str]) -> str | None:
@@ -281,5 +297,6 @@ def _check_labels(labels: np.ndarray, source: IDXSource, folder: Path) -> None:
         )
 
 
-def _scaled(images: np.ndarray, maximum: int, raw: bool) -> np.ndarray:
+def scaled_to_unit(images: np.ndarray, maximum: int, raw: bool) -> np.ndarray:
+    """float32 in 0 .. 1, or the images as they are stored."""
     return images if raw else images.astype(np.float32) / np.float32(maximum)

@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.data.collate import default_collate
+from thalweg.data.draws import Moment
 from thalweg.errors import ArgumentError, DataError, IndexRangeError, explain
 
 
 class Dataset:
     """A set of samples that is reached by number. Subclasses define `__len__` and `__getitem__`, as in PyTorch.
 
-    `take(indices)` returns a batch; it stacks samples unless a subclass knows a faster way.
+    `take(indices)` returns a batch; it stacks samples unless a subclass knows a faster way. A subclass whose samples
+    are changed by chance defines `draw(indices, moment)` besides: the batch that a `DataLoader` asks for, a function of
+    the moment (its seed and the epoch) and the numbers of the samples. `take` and `dataset[i]` are without chance.
 
     >>> class Squares(Dataset):
     ...     def __len__(self): return 5
@@ -31,6 +34,9 @@ class Dataset:
     >>> x, y
     (array([1., 3.], dtype=float32), array([1, 9]))
     """
+
+    read_ahead: int = 0
+    """With how many threads a `Trainer` reads ahead, where samples take long to read (pictures to decode)."""
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__}.__len__ is not defined")
@@ -57,19 +63,39 @@ class IterableDataset:
         raise NotImplementedError(f"{type(self).__name__}.__iter__ is not defined")
 
 
-def gather(dataset: Any, indices: np.ndarray) -> Any:
-    """`dataset.take(indices)` where that is the same as stacking `dataset[i]`, otherwise the stack.
+def gather(dataset: Any, indices: np.ndarray, moment: Moment | None = None) -> Any:
+    """`dataset.draw(indices, moment)` or `dataset.take(indices)` where that is current, else a stack of `dataset[i]`.
 
     A subclass that overrides `__getitem__` alone (to augment, say) must not be short-cut by the `take` it inherits.
     """
-    if isinstance(dataset, Dataset) and _take_is_current(type(dataset)):
-        return dataset.take(indices)
+    if isinstance(dataset, Dataset):
+        current = _current_ways(type(dataset))
+        if moment is not None and "draw" in current:
+            return dataset.draw(indices, moment)  # type: ignore[attr-defined]
+        if "take" in current:
+            return dataset.take(indices)
     return default_collate([dataset[int(index)] for index in indices])
 
 
-def _take_is_current(kind: type) -> bool:
-    definer = next(base for base in kind.__mro__ if "take" in vars(base) or "__getitem__" in vars(base))
-    return "take" in vars(definer)
+def _current_ways(kind: type) -> set[str]:
+    """Which ways to read the nearest class that defines any of them defines."""
+    ways = {"draw", "take", "__getitem__"}
+    return next(found for base in kind.__mro__ if (found := ways & vars(base).keys()))
+
+
+def drawn_sample(dataset: Any, index: int, moment: Moment | None) -> Any:
+    """One sample as it is at a moment."""
+    if moment is None or not isinstance(dataset, Dataset) or "draw" not in _current_ways(type(dataset)):
+        return dataset[index]
+    return _first(gather(dataset, np.array([index]), moment))
+
+
+def _first(batch: Any) -> Any:
+    if isinstance(batch, tuple):
+        return tuple(map(_first, batch))
+    if isinstance(batch, dict):
+        return {key: _first(value) for key, value in batch.items()}
+    return batch[0]
 
 
 def checked_index(index: object, length: int, where: str) -> int:
@@ -109,6 +135,16 @@ def as_sample_array(value: Any, where: str) -> np.ndarray:
             )
         )
     return array
+
+
+def rows_of(array: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The rows with these numbers, in a new array of their own.
+
+    NumPy's `take` is the fastest way, but copies the whole of an array whose rows do not follow each other in memory.
+    """
+    if array.flags.c_contiguous:
+        return array.take(numbers, axis=0)
+    return np.ascontiguousarray(array[numbers])
 
 
 def check_equal_lengths(arrays: Sequence[np.ndarray], where: str) -> int:
@@ -167,7 +203,7 @@ class TensorDataset(Dataset):
         """One gather per array: a tuple of arrays of shape (len(indices), ...), each a copy."""
         numbers = np.asarray(indices, dtype=np.int64)
         try:
-            return tuple(array.take(numbers, axis=0) for array in self.arrays)
+            return tuple(rows_of(array, numbers) for array in self.arrays)
         except IndexError as error:
             raise IndexRangeError(
                 explain(
@@ -192,6 +228,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Any, indices: ArrayLike) -> None:
         self.dataset = dataset
         self.indices = _checked_indices(indices, len(dataset), "Subset")
+        self.read_ahead = getattr(dataset, "read_ahead", 0)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -201,6 +238,10 @@ class Subset(Dataset):
 
     def take(self, indices: ArrayLike) -> Any:
         return gather(self.dataset, self.indices[np.asarray(indices, dtype=np.int64)])
+
+    def draw(self, indices: ArrayLike, moment: Moment) -> Any:
+        """The samples at a moment; each is drawn as in the whole set, whichever subset it is in."""
+        return gather(self.dataset, self.indices[np.asarray(indices, dtype=np.int64)], moment)
 
     def __repr__(self) -> str:
         return f"Subset({len(self)} of {self.dataset!r})"
@@ -237,6 +278,7 @@ class ConcatDataset(Dataset):
         self.datasets = list(datasets)
         if not self.datasets:
             raise DataError(explain("no data sets to concatenate", expected="at least one", where="ConcatDataset"))
+        self.read_ahead = max(getattr(dataset, "read_ahead", 0) for dataset in self.datasets)
         self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
 
     def __len__(self) -> int:
@@ -252,15 +294,22 @@ class ConcatDataset(Dataset):
 
     def take(self, indices: ArrayLike) -> Any:
         """One gather per data set that is touched, put back in the order asked for."""
+        return self._gathered(indices, None)
+
+    def draw(self, indices: ArrayLike, moment: Moment) -> Any:
+        """The samples at a moment; parts draw independently of each other."""
+        return self._gathered(indices, moment)
+
+    def _gathered(self, indices: ArrayLike, moment: Moment | None) -> Any:
         numbers = np.asarray(indices, dtype=np.int64)
         owners = np.searchsorted(self.cumulative_sizes, numbers, side="right")
-        positions = [np.flatnonzero(owners == part) for part in np.unique(owners)]
+        parts = np.unique(owners).tolist()
+        positions = [np.flatnonzero(owners == part) for part in parts]
         batches = [
-            gather(self.datasets[part], numbers[at] - self._start(part))
-            for part, at in zip(np.unique(owners).tolist(), positions, strict=True)
+            gather(self.datasets[part], numbers[at] - self._start(part), moment and moment.within(part))
+            for part, at in zip(parts, positions, strict=True)
         ]
-        back = np.argsort(np.concatenate(positions))
-        return _join(batches, back)
+        return _join(batches, np.argsort(np.concatenate(positions)))
 
     def __repr__(self) -> str:
         return f"ConcatDataset({self.datasets!r})"

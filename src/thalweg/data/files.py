@@ -1,7 +1,7 @@
 """Opening and writing files that strangers made: nothing is trusted, nothing good is overwritten by something bad.
 
-In: paths. Out: byte streams (gzip is recognised by its content, not its name), exact reads, atomic writes; every
-failure is a `FileFormatError` that names the file.
+In: paths. Out: byte streams (gzip and xz are recognised by their content, not their names), exact reads, atomic writes;
+every failure is a `FileFormatError` that names the file.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import contextlib
 import difflib
 import gzip
 import io
+import lzma
 import os
 import secrets
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from thalweg.errors import FileFormatError, explain
 
 GIB = 1 << 30
 BLOCK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+XZ_MAGIC = b"\xfd7zXZ\0"
+XZ_MEMORY = 256 << 20  # what a header may make the decompressor ask for; xz -9 needs 65 MiB
 _KNOWN_CONTENT = (
     (GZIP_MAGIC, "gzip"),
     (b"PK\x03\x04", "a zip archive (npz, Excel workbook)"),
@@ -81,19 +84,48 @@ def _close_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike[str], what: str) -> Iterator[BinaryIO]:
-    """Open a plain or gzipped file for reading bytes; damage found while reading raises FileFormatError."""
+def reading(path: str | os.PathLike[str], what: str, *, packed: bool = True) -> Iterator[BinaryIO]:
+    """Open a plain, gzipped or xz-compressed file for reading bytes; damage found while reading raises FileFormatError.
+
+    `packed=False` takes compressed content as it is.
+    """
     path = existing_file(path, what)
     try:
         with open(path, "rb") as raw:
-            packed = raw.peek(2)[:2] == GZIP_MAGIC
-            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), BLOCK) if packed else raw
+            yield _unpacking(raw) if packed else raw
     except EOFError as error:
         raise _damaged(path, what, "the compressed data ends too early: the file is truncated") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise _damaged(path, what, f"the compressed data is damaged ({error})") from error
     except OSError as error:
         raise _damaged(path, what, f"the system says: {error.strerror or error}") from error
+
+
+def _unpacking(raw: io.BufferedReader) -> BinaryIO:
+    head = raw.peek(len(XZ_MAGIC))
+    if head.startswith(GZIP_MAGIC):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), BLOCK)
+    return io.BufferedReader(_XZReader(raw), BLOCK) if head.startswith(XZ_MAGIC) else raw
+
+
+class _XZReader(io.RawIOBase):
+    """One xz stream, unpacked as it is read, with a bound on memory that `lzma.open` does not offer."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw, self.unpacker = raw, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.unpacker.eof:
+            packed = self.raw.read(BLOCK) if self.unpacker.needs_input else b""
+            if self.unpacker.needs_input and not packed:
+                raise EOFError
+            if content := self.unpacker.decompress(packed, len(buffer)):
+                buffer[: len(content)] = content
+                return len(content)
+        return 0
 
 
 def _damaged(path: Path, what: str, reason: str) -> FileFormatError:

@@ -1,7 +1,8 @@
 """Batches, in an order that can be repeated and resumed.
 
 In: a data set and how to batch it. Out: an iterator of batches (tuples of NumPy arrays) for each epoch.
-The order of epoch n is a function of (seed, n) alone: not of the number of workers, nor of what was drawn elsewhere.
+The order of epoch n, and what chance does to a sample in it, are functions of (seed, n) and the sample's number alone:
+not of the number of workers, nor of what was drawn elsewhere.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.data.checks import checked_count
+from thalweg.data.checks import checked_count, part_of, reason_of
 from thalweg.data.collate import default_collate
-from thalweg.data.dataset import Dataset, IterableDataset, TensorDataset, gather
+from thalweg.data.dataset import Dataset, IterableDataset, TensorDataset, drawn_sample, gather
+from thalweg.data.draws import Moment
 from thalweg.data.seeding import checked_seed, permutation
 from thalweg.data.workers import run_in_order
-from thalweg.errors import ArgumentError, DataError, DTypeError, StateError, ThalwegError, explain
+from thalweg.errors import ArgumentError, DataError, DTypeError, FileFormatError, StateError, ThalwegError, explain
 
 Collate = Callable[[list[Any]], Any]
 _END = object()
@@ -40,7 +42,8 @@ class DataLoader:
         pin_memory, persistent_workers: accepted so that PyTorch scripts run; there is no device and no process to keep.
         drop_last: leave out the last batch of an epoch when it is short.
         prefetch_factor: batches that each worker reads ahead.
-        seed: decides every epoch's order; None draws a fresh one (see `tw.data.manual_seed`), kept in `.seed`.
+        augment: let chance into the transforms of the data set (see `Dataset.draw`); False for evaluation.
+        seed: decides every epoch's order and draws; None takes a fresh one (`tw.data.manual_seed`), kept in `.seed`.
 
     Attributes:
         epoch: the number of the next epoch, counted from 0. `state_dict()` holds it and the seed.
@@ -68,6 +71,7 @@ class DataLoader:
         persistent_workers: bool = False,
         drop_last: bool = False,
         prefetch_factor: int = 2,
+        augment: bool = True,
         seed: int | None = None,
     ) -> None:
         self.dataset = _checked_dataset(dataset)
@@ -75,7 +79,7 @@ class DataLoader:
         self.num_workers = checked_count("num_workers", num_workers, 0, "DataLoader")
         self.prefetch_factor = checked_count("prefetch_factor", prefetch_factor, 1, "DataLoader")
         self.shuffle, self.sampler = bool(shuffle), sampler
-        self.collate_fn, self.drop_last = collate_fn, bool(drop_last)
+        self.collate_fn, self.drop_last, self.augment = collate_fn, bool(drop_last), bool(augment)
         self.seed, self.epoch = checked_seed(seed, "DataLoader"), 0
         self._check_combination()
 
@@ -127,14 +131,19 @@ class DataLoader:
         epoch, self.epoch = self.epoch, self.epoch + 1
         return self.batches(epoch)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches of one epoch from batch `start` on; `epoch` stays. This is how a run resumes within an epoch."""
+    def batches(self, epoch: int, start: int = 0, *, augment: bool | None = None) -> Iterator[Any]:
+        """The batches of one epoch from batch `start` on; `epoch` stays. This is how a run resumes within an epoch.
+
+        `augment` takes the place of the loader's own: what evaluates asks for batches without chance.
+        """
         if self.is_stream:
             return islice(self._stream(epoch), start, None)
         order = self.order(epoch)
         end = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
         firsts = range(start * self.batch_size, end, self.batch_size)
-        tasks = (partial(self._load, order[first : first + self.batch_size]) for first in firsts)
+        is_random = self.augment if augment is None else augment
+        moment = Moment(self.seed, (epoch,)) if is_random else None
+        tasks = (partial(self._load, order[first : first + self.batch_size], moment) for first in firsts)
         return run_in_order(tasks, self.num_workers, self.num_workers * self.prefetch_factor)
 
     def order(self, epoch: int) -> np.ndarray:
@@ -170,19 +179,19 @@ class DataLoader:
             checked_count("epoch", state["epoch"], 0, "DataLoader"),
         )
 
-    def _load(self, indices: np.ndarray) -> Any:
+    def _load(self, indices: np.ndarray, moment: Moment | None) -> Any:
         try:
             if self.collate_fn is None:
-                return gather(self.dataset, indices)
-            return self.collate_fn([self.dataset[int(index)] for index in indices])
+                return gather(self.dataset, indices, moment)
+            return self.collate_fn([drawn_sample(self.dataset, index, moment) for index in indices.tolist()])
         except Exception as error:
-            raise self._named(error, indices) from error
+            raise self._named(error, indices, moment) from error
 
-    def _named(self, error: Exception, indices: np.ndarray) -> DataError:
+    def _named(self, error: Exception, indices: np.ndarray, moment: Moment | None) -> DataError:
         """The error with the number of the first sample that cannot be read, found by reading them one by one."""
         for index in indices.tolist():
             try:
-                self.dataset[index]
+                drawn_sample(self.dataset, index, moment)
             except Exception as single:
                 return _unreadable(f"sample {index}", single, self.dataset)
         return _unreadable(f"the batch of samples {_abridged(indices)}", error, self.dataset)
@@ -258,12 +267,12 @@ def _numbered(samples: Iterable[Any]) -> Iterator[Any]:
 
 
 def _unreadable(which: str, error: Exception, dataset: object) -> DataError:
-    detail = str(error).split("\n")[0] if isinstance(error, ThalwegError) else f"{type(error).__name__}: {error}"
+    place = part_of(error, "where") if isinstance(error, FileFormatError) else ""
     return DataError(
         explain(
             f"{which} cannot be read",
-            received=detail,
-            where=f"the data set {type(dataset).__name__}",
+            received=reason_of(error) if isinstance(error, ThalwegError) else f"{type(error).__name__}: {error}",
+            where=place or f"the data set {type(dataset).__name__}",
             remedy="the cause is chained above: try dataset[i] by itself",
         )
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.data.dataset import Subset, TensorDataset, as_sample_array, check_equal_lengths
+from thalweg.data.image_dataset import ImageDataset
 from thalweg.data.seeding import checked_seed, permutation
 from thalweg.errors import ArgumentError, DataError, explain
 
@@ -173,7 +174,9 @@ def stratified_split(
     array([2, 2])
     """
     if labels is None:
-        labels = _labels_of(dataset)
+        labels = labels_of(dataset)
+    if labels is None:
+        raise _unknown_labels(dataset)
     return _subsets(dataset, split_indices(len(dataset), fraction, labels, seed))
 
 
@@ -181,16 +184,22 @@ def _subsets(dataset: Any, parts: tuple[np.ndarray, np.ndarray]) -> tuple[Subset
     return Subset(dataset, parts[0]), Subset(dataset, parts[1])
 
 
-def _labels_of(dataset: Any) -> np.ndarray:
+def labels_of(dataset: Any) -> np.ndarray | None:
+    """The targets of all samples where they lie in memory, (n, ...): of arrays, and of pictures with a class each."""
     if isinstance(dataset, Subset):
-        return _labels_of(dataset.dataset).take(dataset.indices)
+        labels = labels_of(dataset.dataset)
+        return None if labels is None else labels.take(dataset.indices, axis=0)
     if isinstance(dataset, TensorDataset):
-        return dataset.arrays[-1]
-    raise ArgumentError(
+        return dataset.arrays[-1] if len(dataset.arrays) > 1 else None
+    return dataset.targets if isinstance(dataset, ImageDataset) else None
+
+
+def _unknown_labels(dataset: Any) -> ArgumentError:
+    return ArgumentError(
         explain(
             "the labels of this data set are not known",
             received=type(dataset).__name__,
-            expected="a TensorDataset, or labels=...",
+            expected="a TensorDataset of samples and labels, or labels=...",
             where="stratified_split",
             remedy="pass labels, or use random_split",
         )

@@ -176,7 +176,7 @@ class Pipeline(Transform):
             undo = getattr(step, "inverse_transform", None)
             if undo is None:
                 raise ArgumentError(
-                    explain("a step of this pipeline has no inverse", received=repr(step), where="Pipeline")
+                    explain("a step of this pipeline has no inverse", received=repr(step), where=type(self).__name__)
                 )
             x = undo(x)
         return x
@@ -187,11 +187,11 @@ class Pipeline(Transform):
         return list(names)
 
     def to_config(self) -> dict[str, Any]:
-        return {"kind": "Pipeline", "steps": [step.to_config() for step in self.steps]}
+        return {"kind": type(self).__name__, "steps": [step.to_config() for step in self.steps]}
 
     @classmethod
     def _rebuilt(cls, config: Mapping[str, Any]) -> Self:
         return cls([Transform.from_config(step) for step in entry(config, "steps")])
 
     def __repr__(self) -> str:
-        return f"Pipeline({self.steps!r})"
+        return f"{type(self).__name__}({self.steps!r})"

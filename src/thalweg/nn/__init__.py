@@ -22,7 +22,8 @@ from thalweg.nn.activations import (
     Tanh,
 )
 from thalweg.nn.containers import ModuleDict, ModuleList, Sequential
-from thalweg.nn.dropout import Dropout
+from thalweg.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
+from thalweg.nn.dropout import Dropout, Dropout1d, Dropout2d
 from thalweg.nn.embedding import Embedding
 from thalweg.nn.linear import Linear
 from thalweg.nn.loss import (
@@ -36,13 +37,50 @@ from thalweg.nn.loss import (
     SmoothL1Loss,
 )
 from thalweg.nn.module import Module
-from thalweg.nn.normalisation import BatchNorm1d, LayerNorm
+from thalweg.nn.normalisation import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+)
+from thalweg.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
 from thalweg.nn.parameter import Parameter
+from thalweg.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from thalweg.nn.shape import Flatten, Identity, Unflatten
+from thalweg.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "Module", "Parameter", "Sequential", "ModuleList", "ModuleDict",
-    "Linear", "Embedding", "Flatten", "Unflatten", "Identity", "Dropout", "BatchNorm1d", "LayerNorm",
+    "Linear", "Embedding", "Flatten", "Unflatten", "Identity", "Dropout", "Dropout1d", "Dropout2d",
+    "BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "GroupNorm",
+    "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Unfold", "Fold",
+    "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+    "ZeroPad1d", "ZeroPad2d", "ConstantPad1d", "ConstantPad2d", "ReflectionPad1d", "ReflectionPad2d",
+    "ReplicationPad1d", "ReplicationPad2d", "CircularPad1d", "CircularPad2d",
+    "Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d", "PixelShuffle", "PixelUnshuffle",
     "Sigmoid", "Tanh", "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "LogSigmoid",
     "Softmax", "LogSoftmax", "Hardtanh",
     "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss",

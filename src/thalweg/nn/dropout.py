@@ -1,6 +1,6 @@
-"""`Dropout`: a different random half of the network at every step, so that no entry relies on one other.
+"""Dropout: a different random half of the network at every step, so that no entry relies on one other.
 
-In: any shape, floating point.
+In: any shape, floating point; (N, C, L) and (N, C, H, W) for those that drop whole channels.
 Out: the same shape. Identity in evaluation mode.
 """
 
@@ -12,7 +12,20 @@ from thalweg.nn.module import Module
 from thalweg.tensor.core import Tensor
 
 
-class Dropout(Module):
+class _Dropout(Module):
+    """Something dropped with probability p."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        need_probability(type(self).__name__, p)
+        self.p = p
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
     """Each entry 0 with probability p, the others divided by 1 - p, so that the expected value stays.
 
     Srivastava et al., JMLR 2014. Masks come from the default generator: `tw.manual_seed` makes them repeatable.
@@ -23,14 +36,33 @@ class Dropout(Module):
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        need_probability("Dropout", p)
-        self.p = p
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return functional.dropout(input, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+
+class Dropout1d(_Dropout):
+    """Each channel of (N, C, L) or (C, L) 0 with probability p, the others divided by 1 - p.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.Dropout1d(0.2).eval()(tw.ones(1, 3))
+    tensor([[1., 1., 1.]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(_Dropout):
+    """Each channel of (N, C, H, W) 0 with probability p, the others divided by 1 - p.
+
+    Neighbouring pixels say nearly the same, so that dropping single ones drops little. Tompson et al., CVPR 2015.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.Dropout2d(0.2).eval()(tw.ones(1, 1, 1, 3))
+    tensor([[[[1., 1., 1.]]]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout2d(input, self.p, self.training, self.inplace)

@@ -89,6 +89,25 @@ def dropout(x: Node, p: float) -> Node:
     return _kept_part(bernoulli_node(1 - p, x.shape), x, 1 / (1 - p))
 
 
+def channel_dropout(x: Node, p: float, axes: int) -> Node:
+    """One draw for each channel; `axes` is the number of axes behind the channels."""
+    name = f"dropout{axes}d"
+    need_floating(name, x)
+    ranks = {3: "(N, C, L)", 2: "(C, L)"} if axes == 1 else {4: "(N, C, H, W)"}
+    if x.ndim not in ranks:
+        raise ShapeError(
+            explain(
+                f"{name} drops whole channels",
+                received=f"shape {x.shape}",
+                expected=" or ".join(ranks.values()),  # PyTorch takes three axes for (N, C, L) in dropout2d, and warns
+                remedy="dropout, which drops single entries, takes any shape",
+            )
+        )
+    if p == 1:
+        return where(full(x.shape, False, bool_), x, 0)
+    return _kept_part(bernoulli_node(1 - p, x.shape[:-axes] + (1,) * axes), x, 1 / (1 - p))
+
+
 @templated
 def _kept_part(mask: Node, x: Node, factor: float) -> Node:
     return where(mask, multiply(x, factor), 0)
@@ -104,6 +123,14 @@ def along_channels(x: Node, values: Node) -> Node:
 def batch_statistics(x: Node) -> tuple[Node, Node]:
     """Mean and biased variance of each channel, over the batch and all further axes; shape (1, C, 1, ...)."""
     axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    mean = reductions.mean(x, axes, keepdim=True)
+    return mean, reductions.mean(square(subtract(x, mean)), axes, keepdim=True)
+
+
+@templated
+def plane_statistics(x: Node) -> tuple[Node, Node]:
+    """Mean and biased variance of each channel of each sample; shape (N, C, 1, ...)."""
+    axes = tuple(range(2, x.ndim))
     mean = reductions.mean(x, axes, keepdim=True)
     return mean, reductions.mean(square(subtract(x, mean)), axes, keepdim=True)
 
@@ -129,17 +156,7 @@ def check_batch_norm(
             )
         )
     need_floating("batch_norm", x)
-    for what, node in (("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", variance)):
-        if node is not None and node.shape != (x.shape[1],):
-            raise ShapeError(
-                explain(
-                    f"batch_norm: {what} does not fit the channels of the input",
-                    received=f"{x.shape[1]} channels (input of shape {x.shape})",
-                    expected=f"{node.shape[0] if node.ndim else 'no'} channels on axis 1",
-                    remedy="set num_features to the extent of axis 1",
-                )
-            )
-        need_dtype_of("batch_norm", x, node)
+    _check_channels("batch_norm", x, weight=weight, bias=bias, running_mean=mean, running_var=variance)
     count = size_of(x.shape) // max(1, x.shape[1])
     if training and count < 2:
         raise ShapeError(
@@ -150,6 +167,61 @@ def check_batch_norm(
                 remedy="use larger batches, drop_last=True in the loader if the last has a single row, or eval()",
             )
         )
+
+
+def _check_channels(name: str, x: Node, setting: str = "num_features", **parameters: Node | None) -> None:
+    """One entry a channel, in the dtype of the input."""
+    for what, node in parameters.items():
+        if node is not None and node.shape != (x.shape[1],):
+            raise ShapeError(
+                explain(
+                    f"{name}: {what} does not fit the channels of the input",
+                    received=f"{x.shape[1]} channels (input of shape {x.shape})",
+                    expected=f"{node.shape[0] if node.ndim else 'no'} channels on axis 1",
+                    remedy=f"set {setting} to the extent of axis 1",
+                )
+            )
+        need_dtype_of(name, x, node)
+
+
+def check_instance_norm(
+    x: Node, weight: Node | None, bias: Node | None, mean: Node | None, variance: Node | None, use_input_stats: bool
+) -> None:
+    if x.ndim < 3:
+        raise ShapeError(
+            explain("instance_norm needs an axis behind the channels", received=f"shape {x.shape}",
+                    expected="(N, C, L) or (N, C, H, W)", remedy="add the batch axis with unsqueeze(0)")
+        )  # fmt: skip
+    need_floating("instance_norm", x)
+    _check_channels("instance_norm", x, weight=weight, bias=bias, running_mean=mean, running_var=variance)
+    if use_input_stats and size_of(x.shape[2:]) < 2:
+        raise ShapeError(
+            explain(
+                "instance normalisation needs more than one value a channel",
+                received=f"{size_of(x.shape[2:])} (input of shape {x.shape})",
+                expected="at least 2: the variance of one value is 0",
+                remedy="larger planes, or GroupNorm with fewer groups",
+            )
+        )
+
+
+def group_norm(x: Node, weight: Node | None, bias: Node | None, num_groups: int, eps: float) -> Node:
+    if x.ndim < 2 or x.shape[1] % num_groups:
+        raise ShapeError(
+            explain(
+                "group_norm: the groups do not divide the channels",
+                received=f"input of shape {x.shape}, {num_groups} groups",
+                expected=f"(N, C, ...) with C divisible by {num_groups}",
+                remedy="choose num_groups among the divisors of the channels",
+            )
+        )
+    need_floating("group_norm", x)
+    _check_channels("group_norm", x, "num_channels", weight=weight, bias=bias)
+    grouped = shaping.reshape(x, (x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:]))
+    mean, variance = plane_statistics(grouped)
+    alike = shaping.reshape(normalise(grouped, mean, variance, None, None, eps), x.shape)
+    scaled = alike if weight is None else multiply(alike, along_channels(x, weight))
+    return scaled if bias is None else add(scaled, along_channels(x, bias))
 
 
 def layer_norm(x: Node, weight: Node | None, bias: Node | None, normalized_shape: tuple[int, ...], eps: float) -> Node:

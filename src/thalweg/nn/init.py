@@ -110,6 +110,29 @@ def eye_(tensor: Tensor) -> Tensor:
     return _written_array(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution that passes its input on: output channel i of each group sees the middle of input channel i.
+
+    Three axes or more (outputs, inputs / groups, *window), `groups` dividing the outputs.
+
+    >>> import thalweg as tw
+    >>> dirac_(tw.zeros(1, 2, 3))
+    tensor([[[0., 1., 0.],
+             [0., 0., 0.]]])
+    """
+    if tensor.ndim < 3 or groups < 1 or tensor.shape[0] % groups:
+        raise ShapeError(
+            explain("dirac_ writes weights of convolutions", received=f"shape {tensor.shape}, groups={groups}",
+                    expected="(outputs, inputs, *window), outputs divisible by groups")
+        )  # fmt: skip
+    array = np.zeros(tensor.shape)
+    middle = tuple(extent // 2 for extent in tensor.shape[2:])
+    outputs = tensor.shape[0] // groups
+    for number in range(min(outputs, tensor.shape[1])):
+        array[number::outputs, number][:, *middle] = 1
+    return _written_array(tensor, array)
+
+
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,

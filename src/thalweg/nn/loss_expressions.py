@@ -49,7 +49,7 @@ def check_reduction(name: str, reduction: str) -> None:
     refuse_unknown(f"{name}: reduction", REDUCTIONS, reduction)
 
 
-def _pair(name: str, input: Node, target: Node, reduction: str) -> tuple[Node, Node]:
+def floating_pair(name: str, input: Node, target: Node, reduction: str) -> tuple[Node, Node]:
     """Predictions and targets of one shape, both floating."""
     check_reduction(name, reduction)
     need_floating(name, input)
@@ -77,17 +77,17 @@ def _shape_remedy(input: tuple[int, ...], target: tuple[int, ...]) -> str:
 
 
 def mse_loss(input: Node, target: Node, reduction: str) -> Node:
-    a, b = _pair("mse_loss", input, target, reduction)
+    a, b = floating_pair("mse_loss", input, target, reduction)
     return reduce(square(subtract(a, b)), reduction)
 
 
 def l1_loss(input: Node, target: Node, reduction: str) -> Node:
-    a, b = _pair("l1_loss", input, target, reduction)
+    a, b = floating_pair("l1_loss", input, target, reduction)
     return reduce(absolute(subtract(a, b)), reduction)
 
 
 def huber_loss(input: Node, target: Node, reduction: str, delta: float) -> Node:
-    a, b = _pair("huber_loss", input, target, reduction)
+    a, b = floating_pair("huber_loss", input, target, reduction)
     if delta <= 0:
         raise ArgumentError(explain("huber_loss: delta must be positive", received=delta, expected="delta > 0"))
     error = subtract(a, b)
@@ -97,7 +97,7 @@ def huber_loss(input: Node, target: Node, reduction: str, delta: float) -> Node:
 
 
 def smooth_l1_loss(input: Node, target: Node, reduction: str, beta: float) -> Node:
-    a, b = _pair("smooth_l1_loss", input, target, reduction)
+    a, b = floating_pair("smooth_l1_loss", input, target, reduction)
     if beta < 0:
         raise ArgumentError(explain("smooth_l1_loss: beta must not be negative", received=beta, expected="beta >= 0"))
     error = subtract(a, b)
@@ -112,7 +112,7 @@ def smooth_l1_loss(input: Node, target: Node, reduction: str, beta: float) -> No
 
 
 def binary_cross_entropy(input: Node, target: Node, weight: Node | None, reduction: str) -> Node:
-    p, t = _pair("binary_cross_entropy", input, target, reduction)
+    p, t = floating_pair("binary_cross_entropy", input, target, reduction)
     of_one, of_zero = _at_least(log(p), -100.0), _at_least(log1p(negative(p)), -100.0)
     loss = subtract(multiply(subtract(t, 1.0), of_zero), multiply(t, of_one))
     return reduce(_weighted("binary_cross_entropy", loss, weight), reduction)
@@ -127,7 +127,7 @@ def binary_cross_entropy_with_logits(
     input: Node, target: Node, weight: Node | None, pos_weight: Node | None, reduction: str
 ) -> Node:
     name = "binary_cross_entropy_with_logits"
-    x, t = _pair(name, input, target, reduction)
+    x, t = floating_pair(name, input, target, reduction)
     # -log(1 - s(x)) = x + softplus(-x) and -log s(x) = softplus(-x), so neither tail overflows.
     cost = ops.softplus(negative(x))
     if pos_weight is not None:
@@ -188,7 +188,7 @@ def cross_entropy(
 
 def _nll(logarithms: Node, target: Node, weight: Node | None, axis: int, ignore_index: int, reduction: str) -> Node:
     """-w_y log p_y; the mean is over the weights of the labels that count."""
-    label, counts = _labels(target, ignore_index)
+    label, counts = counted_labels(target, ignore_index)
     factor = _factor(logarithms, label, counts, weight)
     picked = ops.gather(logarithms, *_grid(label, axis), role=LABEL)
     loss = where(counts, multiply(negative(picked), factor), 0)
@@ -199,7 +199,7 @@ def _uniform_nll(
     logarithms: Node, target: Node, weight: Node | None, axis: int, ignore_index: int, reduction: str
 ) -> Node:
     """The loss against all classes alike, which label smoothing mixes in: -sum_c w_c log p_c."""
-    label, counts = _labels(target, ignore_index)
+    label, counts = counted_labels(target, ignore_index)
     terms = logarithms if weight is None else multiply(logarithms, _along(weight, logarithms, axis))
     loss = where(counts, negative(reductions.sum_(terms, axis)), 0)
     return _mean_by(loss, _factor(logarithms, label, counts, weight), reduction)
@@ -209,7 +209,7 @@ def _mean_by(loss: Node, factor: Node, reduction: str) -> Node:
     return divide(reductions.sum_(loss), reductions.sum_(factor)) if reduction == "mean" else reduce(loss, reduction)
 
 
-def _labels(target: Node, ignore_index: int) -> tuple[Node, Node]:
+def counted_labels(target: Node, ignore_index: int) -> tuple[Node, Node]:
     """The labels, with 0 in place of those to ignore, and which ones count."""
     label = convert(target, int64)
     counts = not_equal(label, ignore_index)
@@ -317,7 +317,7 @@ def _check_class_weight(name: str, weight: Node | None, input: Node, axis: int) 
 def kl_div(input: Node, target: Node, reduction: str, log_target: bool) -> Node:
     """t (log t - input), where 0 log 0 is 0; "batchmean" divides the sum by the rows, as the definition asks."""
     refuse_unknown("kl_div: reduction", (*REDUCTIONS, "batchmean"), reduction)
-    x, t = _pair("kl_div", input, target, "none")
+    x, t = floating_pair("kl_div", input, target, "none")
     if log_target:
         loss = multiply(ops.exp(t), subtract(t, x))
     else:

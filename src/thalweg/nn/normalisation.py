@@ -1,7 +1,8 @@
-"""`BatchNorm1d` and `LayerNorm`: entries brought to mean 0 and variance 1, then scaled and shifted by learned numbers.
+"""Normalisation: entries brought to mean 0 and variance 1, then scaled and shifted by learned numbers.
 
-In: (N, C) or (N, C, L) for the first, any shape for the second. Out: the same shape. Batch normalisation keeps running
-statistics in buffers, written in place at every training step and used in evaluation mode.
+In: (N, C), (N, C, L), (N, C, H, W) for those that go by channels, any shape for `LayerNorm`. Out: the same shape. Batch
+normalisation keeps running statistics in buffers, written in place at every training step and used in evaluation mode.
+A layer that takes them over several processes (PyTorch's SyncBatchNorm) has its place here when there are several.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from thalweg.dtype import DType, as_dtype, float32
-from thalweg.errors import ShapeError, explain
+from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import init
 from thalweg.nn.applying import write
-from thalweg.nn.functional import batch_norm, layer_norm
+from thalweg.nn.functional import batch_norm, group_norm, instance_norm, layer_norm
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
 from thalweg.nn.settings import new_parameter, positive, whole_number, whole_numbers
+from thalweg.tensor import shaping
 from thalweg.tensor.arithmetic import add, convert, divide
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import as_tensor, lift_view
+
+_unsqueeze, _squeeze = lift_view(shaping.unsqueeze), lift_view(shaping.squeeze)
 
 
-class _BatchNorm(Module):
-    """Batch normalisation for inputs of certain ranks."""
+class _ByChannel(Module):
+    """What normalisations by channels share: scale and shift of each channel, and perhaps running statistics."""
 
     ranks: tuple[int, ...]
     shapes: str
@@ -37,13 +42,12 @@ class _BatchNorm(Module):
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        bias: bool = True,
-        dtype: object = None,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        bias: bool,
+        dtype: object,
     ) -> None:
         super().__init__()
         self.num_features = whole_number(f"{type(self).__name__}: num_features", num_features)
@@ -75,12 +79,38 @@ class _BatchNorm(Module):
         self.reset_running_stats()
         _start(self.weight, self.bias)
 
-    def forward(self, input: Tensor) -> Tensor:
-        if len(input.shape) not in self.ranks:
+    def _check_shape(self, input: Tensor) -> None:
+        if hasattr(input, "shape") and len(input.shape) not in self.ranks:
             raise ShapeError(
                 explain(f"{type(self).__name__} takes {self.shapes}", received=f"shape {tuple(input.shape)}",
                         expected=self.shapes, remedy="flatten the input, or add the batch axis with unsqueeze(0)")
             )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_ByChannel):
+    """Batch normalisation for inputs of certain ranks."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: object = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_shape(input)
         is_tracking = self.training and self.track_running_stats
         momentum = self._count_batch() if is_tracking else 0.0
         uses_batch = self.training or self.running_mean is None
@@ -102,12 +132,6 @@ class _BatchNorm(Module):
         dtype = self.running_mean.dtype if self.running_mean is not None else float32
         return Tensor._result(divide(1.0, convert(count.node, dtype)))
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
-
 
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, L), channel by channel over the batch (and L).
@@ -128,6 +152,147 @@ class BatchNorm1d(_BatchNorm):
 
     ranks = (2, 3)
     shapes = "(N, C) or (N, C, L)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of images (N, C, H, W), channel by channel over the batch and both spatial axes.
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias; statistics, state and errors as in `BatchNorm1d`. Ioffe and
+    Szegedy, ICML 2015.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.BatchNorm2d(1)(tw.tensor([[[[1.0, 3.0]]]])).detach()
+    tensor([[[[-1.,  1.]]]])
+    """
+
+    ranks = (4,)
+    shapes = "(N, C, H, W)"
+
+
+class _InstanceNorm(_ByChannel):
+    """Instance normalisation for inputs of certain ranks; the smaller is that of a single sample."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        bias: bool = True,
+        dtype: object = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_shape(input)
+        tensor = as_tensor(input)
+        is_single = tensor.ndim == self.ranks[0]
+        batch = _unsqueeze(tensor, 0) if is_single else tensor
+        if batch.shape[1] != self.num_features:
+            raise ShapeError(
+                explain(f"{type(self).__name__}: the input has other channels", received=f"shape {tuple(input.shape)}",
+                        expected=f"{self.num_features} channels", remedy="set num_features to the input's channels")
+            )  # fmt: skip
+        uses_input = self.training or not self.track_running_stats
+        momentum = 0.0 if self.momentum is None else self.momentum
+        result = instance_norm(
+            batch, self.running_mean, self.running_var, self.weight, self.bias, uses_input, momentum, self.eps
+        )
+        return _squeeze(result, 0) if is_single else result
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Normalisation of every channel of every sample by itself, over the last axis: (N, C, L) or (C, L).
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias with the biased variance; the same in training and evaluation
+    unless `track_running_stats`. State: `weight`, `bias` with `affine`; `running_mean`, `running_var` and
+    `num_batches_tracked` with `track_running_stats`. One value a channel raises `ShapeError`. Ulyanov et al., 2016.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.InstanceNorm1d(2)(tw.tensor([[[1.0, 3.0], [10.0, 30.0]]]))
+    tensor([[[-1.,  1.],
+             [-1.,  1.]]])
+    """
+
+    ranks = (2, 3)
+    shapes = "(N, C, L) or (C, L)"
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Normalisation of every plane of every sample by itself: (N, C, H, W) or (C, H, W). See `InstanceNorm1d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.InstanceNorm2d(1)(tw.tensor([[[[1.0, 3.0]]]]))
+    tensor([[[[-1.,  1.]]]])
+    """
+
+    ranks = (3, 4)
+    shapes = "(N, C, H, W) or (C, H, W)"
+
+
+class GroupNorm(Module):
+    """Normalisation of groups of channels of every sample, (N, C, ...): between `LayerNorm` and `InstanceNorm2d`.
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias with the biased variance of each of `num_groups` groups. What
+    a sample gives does not depend on its batch. State: `weight` and `bias` (num_channels,) with `affine` (no bias with
+    `bias=False`). Wu and He, ECCV 2018.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.GroupNorm(2, 4)(tw.tensor([[1.0, 3.0, 10.0, 30.0]])).detach()
+    tensor([[-1.,  1., -1.,  1.]])
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        bias: bool = True,
+        dtype: object = None,
+    ) -> None:
+        super().__init__()
+        self.num_groups = whole_number("GroupNorm: num_groups", num_groups, 1)
+        self.num_channels = whole_number("GroupNorm: num_channels", num_channels)
+        if num_channels % num_groups:
+            raise ArgumentError(
+                explain("GroupNorm: num_channels must be divisible by num_groups",
+                        received=f"{num_channels} channels, {num_groups} groups")
+            )  # fmt: skip
+        self.eps = positive("GroupNorm: eps", eps)
+        self.affine = affine
+        kind = as_dtype(dtype) if dtype is not None else float32
+        self.register_parameter("weight", new_parameter((num_channels,), kind) if affine else None)
+        self.register_parameter("bias", new_parameter((num_channels,), kind) if affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        _start(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if hasattr(input, "shape") and (len(input.shape) < 2 or input.shape[1] != self.num_channels):
+            raise ShapeError(
+                explain("GroupNorm: the input has other channels", received=f"shape {tuple(input.shape)}",
+                        expected=f"(N, {self.num_channels}, ...)", remedy="set num_channels to the extent of axis 1")
+            )  # fmt: skip
+        return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LayerNorm(Module):

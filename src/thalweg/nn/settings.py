@@ -15,20 +15,32 @@ from thalweg.errors import ArgumentError, explain
 from thalweg.nn.parameter import Parameter
 
 
-def whole_number(what: str, value: int, at_least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+def whole_number(what: str, value: int, at_least: int | None = 0) -> int:
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_whole or (at_least is not None and value < at_least):
+        bound = "" if at_least is None else f" of at least {at_least}"
         raise ArgumentError(
-            explain(
-                f"{what} must be a whole number", received=repr(value), expected=f"an integer of at least {at_least}"
-            )
+            explain(f"{what} must be a whole number", received=repr(value), expected=f"an integer{bound}")
         )
     return int(value)
 
 
-def whole_numbers(what: str, values: int | Sequence[int]) -> tuple[int, ...]:
+def whole_numbers(what: str, values: int | Sequence[int], at_least: int | None = 0) -> tuple[int, ...]:
     """One integer, or several."""
-    several = (values,) if isinstance(values, (int, np.integer)) else tuple(values)
-    return tuple(whole_number(what, each) for each in several)
+    several = tuple(values) if isinstance(values, (list, tuple)) else (values,)
+    return tuple(whole_number(what, each, at_least) for each in several)
+
+
+def per_axis(what: str, value: int | Sequence[int], axes: int, at_least: int = 0) -> tuple[int, ...]:
+    """One integer for each of so many axes; a single one means the same for all."""
+    numbers = whole_numbers(what, value, at_least)
+    if not isinstance(value, (list, tuple)):
+        return numbers * axes
+    if len(numbers) != axes:
+        raise ArgumentError(
+            explain(f"{what} needs one number an axis", received=repr(value), expected=f"an integer, or {axes} of them")
+        )
+    return numbers
 
 
 def positive(what: str, value: float) -> float:

@@ -180,11 +180,11 @@ def _by_input(g: Node, x: Node, w: Node, form: Form) -> Node:
         for before, total, window, spread in zip(low, have, need, arrived, strict=True)
     )
     turned = Form(form.input_dilation, padding, form.stride, form.window_dilation, feature_groups=form.groups)
-    by_x = turned.apply(g, _exchanged(w, form.groups))
+    by_x = turned.apply(g, exchanged(w, form.groups))
     return by_x if form.batch_groups == 1 else _groups_to_batch(by_x, x.shape, form.batch_groups)
 
 
-def _exchanged(w: Node, groups: int) -> Node:
+def exchanged(w: Node, groups: int) -> Node:
     """The weight with its output and input channels exchanged in each group, and its window flipped."""
     outer, inner, *kernel = w.shape
     split = reshape(w, shape=(groups, outer // groups, inner, *kernel))

@@ -21,6 +21,8 @@ from thalweg.ops.rules import check_axes, check_axis, check_rank, check_same
 
 Ints = tuple[int, ...]
 LINEAR = {"linear": True}
+VIEW = LINEAR | {"view": True}  # strides in the same memory express it
+BY_AXIS = {"by_axis": True}  # attributes say something about each axis: in another order of axes, the same of each
 
 # In the emissions of this file, `index` is the place in the result and `x.load` reads the input at a place of its own.
 
@@ -51,7 +53,7 @@ reshape: Primitive = register(
         lambda x, *, shape: x.reshape(shape),
         lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
         emit=lambda e, index, x, *, shape: x.load(e.delinear(e.linear(index, shape), x.shape)),
-        identities=LINEAR | {"keeps_order": True, "simpler": merging.simpler_reshape},
+        identities=VIEW | {"keeps_order": True, "simpler": merging.simpler_reshape},
         probes=(
             Probe(((3, 4),), attributes={"shape": (2, 6)}),
             Probe(((),), attributes={"shape": (1, 1)}),
@@ -83,7 +85,7 @@ permute: Primitive = register(
         lambda x, *, order: x.transpose(order),
         lambda g, y, x, *, order: (permute(g, order=inverse_order(order)),),
         emit=lambda e, index, x, *, order: x.load([index[order.index(axis)] for axis in range(len(order))]),
-        identities=LINEAR | {"simpler": merging.simpler_permute},
+        identities=VIEW | {"simpler": merging.simpler_permute},
         probes=(
             Probe(((2, 3, 4),), attributes={"order": (2, 0, 1)}),
             Probe(((),), attributes={"order": ()}),
@@ -124,7 +126,9 @@ broadcast = register(
         lambda x, *, shape: np.broadcast_to(x, shape),
         _broadcast_rule,
         emit=_emit_broadcast,
-        identities=LINEAR | {"repeats": True, "simpler": merging.simpler_broadcast, "sliced": merging.sliced_broadcast},
+        identities=VIEW
+        | BY_AXIS
+        | {"repeats": True, "simpler": merging.simpler_broadcast, "sliced": merging.sliced_broadcast},
         probes=(
             Probe(((3, 1, 1),), attributes={"shape": (3, 4, 2)}),
             Probe(((),), attributes={"shape": ()}),
@@ -172,7 +176,7 @@ slice_ = register(
         _slice,
         _slice_rule,
         emit=_emit_slice,
-        identities=LINEAR | {"simpler": merging.simpler_slice, "sliced": merging.sliced_slice},
+        identities=VIEW | BY_AXIS | {"simpler": merging.simpler_slice, "sliced": merging.sliced_slice},
         probes=(
             Probe(((5, 6),), attributes={"start": (1, 0), "stop": (4, 6), "step": (1, 2)}),
             Probe(((5,),), attributes={"start": (4,), "stop": (2,), "step": (1,)}),
@@ -264,7 +268,7 @@ pad = register(
         _pad,
         _pad_rule,
         emit=_emit_pad,
-        identities={"simpler": merging.simpler_pad, "sliced": merging.sliced_pad},
+        identities=BY_AXIS | {"simpler": merging.simpler_pad, "sliced": merging.sliced_pad},
         probes=(
             Probe(((3, 4),), attributes={"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 0}),
             Probe(((3, 2),), attributes={"low": (0, 1), "high": (1, 0), "interior": (2, 1), "value": 7}),
@@ -298,12 +302,27 @@ flip: Primitive = register(
         lambda x, *, axes: np.flip(x, axes),
         lambda g, y, x, *, axes: (flip(g, axes=axes),),
         emit=_emit_flip,
-        identities=LINEAR | {"involution": True, "simpler": merging.simpler_flip},
+        identities=VIEW | BY_AXIS | {"involution": True, "simpler": merging.simpler_flip},
         probes=(
             Probe(((3, 4),), attributes={"axes": (1,)}),
             Probe(((),), attributes={"axes": ()}),
             Probe(((2, 0, 7),), attributes={"axes": (0, 2)}),
         ),
+    )
+)
+
+
+contiguous: Primitive = register(
+    Primitive(
+        "contiguous",
+        "move",
+        lambda shape: shape,
+        _keeps_dtype,
+        lambda x: x.copy(),
+        lambda g, y, x: (g,),
+        emit=lambda e, index, x: x.load(index),
+        identities=LINEAR | BY_AXIS,  # and no view: who needs its memory gets a copy in this order
+        probes=(Probe(((3, 4),)), Probe(((1,),)), Probe(((0, 3),))),
     )
 )
 
@@ -360,7 +379,7 @@ concatenate = register(
         lambda *arrays, axis: np.concatenate(arrays, axis),
         _concatenate_rule,
         emit=_emit_concatenate,
-        identities=LINEAR | {"simpler": merging.simpler_concatenate, "sliced": merging.sliced_concatenate},
+        identities=LINEAR | BY_AXIS | {"simpler": merging.simpler_concatenate, "sliced": merging.sliced_concatenate},
         probes=(
             Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),
             Probe(((0,), (3,)), attributes={"axis": 0}),

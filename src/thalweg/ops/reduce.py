@@ -99,7 +99,7 @@ sum_ = register(
         quietly(_sum),
         _sum_rule,
         emit=lambda e, a, b: e.add(a, b),
-        identities={"identity_element": 0, "linear": True, "simpler": _simpler_sum},
+        identities={"identity_element": 0, "linear": True, "by_axis": True, "simpler": _simpler_sum},
         probes=(
             Probe(((3, 4),), attributes={"axes": (0,)}),
             Probe(((2, 3, 4),), attributes={"axes": (0, 2)}),
@@ -130,7 +130,7 @@ def _extreme(name: str, numpy: Callable[..., Any], combine: Callable[..., Any]) 
             quietly(lambda x, *, axes: numpy(x, axis=axes, keepdims=True)),
             _extreme_rule,
             emit=combine,
-            identities={"idempotent": True, "simpler": _simpler_extreme},
+            identities={"idempotent": True, "by_axis": True, "simpler": _simpler_extreme},
             probes=(
                 Probe(((3, 4),), attributes={"axes": (1,)}, distinct=True),
                 Probe(((2, 3, 4),), attributes={"axes": (0, 1)}, distinct=True),

@@ -16,7 +16,8 @@ import numpy as np
 from thalweg.dtype import float64
 from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import make_input
-from thalweg.optim.schedules import Schedule, from_config, is_config
+from thalweg.optim import schedules
+from thalweg.optim.schedules import Schedule, is_config
 from thalweg.tensor import Tensor, no_grad, tensor
 from thalweg.tensor.core import bump_version
 from thalweg.tensor.modes import modes, outside_trace
@@ -67,7 +68,7 @@ class ParamGroup(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in MEMBERS:
-            value = from_config(value) if is_config(value) else value
+            value = schedules.from_config(value) if is_config(value) else value
             if is_numeric(value):
                 self._set_number(name, value)
                 return

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.calling import Caller
-from thalweg.compile.program import Program, executable_for
+from thalweg.compile import compiler
+from thalweg.compile.program import Program
 from thalweg.compile.reference import run_node
 from thalweg.graph import Node, toposort
 from thalweg.tensor.anomaly import refuse_non_finite
@@ -156,8 +156,8 @@ class Plan:
     def __init__(self, work: Work) -> None:
         known = [node for node in toposort(work.wanted, is_leaf=is_known) if node.value is not None]
         self.inputs = [work.place[node] for node in known]
-        native = executable_for(Program(tuple(known), tuple(work.wanted))).native
-        self.call = None if native is None else Caller(native)
+        native = compiler.executable_for(Program(tuple(known), tuple(work.wanted))).native
+        self.call = None if native is None else compiler.Caller(native)
 
     def run(self, work: Work) -> bool:
         """Give the work its values; False if bad data were met, with nothing changed."""

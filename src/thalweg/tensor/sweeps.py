@@ -12,8 +12,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from thalweg import ops
-from thalweg.compile.calling import Caller
-from thalweg.compile.program import Program, executable_for
+from thalweg.compile import compiler
+from thalweg.compile.program import Program
 from thalweg.gradient import gradients, stops_gradient
 from thalweg.graph import Node, full, input_leaf, toposort
 from thalweg.tensor import lazy
@@ -168,8 +168,8 @@ class Sweep:
         outputs = [*[survey.inner[place] for place in self.values], *[each for each in found if each is not None]]
         known = [node for node in toposort(outputs, is_leaf=lazy.is_known) if node.value is not None]
         self.inputs = [survey.place[node] for node in known]
-        native = executable_for(Program(tuple(known), tuple(outputs))).native
-        self.call = None if native is None else Caller(native)
+        native = compiler.executable_for(Program(tuple(known), tuple(outputs))).native
+        self.call = None if native is None else compiler.Caller(native)
 
     def run(self, survey: Survey) -> list[tuple[Tensor, np.ndarray]] | None:
         """Values go to their nodes; the gradients, each with the tensor that it is for, are returned.

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.compile import compiler
 from thalweg.compile.inside.debug import naming
-from thalweg.compile.program import Program, executable_for, explain_program
+from thalweg.compile.program import Program
 from thalweg.dtype import dtype_of_array, float64
 from thalweg.errors import TraceError, explain
 from thalweg.graph import Node, Origin, make_input, substitute
@@ -161,16 +162,21 @@ class Step:
         return result
 
     def many(
-        self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int] = ()
+        self,
+        arrays: Sequence[np.ndarray],
+        order: np.ndarray,
+        size: int,
+        collected: Collection[int] = (),
+        watches: bool = True,
     ) -> tuple[int, Any] | None:
         """The step with one batch of `size` rows after the other, in one native call: rows `order` of these arrays.
 
         Returns how many steps were done, and the result of the last; leaves of it that are one number, or whose
-        position is in `collected`, are arrays instead, of their values in all of these steps. The first leaf must be a
-        float, the loss: the step in which it is not finite is the last one, and so is the step before one that meets
-        bad data, for which a usual call raises the error. None, and nothing done, where the program at hand is not for
-        such batches, or something has been touched: a usual call settles that. Results are the same bits as those of
-        usual calls.
+        position is in `collected`, are arrays instead, of their values in all of these steps. If it `watches`, the
+        first leaf must be a float, the loss: the step in which it is not finite is the last one. So is in any case the
+        step before one that meets bad data, for which a usual call raises the error. None, and nothing done, where the
+        program at hand is not for such batches, or something has been touched: a usual call settles that. Results are
+        the same bits as those of usual calls.
         """
         warm = self._warm
         if warm is None or modes.trace is not None or not len(order):
@@ -178,7 +184,9 @@ class Step:
         rows = min((len(each) for each in arrays), default=0)
         if order.min() < 0 or order.max() >= rows:
             return None
-        found: tuple[int, Any] | None = warm.many(arrays, np.ascontiguousarray(order, np.int64), size, collected)
+        found: tuple[int, Any] | None = warm.many(
+            arrays, np.ascontiguousarray(order, np.int64), size, collected, watches
+        )
         return found
 
     def vouch(self, since: int | None = None) -> None:
@@ -216,7 +224,7 @@ class Step:
                 )
             )
         known = {i: source._array() for i, source in enumerate(compiled.sources) if isinstance(source, Tensor)}
-        return explain_program(compiled.program, self.name, known, compiled.executable.seconds)
+        return compiler.explain_program(compiled.program, self.name, known, compiled.executable.seconds)
 
     def _warn_about_signatures(self, key: Hashable) -> None:
         if key not in self._programs and len(self._programs) == _SIGNATURES_BEFORE_WARNING:
@@ -340,7 +348,7 @@ def _finish(trace: Trace, arguments: list[Node | None], result: Any, keep_gradie
     # A result that may still be differentiated keeps its graph; none leads back through weights that are overwritten.
     is_differentiable = any(requires_grad) and not any(tensor._requires_grad for tensor, _ in written)
     return Compiled(
-        Version.number, program, executable_for(program), sources, returned, structure, requires_grad, written,
+        Version.number, program, compiler.executable_for(program), sources, returned, structure, requires_grad, written,
         gradients, trace.presence, is_differentiable,
     )  # fmt: skip
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.compile.calling import Results, StepLoop, address_of, results_of
-from thalweg.compile.memory import empty_array
-from thalweg.compile.program import Executable, Program
+from thalweg.compile import compiler
+from thalweg.compile.memory import address_of, empty_array
+from thalweg.compile.program import Program
 from thalweg.compile.runtime import STATUS
 from thalweg.graph import Form, Node, make_input
 from thalweg.tensor.cells import BY_NODE_ONLY, move_to, nothing, own_array
@@ -30,7 +30,7 @@ class Compiled:
 
     version: int
     program: Program
-    executable: Executable
+    executable: compiler.Executable
     sources: list[Any]  # of each input: a tensor, an array, or the index of an argument leaf
     returned: list[Any]  # of each leaf of the result: an output index, or a static value
     structure: Structure
@@ -84,20 +84,20 @@ class WarmCall:
         self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
         self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
-        self.loop: StepLoop | None = None
+        self.loop: compiler.StepLoop | None = None
         self.forms = {each.index: _form(compiled.program.outputs[each.index]) for each in self.results}
         first = compiled.returned[0] if compiled.structure == LEAF else None
         self.only = first.index if isinstance(first, Output) else None  # the result is one tensor
         self.collected = [(tensor, value.index) for tensor, value in compiled.gradients if isinstance(value, Output)]
         self.settled = [(tensor, value) for tensor, value in compiled.gradients if not isinstance(value, Output)]
 
-    def _connect_outputs(self) -> list[Results]:
+    def _connect_outputs(self) -> list[compiler.Results]:
         """Cells are their own destination; other results have buffers of their own."""
         first, position = len(self.compiled.sources), {id(t): index for index, t in self.cells}
         for tensor, index in self.compiled.written:
             self.table[first + index] = self.table[position[id(tensor)]]
         written = {index for _, index in self.compiled.written}
-        return results_of(self.native, [i for i in range(len(self.native.layout.outputs)) if i not in written])
+        return compiler.results_of(self.native, [i for i in range(len(self.native.layout.outputs)) if i not in written])
 
     def __call__(self, args: tuple[Any, ...]) -> Any:
         if self.version != Version.number or len(args) != len(self.specs):
@@ -132,7 +132,9 @@ class WarmCall:
         node.value = fresh[index]
         return Tensor._result(node)
 
-    def many(self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int]) -> Any:
+    def many(
+        self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int], watches: bool
+    ) -> Any:
         """Calls with the next rows of these arrays, as long as there are any; None where a call would be COLD."""
         if (
             self.version != Version.number
@@ -147,7 +149,7 @@ class WarmCall:
         places = [(i, value.index) for i, value in enumerate(returned) if isinstance(value, Output)]
         kept = tuple([index for i, index in places if i in collected or outputs[index].size == 1])
         if self.loop is None or self.loop.kept != kept:
-            self.loop = StepLoop(self.native, self.places, kept, returned[0].index)
+            self.loop = compiler.StepLoop(self.native, self.places, kept, returned[0].index if watches else None)
         with self.native.lock:
             fresh = {each.index: each.next(self.table) for each in self.results}
             done, values = self.loop(self.whole_table, arrays, order)

@@ -14,6 +14,7 @@ import numpy as np
 
 from thalweg.data import DataLoader, IterableDataset, Subset, TensorDataset, looks_like_classes, split_indices
 from thalweg.data.dataset import as_sample_array
+from thalweg.data.splits import labels_of as labels_of_dataset
 from thalweg.dtype import DType
 from thalweg.errors import ArgumentError, DataError, DTypeError, NonFiniteError, explain
 from thalweg.tensor import Tensor
@@ -120,10 +121,14 @@ def feed_of(
     batch_size: int,
     shuffle: bool = False,
     drop_last: bool = False,
+    augment: bool = False,
     seed: int = 0,
     where: str = "data",
 ) -> Feed:
-    """The feed of any kind of data; what brings batches of its own ignores `batch_size`, `shuffle` and `drop_last`."""
+    """The feed of any kind of data; what brings batches of its own ignores `batch_size`, `shuffle` and `drop_last`.
+
+    `augment` lets chance into the transforms of a data set, which only training wants.
+    """
     if isinstance(data, Feed):
         return data
     if _is_arrays(data, targets):
@@ -136,12 +141,14 @@ def feed_of(
             raise ArgumentError(
                 explain(f"{name} must be part of this data", received=received, where=where, remedy=remedy)
             )
-    return _other_feed(data, batch_size, shuffle, drop_last, seed, where)
+    return _other_feed(data, batch_size, shuffle, drop_last, augment, seed, where)
 
 
-def _other_feed(data: Any, batch_size: int, shuffle: bool, drop_last: bool, seed: int, where: str) -> Feed:
+def _other_feed(
+    data: Any, batch_size: int, shuffle: bool, drop_last: bool, augment: bool, seed: int, where: str
+) -> Feed:
     if isinstance(data, DataLoader):
-        feed = _loader_feed(data, where)
+        feed = _loader_feed(data, where, augment)
         feed.dataset = None  # to split it would be to forget how it makes batches
         return feed
     is_map: bool = hasattr(data, "__getitem__") and hasattr(data, "__len__")
@@ -149,7 +156,9 @@ def _other_feed(data: Any, batch_size: int, shuffle: bool, drop_last: bool, seed
         if is_map and len(data) == 0:  # type: ignore[arg-type]
             raise empty(where)
         can_shuffle = shuffle and (is_map or hasattr(data, "chunks"))
-        return _loader_feed(DataLoader(data, batch_size, can_shuffle, drop_last=drop_last, seed=seed), where)
+        threads = getattr(data, "read_ahead", 0)
+        loader = DataLoader(data, batch_size, can_shuffle, drop_last=drop_last, num_workers=threads, seed=seed)
+        return _loader_feed(loader, where, augment)
     if callable(data) and not hasattr(data, "__iter__"):
         return Feed(lambda _: iter(_made(data, where)), where=where)
     if isinstance(data, Iterable) and not isinstance(data, dict | str | bytes | set | frozenset):
@@ -180,11 +189,11 @@ def _iterable_feed(data: Any, where: str) -> Feed:
     return Feed(lambda _: iter(data), batches, where=where, reads_once=reads_once)
 
 
-def _loader_feed(loader: DataLoader, where: str) -> Feed:
+def _loader_feed(loader: DataLoader, where: str, augment: bool = False) -> Feed:
     """The loader's own order and sizes. Epochs are asked for by number; the loader's own count stays as it is."""
 
     def open_epoch(number: int) -> Iterator[Any]:
-        return loader.batches(number)
+        return loader.batches(number, augment=augment and loader.augment)
 
     dataset = None if loader.is_stream else loader.dataset
     batches = None if loader.is_stream else len(loader)
@@ -290,7 +299,7 @@ def check_finite(arrays: Iterable[tuple[str, Any]]) -> None:
     """Refuse NaN and infinity in arrays that lie in memory; a memory-mapped one is not read for that."""
     for name, array in arrays:
         is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f" and not isinstance(array, np.memmap)
-        if not is_float or np.isfinite(array).all():
+        if not is_float or _is_finite(array):
             continue
         place = tuple(int(each) for each in np.argwhere(~np.isfinite(array))[0])
         raise NonFiniteError(
@@ -302,6 +311,15 @@ def check_finite(arrays: Iterable[tuple[str, Any]]) -> None:
             )
         )
 
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Block by block: what NumPy makes of all entries at once is a quarter of float32 data."""
+    rows = array.T if array.flags.f_contiguous else array
+    count = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(len(rows), 1)))
+    return all(np.isfinite(rows[first : first + count]).all() for first in range(0, len(rows), count))
+
+
+_BLOCK_BYTES = 1 << 20
 
 # --- a validation part -----------------------------------------------------------------------------------------------
 
@@ -317,8 +335,11 @@ def split(feed: Feed, fraction: float, targets: Targets, seed: int, **options: A
     parts = split_indices(len(feed.dataset), fraction, _strata(feed, targets), seed)
     training, validation = (Subset(feed.dataset, part) for part in parts)
     feeds = (
-        _loader_feed(DataLoader(training, seed=seed, **options), feed.where),
-        _loader_feed(DataLoader(validation, options["batch_size"], seed=seed), "validation_split"),
+        _loader_feed(DataLoader(training, seed=seed, num_workers=training.read_ahead, **options), feed.where, True),
+        _loader_feed(
+            DataLoader(validation, options["batch_size"], num_workers=validation.read_ahead, seed=seed),
+            "validation_split",
+        ),
     )
     for each in feeds:
         each.inputs = feed.inputs
@@ -327,8 +348,8 @@ def split(feed: Feed, fraction: float, targets: Targets, seed: int, **options: A
 
 def _strata(feed: Feed, targets: Targets) -> np.ndarray | None:
     """The class of each example, if the targets are classes: labels, one-hot rows, or a column of either."""
-    labels = labels_of(feed)
-    if labels is None or targets is Targets.VALUES:
+    labels = None if targets is Targets.VALUES else labels_of(feed)
+    if labels is None:
         return None
     if labels.ndim == 2 and labels.shape[1] > 1 and targets is Targets.CLASSES:
         return np.asarray(labels.argmax(axis=1))
@@ -343,14 +364,7 @@ def _strata(feed: Feed, targets: Targets) -> np.ndarray | None:
 
 def labels_of(feed: Feed) -> np.ndarray | None:
     """The targets of all samples, where they lie in memory."""
-    return feed.arrays.targets if feed.arrays is not None else _last_array(feed.dataset)
-
-
-def _last_array(dataset: Any) -> np.ndarray | None:
-    if isinstance(dataset, Subset):
-        labels = _last_array(dataset.dataset)
-        return None if labels is None else labels.take(dataset.indices, axis=0)
-    return dataset.arrays[-1] if isinstance(dataset, TensorDataset) and len(dataset.arrays) > 1 else None
+    return feed.arrays.targets if feed.arrays is not None else labels_of_dataset(feed.dataset)
 
 
 # --- from arrays to what the model takes -----------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def make_plan(
     share = _checked_share(validation_split, validation)
     check_parameters(trainer.optimizer, trainer.model)
     options: dict[str, Any] = {"batch_size": batch_size, "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
-    whole = feed.feed_of(data, targets, sample_weight, seed=trainer.seed, where="fit", **options)
+    whole = feed.feed_of(data, targets, sample_weight, augment=True, seed=trainer.seed, where="fit", **options)
     training, held_out = _parts(trainer, whole, validation, share, options)
     _check_readings(training, epochs - initial_epoch)
     first_order = max(initial_epoch, trainer.epochs_trained) - initial_epoch

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.dataset import rows_of
 from thalweg.train.feed import Batch, Feed
+from thalweg.train.steps import Form, side_by_side
 
 SECONDS = 0.05
 """How long a slice takes: short enough for a progress bar and Ctrl-C, long enough that Python in between is little."""
@@ -79,6 +81,37 @@ def slices(feed: Feed, epoch: int, length: Callable[[], int]) -> Iterator[Slice]
         first += max(piece.done, 1) * size
 
 
+Fields = Callable[[Batch], tuple[Form, list[np.ndarray]]]
+"""From a batch to the arrays that a step takes."""
+
+
+def parts(
+    batches: Slice, fields: Fields, may_be_whole: bool = True
+) -> Iterator[tuple[Form, list[np.ndarray], np.ndarray, Batch]]:
+    """The fields of a slice, in which order their rows come, and the targets in this order.
+
+    They are the arrays of the user where these are as the step takes them; otherwise copies, a part at a time.
+    """
+    whole = _as_they_are(batches, fields) if may_be_whole and batches.rows is not None else None
+    if whole is not None and batches.rows is not None:
+        yield *whole, batches.rows, batches.targets()
+        return
+    for block, _ in batches.blocks():
+        form, copies = fields(block)
+        yield form, copies, np.arange(len(copies[-1])), block
+
+
+def _as_they_are(batches: Slice, fields: Fields) -> tuple[Form, list[np.ndarray]] | None:
+    """The whole arrays as fields, if a step takes them without a change; a single row shows what it takes."""
+    form, arrays = side_by_side(*batches.arrays)
+    _, wanted = fields(batches.first_row())
+    for array, row in zip(arrays, wanted, strict=True):
+        is_array = isinstance(array, np.ndarray) and array.flags.c_contiguous and array.dtype == row.dtype
+        if not is_array or array.shape[1:] != row.shape[1:]:
+            return None
+    return form, arrays
+
+
 class Pace:
     """How many steps fill a slice, by how long the last one took."""
 
@@ -101,8 +134,8 @@ def _take(arrays: Batch, rows: np.ndarray) -> Batch:
 
 def _rows_of(value: Any, rows: np.ndarray) -> Any:
     if isinstance(value, tuple):
-        return tuple([each.take(rows, axis=0) for each in value])
-    return None if value is None else value.take(rows, axis=0)
+        return tuple([rows_of(each, rows) for each in value])
+    return None if value is None else rows_of(value, rows)
 
 
 def _row_bytes(arrays: Batch) -> int:

@@ -26,17 +26,19 @@ from thalweg.train.modes import evaluating
 
 
 class Form(NamedTuple):
-    """What the tensors of a batch are, side by side: inputs, targets, and weights if there are any."""
+    """What the tensors of a batch are, side by side: inputs, and targets and weights if there are any."""
 
     inputs: int | None
     """Of how many tensors the model's inputs consist, where it takes several."""
     is_weighted: bool
+    is_labelled: bool = True
 
     def batch(self, tensors: Sequence[Any]) -> tuple[Any, Any, Any]:
         """(inputs, targets, weights)."""
         count = 1 if self.inputs is None else self.inputs
         inputs = tensors[0] if self.inputs is None else tuple(tensors[:count])
-        return inputs, tensors[count], tensors[count + 1] if self.is_weighted else None
+        targets = tensors[count] if self.is_labelled else None
+        return inputs, targets, tensors[count + 1] if self.is_weighted else None
 
     def weights(self, fields: Sequence[Any]) -> Any:
         return fields[-1] if self.is_weighted else None
@@ -44,10 +46,8 @@ class Form(NamedTuple):
 
 def side_by_side(x: Any, y: Any, weight: Any) -> tuple[Form, list[Any]]:
     """The parts of a batch in a row, as a compiled step is called with them; arrays or tensors."""
-    tensors = [*x, y] if isinstance(x, tuple) else [x, y]
-    if weight is not None:
-        tensors.append(weight)
-    return Form(len(x) if isinstance(x, tuple) else None, weight is not None), tensors
+    tensors = [*(x if isinstance(x, tuple) else (x,)), *(each for each in (y, weight) if each is not None)]
+    return Form(len(x) if isinstance(x, tuple) else None, weight is not None, y is not None), tensors
 
 
 class Outcome(NamedTuple):
@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
 
 
 _MOST_CHANGES = 8  # of numbers that a program holds, between steps: each costs as much as hundreds of steps
+_MOST_SHAPES = 8  # of batches without targets that have a program of their own
 
 
 class NotTraceable(Exception):
@@ -80,6 +81,7 @@ class Steps:
         self._side_effect: str | None = None
         self._frozen: PlainValues = {}
         self._changes = 0
+        self._shapes: dict[Hashable, bool] = {}  # of batches without targets: whether they are worth a program
         self._last_test = (-1, -1)  # the versions of what compiled steps depend on: inside an evaluation, and after it
 
     @property
@@ -99,21 +101,57 @@ class Steps:
         loss, prediction = trainer.train_step(*form.batch(tensors))
         return Outcome(loss, prediction, trainer.state.watched)
 
-    def test(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Loss and prediction alone."""
+    # --- without an update -------------------------------------------------------------------------------------------
 
-        def test_step(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-            return self.trainer.test_step(*form.batch(tensors))  # type: ignore[no-any-return]
-
-        if self.is_compiled:
+    def test(self, form: Form, tensors: Sequence[Tensor], ahead: int = 1) -> tuple[Tensor | None, Tensor]:
+        """Loss, if there are targets, and prediction; `ahead` of such batches are known to come."""
+        if self.is_compiled and self._is_worth_a_program(form, tensors, ahead):
             try:
-                loss, prediction = self._call(self._program(("test", form), test_step), tensors)
-                return loss, prediction
+                results = self._call(self._test_program(form, len(tensors[0])), tensors)
+                return results[0] if form.is_labelled else None, results[-1]
             except NotTraceable:
                 pass
-        loss, prediction = test_step(*tensors)
-        lazy.compute([loss.node, prediction.node])
-        return loss, prediction
+        results = self._test_step(form, tensors)
+        lazy.compute([each.node for each in results])
+        return results[0] if form.is_labelled else None, results[-1]
+
+    def test_many(
+        self, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int, collects: bool
+    ) -> tuple[int, list[float], np.ndarray] | None:
+        """As many of these batches as one native call can do, None if that is none: how many, losses, outputs."""
+        if not self.is_compiled:
+            return None
+        prediction = [int(form.is_labelled)] if collects else []
+        found = self._test_program(form, size).many(fields, order, size, prediction, watches=False)
+        if found is None:
+            return None
+        done, results = found
+        losses = results[0].tolist() if form.is_labelled else []
+        rows = results[-1].reshape(-1, *results[-1].shape[2:]) if collects else np.empty(0)
+        return done, losses, rows
+
+    def _test_step(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        x, y, weight = form.batch(tensors)
+        return self.trainer.test_step(x, y, weight) if form.is_labelled else (self.trainer.forward(x),)
+
+    def _test_program(self, form: Form, size: int) -> Step:
+        """Full batches and a short last one take turns: with a program for each, both stay ready for the next time."""
+
+        def test_step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return self._test_step(form, tensors)
+
+        is_known = ("test", form, size) in self._programs or self._count_of_tests() < 2 * _MOST_SHAPES
+        return self._program(("test", form, size if is_known else None), test_step)
+
+    def _is_worth_a_program(self, form: Form, tensors: Sequence[Tensor], ahead: int) -> bool:
+        """Outputs alone are asked for by any number of rows: a shape that comes once does not earn its compilation."""
+        if form.is_labelled:
+            return True
+        shape = tuple([each.shape for each in tensors])
+        if not self._shapes.get(shape, False):
+            is_worth = ahead > 1 or shape in self._shapes
+            self._shapes[shape] = is_worth and sum(self._shapes.values()) < _MOST_SHAPES
+        return self._shapes[shape]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

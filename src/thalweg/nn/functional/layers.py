@@ -1,7 +1,7 @@
 """What the layers compute, as functions of the input and the weights.
 
-In: tensors or arrays. Out: tensors. `batch_norm` also writes its running statistics, in place and outside the gradient;
-`dropout` draws from the default random generator.
+In: tensors or arrays. Out: tensors. Dropout draws from the default random generator. Normalisation, convolution and
+pooling have files of their own.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thalweg.errors import ArgumentError, explain
-from thalweg.graph import Node
 from thalweg.nn import expressions
-from thalweg.nn.applying import apply, apply_activation, operand_node, write
-from thalweg.tensor import shaping
-from thalweg.tensor.arithmetic import add, multiply, subtract
-from thalweg.tensor.core import Tensor, refuse_unknown
+from thalweg.nn.applying import apply, apply_activation
+from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import as_tensor
-from thalweg.tensor.templates import templated
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -67,85 +63,33 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return apply_activation(expressions.dropout, input, inplace, p=p)
 
 
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float | Tensor = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, channel by channel (axis 1). Ioffe and Szegedy, ICML 2015.
-
-    In training the statistics are those of the batch (biased variance), and the running ones become
-    (1 - momentum) * running + momentum * batch (unbiased variance). Otherwise the running ones are used.
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels: each signal of (N, C, L), or of (C, L), is set to 0 or kept as one.
 
     >>> import thalweg as tw
-    >>> batch_norm(tw.tensor([[1.0], [3.0]]), None, None, training=True)
-    tensor([[-1.],
-            [ 1.]])
+    >>> dropout1d(tw.ones(1, 3), p=0.5, training=False)
+    tensor([[1., 1., 1.]])
     """
-    flags: list[bool] = []
-    operands = (input, weight, bias, running_mean, running_var)
-    x, scale, shift, mean, variance = [
-        None if each is None else operand_node("batch_norm", each, flags) for each in operands
-    ]
-    assert x is not None
-    expressions.check_batch_norm(x, scale, shift, mean, variance, training)
-    if training:
-        mean_now, variance_now = expressions.batch_statistics(x)
-        if running_mean is not None and running_var is not None:
-            _update(running_mean, mean_now, momentum)
-            _update(running_var, variance_now, momentum, _bessel(x))
-    elif mean is None or variance is None:
-        raise ArgumentError(
-            explain(
-                "batch_norm outside training needs running statistics",
-                received="running_mean=None or running_var=None",
-                expected="both, or training=True",
-            )
-        )
-    else:
-        mean_now, variance_now = expressions.along_channels(x, mean), expressions.along_channels(x, variance)
-    scale, shift = [None if each is None else expressions.along_channels(x, each) for each in (scale, shift)]
-    return Tensor._result(expressions.normalise(x, mean_now, variance_now, scale, shift, eps), bool(flags))
+    return _channel_dropout(1, input, p, training, inplace)
 
 
-def _bessel(x: Node) -> float:
-    count: int = x.size // x.shape[1]
-    return count / (count - 1)
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels: each plane of (N, C, H, W) is set to 0 or kept as one.
 
-
-def _update(running: Tensor, now: Node, momentum: float | Tensor, factor: float = 1.0) -> None:
-    """Written in place; nothing of the batch is kept for a gradient."""
-    write(running, _average(running.node, now, momentum.node if isinstance(momentum, Tensor) else momentum, factor))
-
-
-@templated
-def _average(running: Node, now: Node, share: float | Node, factor: float) -> Node:
-    """(1 - share) running + share factor now."""
-    new = multiply(shaping.reshape(now if factor == 1.0 else multiply(now, factor), running.shape), share)
-    return add(multiply(running, subtract(1.0, share) if isinstance(share, Node) else 1.0 - share), new)
-
-
-def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias over the last axes, which have `normalized_shape`.
-
-    Ba et al., 2016. Weight and bias have the shape `normalized_shape`; the variance is the biased one.
+    Neighbouring pixels say nearly the same, so that dropping single ones drops little. Tompson et al., CVPR 2015.
 
     >>> import thalweg as tw
-    >>> layer_norm(tw.tensor([[1.0, 3.0]]), (2,))
-    tensor([[-1.,  1.]])
+    >>> dropout2d(tw.ones(1, 1, 1, 3), p=0.5, training=False)
+    tensor([[[[1., 1., 1.]]]])
     """
-    return apply(expressions.layer_norm, input, weight, bias, normalized_shape=tuple(normalized_shape), eps=eps)
+    return _channel_dropout(2, input, p, training, inplace)
+
+
+def _channel_dropout(axes: int, input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+    expressions.need_probability(f"dropout{axes}d", p)
+    if not training or p == 0:
+        return as_tensor(input)
+    return apply_activation(expressions.channel_dropout, input, inplace, p=p, axes=axes)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -174,15 +118,3 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
     tensor([[0.6, 0.8]])
     """
     return apply(expressions.normalize, input, p=p, dim=dim, eps=eps)
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Constant padding: (low, high) for the last axis, then for the one before it, and so on. Negative widths crop.
-
-    >>> import thalweg as tw
-    >>> import thalweg.nn.functional as F
-    >>> F.pad(tw.tensor([1.0, 2.0]), (1, 2))
-    tensor([0., 1., 2., 0., 0.])
-    """
-    refuse_unknown("pad: mode", ("constant",), mode)
-    return apply(shaping.pad, input, pad=tuple(pad), value=value)

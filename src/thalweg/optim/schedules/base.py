@@ -14,7 +14,7 @@ from typing import Any, ClassVar, overload
 import numpy as np
 
 from thalweg.dtype import float64
-from thalweg.errors import ArgumentError, ConfigurationError, explain
+from thalweg.errors import ArgumentError, explain
 from thalweg.tensor import Tensor, no_grad, tensor
 from thalweg.tensor.modes import outside_trace
 
@@ -90,35 +90,6 @@ class Schedule:
         }
 
 
-def from_config(config: Mapping[str, Any]) -> Schedule:
-    """The schedule that `to_config` described.
-
-    >>> from_config({"schedule": "Constant", "lr": 0.1})
-    Constant(lr=0.1)
-    """
-    name = config.get(CONFIG_KEY) if isinstance(config, Mapping) else None
-    kind = Schedule.kinds.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ConfigurationError(
-            explain(
-                "unknown schedule",
-                received=repr(config),
-                expected=f"a table whose {CONFIG_KEY!r} is one of " + ", ".join(sorted(Schedule.kinds)),
-            )
-        )
-    arguments = {key: _built(value) for key, value in config.items() if key != CONFIG_KEY}
-    names = [each.name for each in fields(kind)]
-    unknown = sorted(set(arguments) - set(names))
-    if unknown:
-        raise ConfigurationError(
-            explain(f"{name} has no such setting", received=", ".join(unknown), expected=", ".join(names))
-        )
-    try:
-        return kind(**arguments)
-    except TypeError as error:
-        raise ConfigurationError(explain(f"{name} lacks a setting", received=str(error), expected=names)) from None
-
-
 def is_config(value: object) -> bool:
     """Whether this is what `to_config` gives."""
     return isinstance(value, Mapping) and CONFIG_KEY in value
@@ -128,12 +99,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value.to_config()
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
-
-
-def _built(value: Any) -> Any:
-    if is_config(value):
-        return from_config(value)
-    return tuple(_built(each) for each in value) if isinstance(value, (list, tuple)) else value
 
 
 def _checked_step(step: Any) -> float:

@@ -15,7 +15,9 @@ from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.train.metrics.base import Metric
 from thalweg.train.metrics.classification import Accuracy, TopKAccuracy
 from thalweg.train.metrics.confusion import F1, Average, Precision, Recall
+from thalweg.train.metrics.detection import MeanAveragePrecision
 from thalweg.train.metrics.regression import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
+from thalweg.train.metrics.segmentation import Dice, IoU, PixelAccuracy
 
 AVERAGED: tuple[Average, ...] = ("macro", "micro", "weighted")
 METRICS: dict[str, Callable[[], Metric]] = {
@@ -24,15 +26,20 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "precision": Precision,
     "recall": Recall,
     "f1": F1,
+    "iou": IoU,
+    "dice": Dice,
+    "pixel_accuracy": PixelAccuracy,
     **{
         f"{average}_{kind.default_name}": partial(kind, average=average)
         for average in AVERAGED
-        for kind in (Precision, Recall, F1)
+        for kind in (Precision, Recall, F1, IoU, Dice)
     },
     "mae": MeanAbsoluteError,
     "mse": MeanSquaredError,
     "rmse": RootMeanSquaredError,
     "r2": R2,
+    "map_50": MeanAveragePrecision,
+    "map": partial(MeanAveragePrecision, iou_thresholds="coco"),
 }
 ALIASES = {
     "mean_absolute_error": "mae",
@@ -40,6 +47,8 @@ ALIASES = {
     "root_mean_squared_error": "rmse",
     "f1_score": "f1",
     "r2_score": "r2",
+    "mean_iou": "macro_iou",
+    "jaccard": "iou",
 }
 _TOP_K = re.compile(r"top_([1-9][0-9]*)_accuracy")
 

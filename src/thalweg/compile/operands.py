@@ -1,0 +1,19 @@
+"""What a kernel that is no nest reads from memory: its operands, or what lies behind them.
+
+In: the node of such a kernel. Out: the nodes whose memory it gets pointers to.
+"""
+
+from __future__ import annotations
+
+from thalweg.compile.window_tiling import operand_views
+from thalweg.graph import Node
+
+
+def reads_windows(node: Node) -> bool:
+    """Whether the kernel reads its operands by strides, through the movements that they are made of."""
+    return node.op.identities.get("form") == "windows" and bool(node.size)
+
+
+def read_from(node: Node) -> list[Node]:
+    """One node for each operand."""
+    return [view.source for view in operand_views(node)] if reads_windows(node) else list(node.inputs)

@@ -1,0 +1,104 @@
+"""Movements as strides: where the entries of a permuted, sliced, flipped or repeated value lie in the memory behind it.
+
+In: a node that only moves entries. Out: the node whose memory it shows, where its first entry lies there, and how far
+it is along each axis from one entry to the next. A kernel that knows strides reads such operands where they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalweg.graph import Node, Shape
+
+
+@dataclass(frozen=True)
+class View:
+    """Entry (i, j, ...) of a value is entry `start + i strides[0] + j strides[1] + ...` of `source`."""
+
+    source: Node
+    start: int
+    strides: tuple[int, ...]
+
+
+def view_of(node: Node) -> View:
+    """The view through as many movements as strides can express; at least the node itself, in row-major order."""
+    chain = [node]
+    while chain[-1].op.identities.get("view") and chain[-1].size:
+        chain.append(chain[-1].inputs[0])
+    while True:
+        found = _through(chain)
+        if found is not None:
+            return found
+        chain.pop()
+
+
+def _through(chain: list[Node]) -> View | None:
+    """The first node of a chain as a view of the last; None where a reshape between them would have to copy.
+
+    NumPy's own meanings of the movements are asked, on an array of single bytes that is never read.
+    """
+    source = chain[-1]
+    array = _strided(source.shape, _row_major(source.shape))
+    begin = _address(array)
+    for node in reversed(chain[:-1]):
+        if node.op.identities.get("keeps_order"):
+            strides = reshaped_strides(array.shape, array.strides, node.shape)
+            if strides is None:
+                return None
+            array = np.lib.stride_tricks.as_strided(array, node.shape, strides)
+        else:
+            array = node.op.numpy(array, **node.attributes)
+    return View(source, _address(array) - begin, array.strides)
+
+
+def _strided(shape: Shape, strides: tuple[int, ...]) -> np.ndarray:
+    return np.lib.stride_tricks.as_strided(np.empty(1, np.uint8), shape, strides)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _row_major(shape: Shape) -> tuple[int, ...]:
+    strides, step = [], 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent
+    return tuple(reversed(strides))
+
+
+def reshaped_strides(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, ...] | None:
+    """The strides of the same entries in another shape; None where no strides do it.
+
+    >>> reshaped_strides((4, 6), (6, 1), (2, 2, 6)), reshaped_strides((4, 6), (1, 4), (24,))
+    ((12, 6, 1), None)
+    """
+    runs = _runs(shape, strides)
+    result: list[int] = []
+    extent, stride = runs.pop() if runs else (1, 1)
+    for wanted in reversed(new):
+        if wanted == 1:
+            result.append(stride)
+            continue
+        if extent == 1 and runs:
+            extent, stride = runs.pop()
+        if extent % wanted:
+            return None
+        result.append(stride)
+        extent, stride = extent // wanted, stride * wanted
+    return tuple(reversed(result))
+
+
+def _runs(shape: Shape, strides: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(extent, stride) of axes made one where they lie in memory as one."""
+    runs: list[tuple[int, int]] = []
+    for extent, stride in zip(shape, strides, strict=True):
+        if extent == 1:
+            continue
+        if runs and runs[-1][1] == extent * stride:
+            runs[-1] = runs[-1][0] * extent, stride
+        else:
+            runs.append((extent, stride))
+    return runs

@@ -1,0 +1,142 @@
+"""Files below a folder or inside a zip archive, as names and bytes: nothing is unpacked to disk.
+
+In: a path. Out: the names in it, sorted, with forward slashes; the bytes of one of them, never more than a limit.
+Every failure is a `FileFormatError` that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from thalweg.data.files import check_size, content_of, existing_file, reading
+from thalweg.errors import FileFormatError, explain
+
+MAX_FILE_BYTES = 256 << 20
+ZIP = "the zip archive"
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
+
+
+class FileTree(ABC):
+    """Names and the bytes behind them."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """All files, sorted; hidden ones and the shadows that macOS writes are left out."""
+        return sorted(name for name in self._all_names() if not _is_hidden(name))
+
+    def below(self, folder: str) -> list[str]:
+        """The names that begin with this folder ("" for all of them)."""
+        prefix = f"{folder}/" if folder else ""
+        return [name for name in self.names if name.startswith(prefix)]
+
+    def folders_in(self, folder: str) -> list[str]:
+        """The folders directly inside a folder ("" for the root), sorted; empty ones too, where the tree knows them."""
+        inner = (name.removeprefix(f"{folder}/") for name in self.below(folder))
+        return sorted({name.partition("/")[0] for name in inner if "/" in name})
+
+    def place(self, name: str) -> str:
+        """Where a file is, for a message."""
+        return str(self.path / name)
+
+    @abstractmethod
+    def _all_names(self) -> list[str]: ...
+
+    @abstractmethod
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        """The content of one file; FileFormatError if it cannot be read, or is larger than allowed."""
+
+
+class Folder(FileTree):
+    """Files below a folder; links are followed, but no folder is entered twice."""
+
+    def _all_names(self) -> list[str]:
+        names, entered = [], set()
+        for folder, inner, files in os.walk(self.path, followlinks=True):
+            at = os.stat(folder)
+            if (at.st_dev, at.st_ino) in entered:
+                inner.clear()
+                continue
+            entered.add((at.st_dev, at.st_ino))
+            prefix = Path(folder).relative_to(self.path).as_posix()
+            names += [name if prefix == "." else f"{prefix}/{name}" for name in files]
+        return names
+
+    def folders_in(self, folder: str) -> list[str]:
+        inside = os.scandir(self.path / folder)
+        return sorted(each.name for each in inside if each.is_dir() and not _is_hidden(each.name))
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        path = existing_file(self.path / name, "the file")
+        check_size(path.stat().st_size, max_bytes, path, "the file")
+        with reading(path, "the file", packed=False) as stream:
+            return stream.read(max_bytes)
+
+
+class Archive(FileTree):
+    """Files inside a zip archive."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(existing_file(path, ZIP))
+        try:
+            self.archive = zipfile.ZipFile(self.path)
+        except _UNREADABLE as error:
+            raise self._unreadable(str(self.path), error) from error
+
+    def place(self, name: str) -> str:
+        return f"{self.path}, member {name!r}"
+
+    def _all_names(self) -> list[str]:
+        return [member.filename for member in self.archive.infolist() if not member.is_dir()]
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        try:
+            check_size(self.archive.getinfo(name).file_size, max_bytes, self.place(name), "a member of the zip archive")
+            with self.archive.open(name) as stream:
+                return stream.read()
+        except _UNREADABLE as error:
+            raise self._unreadable(self.place(name), error) from error
+        except KeyError as error:
+            raise FileFormatError(explain("no such member of the zip archive", where=self.place(name))) from error
+
+    def _unreadable(self, where: str, error: Exception) -> FileFormatError:
+        with open(self.path, "rb") as stream:
+            seems = content_of(stream.read(16))
+        return FileFormatError(
+            explain(
+                f"{ZIP} cannot be read",
+                received=str(error) + (f" (it seems to be {seems})" if seems else ""),
+                where=where,
+                remedy="get the file again",
+            )
+        )
+
+
+def open_tree(path: str | os.PathLike[str], what: str) -> FileTree:
+    """A folder or a zip archive; FileFormatError, with close names, for neither."""
+    return Folder(path) if Path(path).is_dir() else Archive(existing_file(path, what))
+
+
+def stem(name: str) -> str:
+    """The last part of a name without its extension.
+
+    >>> stem("a/b/cell.01.png")
+    'cell.01'
+    """
+    return PurePosixPath(name).stem
+
+
+def extension(name: str) -> str:
+    """The extension in lower case, with its dot."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

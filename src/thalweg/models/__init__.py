@@ -1,0 +1,21 @@
+"""Networks for images as ready modules, with the sizes their authors published.
+
+In: numbers of classes and channels, and what to leave out (`skip=False`, `norm=None`). Out: modules that start with
+weights drawn anew. Names of layers are torchvision's where it has the network, so that states carry over.
+"""
+
+from thalweg.models.centernet import CenterNet, CenterNetDecoder, CenterNetLoss
+from thalweg.models.lenet import LeNet5
+from thalweg.models.mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
+from thalweg.models.resnet import BasicBlock, ResNet, resnet18, resnet20, resnet32, resnet44, resnet56, resnet110
+from thalweg.models.unet import UNet
+from thalweg.models.vgg import VGG, vgg11, vgg16
+
+__all__ = [
+    "LeNet5",
+    "VGG", "vgg11", "vgg16",
+    "ResNet", "BasicBlock", "resnet18", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110",
+    "MobileNetV1", "MobileNetV2", "mobilenet_v1", "mobilenet_v2",
+    "UNet",
+    "CenterNet", "CenterNetLoss", "CenterNetDecoder",
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""What enlarging and shrinking computes: nearest and linear interpolation, and channels exchanged for space.
+
+In: nodes (N, C, *S), the new extents, and the scales that were asked for. Out: nodes. Whole factors are repetitions
+and sums of shifted entries, which the compiler reads where they lie; other linear maps are products with small
+matrices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg import ops
+from thalweg.dtype import float32, int64
+from thalweg.errors import ShapeError, explain
+from thalweg.graph import Node
+from thalweg.nn.expressions import need_floating
+from thalweg.nn.padding_expressions import pad
+from thalweg.nn.pooling_expressions import adaptive_avg_pool, weighted
+from thalweg.tensor.arithmetic import (
+    absolute,
+    add,
+    clamp,
+    convert,
+    floor,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
+from thalweg.tensor.indexing import index_select
+from thalweg.tensor.shaping import permute, repeat_interleave, reshape, take_range, unsqueeze
+
+Ints = tuple[int, ...]
+Scales = tuple[float | None, ...]
+
+
+def interpolate(x: Node, sizes: Ints, scales: Scales, mode: str, align_corners: bool) -> Node:
+    """Axis by axis: both ways of interpolating are products of one-dimensional ones."""
+    if mode == "area":
+        return adaptive_avg_pool(x, sizes)
+    if mode in ("linear", "bilinear"):
+        need_floating("interpolate", x)
+    for axis, (size, scale) in enumerate(zip(sizes, scales, strict=True), x.ndim - len(sizes)):
+        if mode in ("linear", "bilinear"):
+            x = _linear(x, axis, size, scale, align_corners)
+        else:
+            x = _nearest(x, axis, size, scale, 0.5 if mode == "nearest-exact" else 0.0)
+    return x
+
+
+# --- nearest ---------------------------------------------------------------------------------------------------------
+
+
+def _nearest(x: Node, axis: int, size: int, scale: float | None, offset: float) -> Node:
+    """Entry floor((i + offset) * old / new). PyTorch computes this in float32, and rounds where that rounds."""
+    extent = x.shape[axis]
+    if size == extent:
+        return x
+    step = float(np.float32(1 / scale) if scale else np.float32(extent) / np.float32(size))
+    if _is_repetition(extent, size, step, offset):
+        return repeat_interleave(x, size // extent, axis)
+    place = ops.iota(shape=(size,), axis=0, dtype="float32")
+    source = convert(floor(multiply(add(place, offset), step)), int64)
+    return index_select(x, axis, minimum(source, extent - 1))
+
+
+def _is_repetition(extent: int, size: int, step: float, offset: float) -> bool:
+    if size % extent:
+        return False
+    source = np.floor((np.arange(size, dtype=float32.numpy) + np.float32(offset)) * np.float32(step))
+    return bool(np.array_equal(np.minimum(source, extent - 1), np.arange(size) // (size // extent)))
+
+
+# --- linear ----------------------------------------------------------------------------------------------------------
+
+
+def _linear(x: Node, axis: int, size: int, scale: float | None, align_corners: bool) -> Node:
+    extent = x.shape[axis]
+    if size == extent and (align_corners or scale in (None, 1)):
+        return x
+    factor = size // extent
+    if not align_corners and factor > 1 and factor * extent == size and scale in (None, factor):
+        return _linear_by_whole_factor(x, axis, factor)
+    if align_corners:
+        step, shift = (extent - 1) / (size - 1) if size > 1 else 0.0, 0.0
+    else:
+        step = 1 / scale if scale else extent / size
+        shift = 0.5 * step - 0.5
+    return weighted(x, axis, _hats(extent, size, step, shift, x))
+
+
+def _hats(extent: int, size: int, step: float, shift: float, x: Node) -> Node:
+    """The matrix (size, extent) of 1 - |source - entry| where that is positive, the source being i * step + shift."""
+    dtype = x.dtype.name
+    place, entry = (ops.iota(shape=(size, extent), axis=axis, dtype=dtype) for axis in (0, 1))
+    source = clamp(add(multiply(place, step), shift), 0.0, float(extent - 1))
+    return maximum(subtract(1.0, absolute(subtract(source, entry))), 0.0)
+
+
+def _linear_by_whole_factor(x: Node, axis: int, factor: int) -> Node:
+    """Of those that come of one entry, number q lies (q + 1/2) / factor - 1/2 beside it, and takes from a neighbour."""
+    extent = x.shape[axis]
+    edges = (0,) * (2 * (x.ndim - 1 - axis)) + (1, 1)
+    wide = pad(x, edges, "replicate", 0.0)
+    shape = tuple(factor if each == axis + 1 else 1 for each in range(x.ndim + 1))
+    beside = subtract(multiply(add(ops.iota(shape=shape, axis=axis + 1, dtype=x.dtype.name), 0.5), 1 / factor), 0.5)
+    before, here, after = (unsqueeze(take_range(wide, axis, start, start + extent), axis + 1) for start in range(3))
+    by_before = multiply(before, maximum(subtract(0.0, beside), 0.0))
+    by_here = multiply(here, subtract(1.0, absolute(beside)))
+    by_after = multiply(after, maximum(beside, 0.0))
+    spread = add(add(by_before, by_here), by_after)
+    return reshape(spread, (*x.shape[:axis], extent * factor, *x.shape[axis + 1 :]))
+
+
+# --- channels for space ----------------------------------------------------------------------------------------------
+
+
+def pixel_shuffle(x: Node, factor: int) -> Node:
+    """(*, C r r, H, W) to (*, C, H r, W r)."""
+    if x.ndim < 3 or x.shape[-3] % factor**2:
+        raise ShapeError(
+            explain("pixel_shuffle: the channels do not fit", received=f"shape {x.shape}",
+                    expected=f"(*, C, H, W) with C divisible by {factor**2}, the square of upscale_factor")
+        )  # fmt: skip
+    *leading, channels, height, width = x.shape
+    split = reshape(x, (*leading, channels // factor**2, factor, factor, height, width))
+    n = len(leading)
+    moved = permute(split, [*range(n + 1), n + 3, n + 1, n + 4, n + 2])
+    return reshape(moved, (*leading, channels // factor**2, height * factor, width * factor))
+
+
+def pixel_unshuffle(x: Node, factor: int) -> Node:
+    """(*, C, H r, W r) to (*, C r r, H, W)."""
+    if x.ndim < 3 or x.shape[-2] % factor or x.shape[-1] % factor:
+        raise ShapeError(
+            explain("pixel_unshuffle: the planes do not fit", received=f"shape {x.shape}",
+                    expected=f"(*, C, H, W) with H and W divisible by {factor}, the downscale_factor")
+        )  # fmt: skip
+    *leading, channels, height, width = x.shape
+    split = reshape(x, (*leading, channels, height // factor, factor, width // factor, factor))
+    n = len(leading)
+    moved = permute(split, [*range(n + 1), n + 2, n + 4, n + 1, n + 3])
+    return reshape(moved, (*leading, channels * factor**2, height // factor, width // factor))
