@@ -1,8 +1,8 @@
 """Training goes on, and is right, whatever happens to the cache of compiled kernels, and where nothing can be compiled.
 
-In: trainings in processes of their own, killed while they write, on full and read-only disks, in folders of others, with
-damaged files, two at once, without LLVM, without executable memory. Out: the weights of an undisturbed training, at most
-one line that says what was found, and a next process that is right, too.
+In: trainings in processes of their own, killed while they write, on full and read-only disks, in folders of others,
+with damaged files, two at once, without LLVM, without executable memory. Out: the weights of an undisturbed training,
+at most one line that says what was found, and a next process that is right, too.
 """
 
 from __future__ import annotations

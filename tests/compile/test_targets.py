@@ -1,7 +1,7 @@
 """Every level of processor, run: all primitives, the zoo of steps and a training, in the code of machines without AVX.
 
-In: feature levels from bare SSE2 on, and a made-up processor of which nothing is known. Out: the numbers that NumPy gives.
-Levels that this processor lacks are skipped; code for another family is compiled and not run.
+In: feature levels from bare SSE2 on, and a processor of which nothing is known. Out: the numbers that NumPy gives. Code
+for another family of processors is compiled and not run.
 """
 
 from __future__ import annotations

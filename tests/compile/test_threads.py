@@ -113,6 +113,30 @@ def test_the_number_of_threads_may_change_between_steps() -> None:
                 assert step(a, b).numpy().tobytes() == expected
 
 
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_system_that_allows_no_more_threads(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    """One line says so, once, and the step is done by those that there are."""
+    a, b = large_step()
+    start, started = threading.Thread.start, [0]
+
+    def limited(thread: threading.Thread) -> None:
+        if started[0] == allowed:
+            raise RuntimeError("can't start new thread")
+        started[0] += 1
+        start(thread)
+
+    step = tw.compile(lambda x, y: (x @ y).exp())
+    with tw.no_grad():
+        tw.set_num_threads(2)
+        expected = step(a, b).numpy().tobytes()
+        monkeypatch.setattr(threading.Thread, "start", limited)
+        tw.set_num_threads(7)
+        with pytest.warns(RuntimeWarning, match="can't start new thread") as said:
+            found = [step(a, b).numpy().tobytes() for _ in range(5)]
+        assert found == [expected] * 5
+        assert len(said) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_of_a_fork_has_a_pool_of_its_own() -> None:
     code = """

@@ -13,6 +13,7 @@ import thalweg as tw
 from tests.models.catalogue import CASES
 from thalweg import models, nn
 from thalweg.errors import ArgumentError, ShapeError
+from thalweg.tensor.core import flush
 
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -22,8 +23,8 @@ def seeded():
     tw.manual_seed(0)
 
 
-def images(case, seed=0):
-    return tw.tensor(np.random.default_rng(seed).normal(size=case.shape).astype("float32"))
+def images(case, dtype="float32"):
+    return tw.tensor(np.random.default_rng(0).normal(size=case.shape).astype(dtype))
 
 
 @every_case
@@ -33,6 +34,7 @@ def test_shapes_and_gradients_of_all_parameters(name):
     output = model(images(case))
     assert output.shape == case.output
     (output**2).mean().backward()
+    flush(*[parameter.grad for parameter in model.parameters()])
     for path, parameter in model.named_parameters():
         assert parameter.grad is not None, path
         assert np.isfinite(parameter.grad.numpy()).all(), path
@@ -60,8 +62,8 @@ def test_a_state_carries_over(name):
 @pytest.mark.parametrize("name", ["lenet", "resnet_a", "mobilenet_v2", "unet", "centernet"])
 def test_a_compiled_step_is_the_one_on_numpy(name):
     case = CASES[name]
-    model = case.build()
-    x = images(case)
+    model = case.build().double()
+    x = images(case, "float64")
 
     def step(x):
         model.zero_grad()
@@ -69,30 +71,38 @@ def test_a_compiled_step_is_the_one_on_numpy(name):
         loss.backward()
         return loss, *[parameter.grad for parameter in model.parameters()]
 
-    meant = [each.detach().numpy() for each in step(x)]
+    results = step(x)
+    flush(*results)
+    meant = [each.detach().numpy() for each in results]
     compiled = [each.detach().numpy() for each in tw.compile(step)(x)]
     scale = max(np.abs(each).max() for each in meant)
     for ours, theirs in zip(compiled, meant, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * scale)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10 * scale)
 
 
 # --- what can be left out ---------------------------------------------------------------------------------------------
 
 
-def gradient_ratio(**options):
-    """How large the gradient of the first convolution is beside that of the last, in a network of 56 layers."""
+def gradient_norms(**options):
+    """Of the first convolution and of the last, in a network of 56 layers before training."""
     tw.manual_seed(0)
     model = models.ResNet([9, 9, 9], (4, 8, 16), **options)
     x = tw.tensor(np.random.default_rng(0).normal(size=(8, 3, 8, 8)).astype("float32"))
     nn.functional.cross_entropy(model(x), tw.tensor(np.arange(8))).backward()
-    first, last = model.conv1.weight.grad.numpy(), model.layer3[8].conv2.weight.grad.numpy()
-    return np.abs(first).mean() / np.abs(last).mean()
+    ends = model.conv1.weight.grad, model.layer3[8].conv2.weight.grad
+    flush(*ends)
+    return [np.linalg.norm(each.numpy()) for each in ends]
 
 
-def test_without_skips_and_normalisation_gradients_do_not_keep_their_size():
-    with_skips, without = gradient_ratio(), gradient_ratio(skip=False, norm=None)
-    assert 0.1 < with_skips < 100
-    assert not 0.1 < without < 100 or abs(np.log(without)) > abs(np.log(with_skips))
+def test_skip_connections_and_normalisation_keep_gradients_alive():
+    """Measured: 7.6 and 0.6 with both, 4,206 and 0.5 without skips, 7e-7 and 2e-8 without either."""
+    first, last = gradient_norms()
+    assert 1 < first / last < 50
+    assert 0.1 < last < 10
+    plain_first, plain_last = gradient_norms(skip=False)  # it explodes: He et al. cannot train it well at 110 layers
+    assert plain_first / plain_last > 500
+    bare_first, bare_last = gradient_norms(skip=False, norm=None)  # it vanishes
+    assert max(bare_first, bare_last) < 1e-4
 
 
 def test_any_normalisation_may_be_given():

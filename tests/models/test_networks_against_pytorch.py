@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peer
 torch = pytest.importorskip("torch")
 
 PUBLISHED = {
-    "resnet18": Case("resnet18", {"num_classes": 7}, (2, 3, 64, 64), (2, 7)),
+    "resnet18": Case("resnet18", {"num_classes": 7}, (2, 3, 32, 32), (2, 7)),
     "resnet20": Case("resnet20", {}, (2, 3, 16, 16), (2, 10)),
 }
 

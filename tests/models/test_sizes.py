@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import thalweg as tw
 from thalweg import models, nn
+from thalweg.models import vgg
 
 
 def count(model):
@@ -48,6 +50,17 @@ def test_vgg_with_the_published_head(build, parameters):
     convolutions = count(build(10, image_size=32)) - (512 * 10 + 10)
     head = (512 * 7 * 7 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
     assert convolutions + head == parameters
+
+
+def test_the_published_head_of_vgg_reads_seven_by_seven_places(monkeypatch):
+    monkeypatch.setattr(vgg, "HIDDEN", 8)
+    model = models.VGG((2, 0, 2, 0, 2, 0, 2, 0, 1, 0), num_classes=3).eval()
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if name.startswith("classifier")}
+    assert shapes == {
+        "classifier.0.weight": (8, 49), "classifier.0.bias": (8,), "classifier.3.weight": (8, 8),
+        "classifier.3.bias": (8,), "classifier.6.weight": (3, 8), "classifier.6.bias": (3,),
+    }  # fmt: skip
+    assert model(tw.zeros(1, 3, 96, 128)).shape == (1, 3)
 
 
 def test_leaving_out_skips_and_normalisation():
@@ -92,10 +105,10 @@ def test_states_have_the_names_that_torchvision_gives_them(name):
 
 def test_resnets_start_as_he_initialised_them():
     model = models.resnet20()
-    weight = model.layer3[1].conv1.weight.numpy()
+    weight = model.layer3[1].conv1.weight.detach().numpy()
     assert weight.std() == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.03)
     assert abs(weight.mean()) < 2e-3
-    depthwise = models.mobilenet_v1(num_classes=2).features[-2][0].weight.numpy()
+    depthwise = models.mobilenet_v1(num_classes=2).features[-2][0].weight.detach().numpy()
     assert depthwise.std() == pytest.approx(np.sqrt(2 / 9), rel=0.05)
 
 
@@ -103,5 +116,5 @@ def test_blocks_that_start_as_the_identity():
     model = models.resnet20(zero_init_residual=True)
     blocks = [module for module in model.modules() if isinstance(module, models.BasicBlock)]
     assert len(blocks) == 9
-    assert not any(block.bn2.weight.numpy().any() for block in blocks)
-    assert all((block.bn1.weight.numpy() == 1).all() for block in blocks)
+    assert not any(block.bn2.weight.detach().numpy().any() for block in blocks)
+    assert all((block.bn1.weight.detach().numpy() == 1).all() for block in blocks)

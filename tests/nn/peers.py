@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import thalweg as tw
+from thalweg.tensor.core import flush
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 DTYPES = tuple(TOLERANCES)
@@ -68,6 +69,8 @@ def compare(
     seed = draw(rng, b.shape, dtype, 0.5, 1.5)
     a.backward(tw.tensor(seed))
     b.backward(torch.tensor(seed))
+    held = [*a_inputs, *(ours.parameters() if hasattr(ours, "parameters") else ())]
+    flush(*[each.grad for each in held if each.grad is not None])  # together, not one after the other
     for position, (x, y) in enumerate(zip(a_inputs, b_inputs, strict=True)):
         compare_gradients(f"gradient of input {position}", x, y, dtype, floor)
     if hasattr(theirs, "named_parameters"):

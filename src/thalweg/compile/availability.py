@@ -13,6 +13,7 @@ import mmap
 import os
 import sys
 
+from thalweg.compile.codegen import versions
 from thalweg.compile.library import shared
 from thalweg.compile.notices import notice
 
@@ -33,7 +34,7 @@ def runs_machine_code() -> bool:
 def _problem() -> tuple[str, str] | None:
     """What is in the way, and what helps. A wrong THALWEG_TARGET is the user's to hear of and stays an error."""
     try:
-        import llvmlite.binding  # noqa: F401
+        versions()
     except (ImportError, OSError) as error:
         return f"llvmlite cannot be imported ({_line(error)})", f"install it: {sys.executable} -m pip install llvmlite"
     if not _memory_may_hold_code():

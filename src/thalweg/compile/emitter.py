@@ -140,7 +140,7 @@ class Emitter(Frame):
         if a.dtype is not int64 or a.lanes > 1:
             return self.emit(a.dtype, f"{instruction} {self._typed(a)}, {b.name}", a.lanes)
         if instruction in ("add", "sub"):
-            return self._sum(a, b, 1 if instruction == "add" else -1)
+            return self._total(a, b, 1 if instruction == "add" else -1)
         factors = [x for x in (a, b) if instruction == "mul" and not self._terms_of(x)[0]]
         if factors:
             (_, number), other = self._terms_of(factors[0]), b if factors[0] is a else a
@@ -165,7 +165,7 @@ class Emitter(Frame):
         name = x.name
         return (((name, 1),), 0) if name.startswith("%") else ((), int(name))
 
-    def _sum(self, a: Value, b: Value, sign: int) -> Value:
+    def _total(self, a: Value, b: Value, sign: int) -> Value:
         (left, more), (right, number) = self._terms_of(a), self._terms_of(b)
         if not right:
             return self._index(left, more + sign * number)

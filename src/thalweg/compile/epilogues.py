@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from thalweg.compile.contraction import Finish
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.fuse import Kernel, in_order, is_checked, is_move
+from thalweg.compile.fuse import Kernel, is_checked, is_move, topological
 from thalweg.compile.kernels import form_product, operands_from, tiling_of
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.places import Place
@@ -32,7 +32,7 @@ def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
         product = next((each for each in result if _fits(each, nest, result)), None)
         if product is not None:
             _join(product, nest, result, shown)
-    return in_order(result)
+    return topological(result)
 
 
 def _fits(product: Kernel, nest: Kernel, kernels: Sequence[Kernel]) -> bool:

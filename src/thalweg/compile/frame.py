@@ -118,7 +118,7 @@ class Frame:
         limit = _written(extent)
         self._count += 1
         tag, before = self._count, self._block
-        i, following = self._counter(tag, extent)
+        i, following = self._counting(tag, extent)
         if isinstance(extent, int) and extent > 0:
             self.jump(f"loop{tag}")
         else:
@@ -132,7 +132,7 @@ class Frame:
         self.label(f"latch{tag}")
         self._go_on(tag, limit)
 
-    def _counter(self, tag: int, extent: Extent) -> tuple[str, str]:
+    def _counting(self, tag: int, extent: Extent) -> tuple[str, str]:
         """The register that counts the steps of a loop, and the one with the next number."""
         if isinstance(extent, int):
             self._last[f"%i{tag}"] = extent - 1
@@ -154,7 +154,7 @@ class Frame:
         limit, starts = _written(extent), [x.name for x in carried]
         self._count += 1
         tag, before = self._count, self._block
-        (i, following), state = self._counter(tag, extent), [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
+        (i, following), state = self._counting(tag, extent), [Value(self.fresh(), x.dtype, x.lanes) for x in carried]
         self.jump(f"loop{tag}")
         self.label(f"loop{tag}")
         heads = len(self.lines)

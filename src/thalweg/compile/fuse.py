@@ -92,7 +92,7 @@ class Fusion:
             if self.is_computed(node):
                 self._place(node)
         self._connect()
-        return in_order(self.kernels)
+        return topological(self.kernels)
 
     # --- what is computed where --------------------------------------------------------------------------------------
 
@@ -322,21 +322,11 @@ def _only_broadcasts(operand: Node, source: Node) -> bool:
     return True
 
 
-def in_order(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """An order that respects `after`; kernels that bad data can stop come as early as they can."""
-    done: set[Kernel] = set()
-    left, result = list(kernels), []
-    wanted = {k for k in left if is_checked(k)}
-    needed = wanted.union(*(k.after for k in wanted))
-    while left:
-        ready = [k for k in left if k.after <= done]
-        kernel = next((k for k in ready if k in needed), ready[0])
-        left.remove(kernel)
-        done.add(kernel)
-        result.append(kernel)
-    return result
+def topological(kernels: Iterable[Kernel]) -> list[Kernel]:
+    """The kernels, each behind all that it waits for: those wait for fewer."""
+    return sorted(kernels, key=lambda each: len(each.after))
 
 
 def fuse(outputs: Sequence[Node]) -> list[Kernel]:
-    """The kernels of a program, in order."""
+    """The kernels of a program, in an order in which they can run."""
     return Fusion(outputs).run()

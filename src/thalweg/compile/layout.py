@@ -13,8 +13,10 @@ from functools import cached_property
 from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
 from thalweg.compile.kernels import scratch_bytes
-from thalweg.compile.memory import plan_arena
+from thalweg.compile.memory import plan_loosely
 from thalweg.compile.operands import read_from
+from thalweg.compile.recomputing import recompute
+from thalweg.compile.sequence import in_order
 from thalweg.graph import Node
 
 
@@ -34,7 +36,9 @@ class Layout:
     checks: int = 0  # how many of the kernels must have run before it is known that the data are good
 
     def __post_init__(self) -> None:
-        self.kernels = attach(fuse(self.outputs), self.outputs)
+        replaced = {self.source(self.outputs[index]): self.inputs[cell] for index, cell in self.writes.items()}
+        kernels = recompute(attach(fuse(self.outputs), self.outputs), self.outputs)
+        self.kernels = in_order(kernels, replaced)
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
         for index, node in enumerate(self.outputs):
@@ -99,7 +103,7 @@ class Layout:
         for node in self.outputs:
             deaths[self.source(node)] = len(self.kernels)
         sizes = {node: node.size * node.dtype.itemsize for _, node in births}
-        self.offsets, self.arena = plan_arena(births, sizes, deaths)
+        self.offsets, self.arena = plan_loosely(births, sizes, deaths)
         self._hold()
         self.scratch = max((scratch_bytes(k.nodes[0]) for k in self.kernels if not k.is_nest), default=0)
 

@@ -35,8 +35,15 @@ def pass_masks(outputs: Sequence[Node]) -> list[Node]:
 
 def is_kept(node: Node, users: Mapping[Node, Sequence[Node]], outputs: Sequence[Node]) -> bool:
     """Whether the node lies in memory whatever the other kernels do: a product reads it, or it is a result."""
-    read_by = {each.op.kind for each in users.get(node, ())}
-    return node in outputs or "contract" in read_by
+    if node in outputs:
+        return True
+    read_by = users.get(node, ())
+    return any(each.op.kind == "contract" or (_is_copied(each) and is_kept(each, users, ())) for each in read_by)
+
+
+def _is_copied(node: Node) -> bool:
+    """Whether the node holds the same entries as its input, for who reads it: those of a convolution are padded."""
+    return node.op.kind == "move" and len(node.inputs) == 1 and not node.op.identities.get("repeats")
 
 
 def _asks_of_itself(choice: Node) -> bool:

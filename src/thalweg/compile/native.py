@@ -31,6 +31,7 @@ from thalweg.ops.rules import known_number
 
 Row = tuple[int, ...]
 _CYCLES_OF_A_ROW = 1_000  # to claim it, and to see that others are done
+_SHARED = 1.25  # times as long as alone, as some operands are in the other core's cache
 _CYCLES_WORTH_THREADS = 60_000  # waking the workers costs a third of it
 
 
@@ -138,10 +139,17 @@ class NativeProgram:
     def _gains_from_threads(self) -> bool:
         """Whether two threads would be done clearly earlier than one: by what kernels cost and what each waits for."""
         cycles, counts = map(cycles_of, self.layout.kernels), self.rows[:, runtime.PIECES]
-        total, ends = 0.0, [0.0]  # when all rows before are done
+        total, ends, free = 0.0, [0.0], [0.0, 0.0]  # when all rows before are done, and when each thread is
         for cost, need, count in zip(cycles, self.rows[:, runtime.NEED], counts, strict=False):
             total += cost
-            ends.append(max(ends[-1], ends[need] + cost / min(count, 2) + _CYCLES_OF_A_ROW))
+            begins = sorted(max(each, ends[need]) for each in free)
+            shared = _SHARED * cost + _CYCLES_OF_A_ROW
+            if count > 1:
+                end = max((sum(begins) + shared) / 2, begins[1])
+                free = [end, end]
+            else:
+                free = [begins[0] + shared, begins[1]]
+            ends.append(max(ends[-1], *free))
         return total > _CYCLES_WORTH_THREADS and ends[-1] < 0.8 * total
 
     def _together(self, address: int) -> None:

@@ -1,7 +1,7 @@
 """What the compiler tells its user where it goes on in another way: one line, never an error.
 
-In: what was found, what it means, and the remedy. Out: a RuntimeWarning of one line, without the source line that Python
-would print below it, which would be one of ours.
+In: what was found, what it means, and the remedy. Out: a RuntimeWarning of one line, without the source line that
+Python would print below it, which would be one of ours.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from thalweg.compile.channels_last import pass_channels_last
 from thalweg.compile.inside.debug import PASSES as TELL_PASSES
 from thalweg.compile.inside.debug import settings, stage, tell
 from thalweg.compile.masks import pass_masks
+from thalweg.compile.paddings import pass_paddings
 from thalweg.compile.picking import pass_pick
 from thalweg.compile.rewriting import Sharing, rewrite
 from thalweg.compile.simplify import pass_simplify
@@ -37,6 +38,7 @@ PASSES = [
     Pass("simplify_picked", pass_simplify),
     Pass("channels_last", pass_channels_last),
     Pass("masks", pass_masks),
+    Pass("paddings", pass_paddings),
 ]
 
 

@@ -26,8 +26,17 @@ class Pieces:
 
 
 def wanted_pieces(cycles: float) -> int:
-    """Into how many pieces so much work should be cut."""
-    return max(1, min(_MOST, int(cycles / _CYCLES)))
+    """Into how many pieces so much work should be cut: an even number, so that two threads end together."""
+    return min(_MOST, even(int(cycles / _CYCLES)))
+
+
+def even(pieces: int) -> int:
+    """One piece, or the next even number of them.
+
+    >>> [even(each) for each in (0, 1, 2, 3)]
+    [1, 1, 2, 4]
+    """
+    return pieces + pieces % 2 if pieces > 1 else 1
 
 
 def cut(units: int, pieces: int) -> Pieces:

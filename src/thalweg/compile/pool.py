@@ -17,6 +17,7 @@ import numpy as np
 from thalweg.compile import runtime
 from thalweg.compile.cores import get_num_threads, usable_cores
 from thalweg.compile.library import Shared, shared
+from thalweg.compile.notices import notice
 
 _FIRST = runtime.ASLEEP * runtime.LINE  # the word of worker 0, who is the caller and never sleeps
 
@@ -37,6 +38,7 @@ class Pool:
         self._lock = threading.Lock()
         self._mail = _aligned(_FIRST + runtime.LINE)
         self._bells: list[threading.Semaphore] = []
+        self._wanted = 0  # workers; there are fewer where the system allows no more threads
         self._room = np.empty(0, np.uint8)
         self._patience = 1
 
@@ -47,7 +49,7 @@ class Pool:
             self._functions.alone(address)
             return
         try:
-            if len(self._bells) != count - 1:
+            if self._wanted != count - 1:
                 self._hire(count - 1)
             self._prepare(count, scratch)
             for worker, bell in enumerate(self._bells, 1):
@@ -73,9 +75,16 @@ class Pool:
             bell.release()
         self._mail = _aligned(_FIRST + (workers + 1) * runtime.LINE)
         self._patience = runtime.SPIN_AT_ROW if workers < usable_cores() else 1
-        self._bells = [threading.Semaphore(0) for _ in range(workers)]
-        for worker, bell in enumerate(self._bells, 1):
-            threading.Thread(target=self._work, args=(worker, bell, self._mail), daemon=True).start()
+        self._bells, self._wanted = [], workers
+        for worker in range(1, workers + 1):
+            bell = threading.Semaphore(0)
+            try:
+                threading.Thread(target=self._work, args=(worker, bell, self._mail), daemon=True).start()
+            except RuntimeError as error:  # the limit of the user, or of the container
+                remedy = f"raise the limit (ulimit -u, pids.max), or set THALWEG_THREADS={worker}"
+                notice(f"only {worker} of {workers + 1} threads: {error}", "steps are as right, and slower", remedy)
+                return
+            self._bells.append(bell)
 
     def _rest(self) -> None:
         """Before the process ends, whose end takes the machine code away: no worker may still be in it."""

@@ -253,9 +253,9 @@ leave:
 
 # One of the threads that walk through the same table. It begins a row when those that the row needs are done, and goes
 # on when there is nothing left to claim. Counters only grow, from call to call too, so that nothing has to be set back:
-# in walk w a row of n pieces is claimed from w n to (w + 1) n. Even workers claim from the first piece on, odd ones from
-# the last one back, so that each finds in its own cache what it has made in the rows and steps before. How many of the
-# row's claims came from the front stands in the upper bits of the same word.
+# in walk w a row of n pieces is claimed from w n to (w + 1) n. Even workers claim from the first piece on, odd ones
+# from the last one back, so that each finds in its own cache what it has made in the rows and steps before. How many of
+# the row's claims came from the front stands in the upper bits of the same word.
 _TOGETHER = f"""
 define internal void @together(ptr %table, ptr %scratch, i64 %spin, i64 %worker) {{
 entry:{_HEADER}{_word("counters", COUNTERS, "ptr")}

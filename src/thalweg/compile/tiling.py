@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from thalweg.compile.pieces import Pieces, cut
+from thalweg.compile.pieces import Pieces, cut, even
 from thalweg.dtype import DType
 
 
@@ -196,8 +196,8 @@ def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     product, strips, panels = tiling.product, tiling.strip_count, tiling.panel_count
     if product.packs_a and product.packs_b:
         if product.rows >= product.columns:
-            return Grid(cut(strips, min(strips, wanted, product.rows // _COARSE)), cut(panels, 1))
-        return Grid(cut(strips, 1), cut(panels, min(panels, wanted, product.columns // _COARSE)))
+            return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(panels, 1))
+        return Grid(cut(strips, 1), cut(panels, min(panels, wanted, even(product.columns // _COARSE))))
     by_strips = 1 if product.packs_b else min(strips, wanted)
     by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
     return Grid(cut(strips, by_strips), cut(panels, by_panels))

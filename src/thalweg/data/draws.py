@@ -48,14 +48,15 @@ class Draws:
 
         A transform that needs more numbers asks for more at once: the first ones stay what they were.
         """
-        spawned = np.random.SeedSequence(self.moment.seed, spawn_key=(_AUGMENTING, *self.moment.stream, *self.path))
+        stream = self.moment.stream
+        spawned = np.random.SeedSequence(self.moment.seed, spawn_key=(_AUGMENTING, len(stream), *stream, *self.path))
         key = spawned.generate_state(2, np.uint32).astype(np.uint64)
         blocks = np.arange(-(-count // _WORDS), dtype=np.uint64)[None, :]
         low, high = self.numbers & np.uint64(0xFFFFFFFF), self.numbers >> np.uint64(32)
         shape = (len(self.numbers), blocks.size)
         first, second, third = (np.broadcast_to(each, shape) for each in (low[:, None], high[:, None], blocks))
         bits = np.stack(philox_4x32((first, second, third, np.zeros_like(first)), (key[0], key[1])), axis=-1)
-        return bits.reshape(len(self.numbers), -1)[:, :count] * 2.0**-32
+        return bits.reshape(len(self.numbers), _WORDS * blocks.size)[:, :count] * 2.0**-32
 
     def chance(self, probability: float) -> np.ndarray:
         """Whether an event of this probability happens to each sample: bool (samples,)."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from thalweg.data.augment import ImageTransform
 from thalweg.data.crops import IGNORED_CLASS
@@ -98,16 +99,10 @@ class SegmentationFolder(ImageFiles):
                     remedy="make the mask at the size of its picture",
                 )
             )
-        return image, self._classes_of(values, entry)
+        return image, class_numbers(values, self.values, self.ignore, self.tree.place(entry.mask))
 
     def _mask(self, entry: _Pair) -> np.ndarray:
         return decode_mask(self.tree.read(entry.mask), self.tree.place(entry.mask), max_pixels=self.max_pixels)
-
-    def _classes_of(self, values: np.ndarray, entry: _Pair) -> np.ndarray:
-        try:
-            return class_numbers(values, self.values, self.ignore)
-        except DataError as error:
-            raise FileFormatError(f"{error}\n  where: {self.tree.place(entry.mask)}") from error
 
     def _found_values(self) -> tuple[int, ...]:
         found: set[int] = set()
@@ -145,7 +140,9 @@ class SegmentationFolder(ImageFiles):
         self.skipped = tuple(problems)
 
 
-def class_numbers(values: np.ndarray, classes: Sequence[int], ignore: int | None = None) -> np.ndarray:
+def class_numbers(
+    values: ArrayLike, classes: Sequence[int], ignore: int | None = None, where: str | None = None
+) -> np.ndarray:
     """Which class each stored value means, int64: its position in `classes`, and -100 for the value to ignore.
 
     >>> class_numbers(np.array([0, 255, 255]), [0, 255]).tolist()
@@ -156,11 +153,12 @@ def class_numbers(values: np.ndarray, classes: Sequence[int], ignore: int | None
         {} if ignore is None else {ignore: IGNORED_CLASS}
     )
     if unknown := [value for value in known.tolist() if value not in numbers]:
-        raise DataError(
+        raise FileFormatError(
             explain(
                 "a mask holds a value of no class",
                 received=abridged(map(str, unknown), 8),
                 expected=abridged(map(str, classes), 8),
+                where=where,
                 remedy="name it in values=, or as ignore=",
             )
         )

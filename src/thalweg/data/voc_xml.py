@@ -113,7 +113,7 @@ def parse_xml(content: bytes, where: str) -> Element:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         parser.Parse(content, True)
-    except (expat.ExpatError, ValueError) as error:  # ValueError: an encoding that Python does not know
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two: encodings that Python does not know
         if isinstance(error, FileFormatError):
             raise
         raise _bad(str(error), "XML", where) from error

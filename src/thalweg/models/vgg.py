@@ -17,6 +17,8 @@ CONFIGURATIONS: dict[int, tuple[int, ...]] = {
     11: (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL),
     16: (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL),
 }
+HIDDEN = 4096
+"""Units of each hidden layer in the head for large images."""
 SMALL = 32
 """Up to this size five halvings leave one pixel, and one linear layer reads it."""
 
@@ -80,9 +82,9 @@ def _features(configuration: Sequence[int], norm: Norm, inputs: int) -> nn.Seque
 
 def _published_head(inputs: int, num_classes: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(inputs * 7 * 7, 4096), nn.ReLU(), nn.Dropout(dropout),
-        nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(dropout),
-        nn.Linear(4096, num_classes),
+        nn.Linear(inputs * 7 * 7, HIDDEN), nn.ReLU(), nn.Dropout(dropout),
+        nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Dropout(dropout),
+        nn.Linear(HIDDEN, num_classes),
     )  # fmt: skip
 
 

@@ -85,11 +85,14 @@ def windows_of(
     extents = x.shape[-len(kernel) :]
     windows = []
     for extent, size, step, edge, gap in zip(extents, kernel, stride, padding, dilation, strict=True):
-        if 2 * edge > gap * (size - 1) + 1:
+        if 2 * edge > size:
             raise ArgumentError(
-                explain(f"{name}: padding is at most half of the window", received=f"padding {edge}, window {size}",
-                        expected=f"at most {(gap * (size - 1) + 1) // 2}")
-            )  # fmt: skip
+                explain(
+                    f"{name}: padding is at most half of the window",
+                    received=f"padding {edge}, window {size}",
+                    expected=f"at most {size // 2}",
+                )
+            )
         windows.append(Window(extent, size, step, edge, gap, _places(extent, size, step, edge, gap, ceil_mode)))
     if any(each.places < 1 for each in windows):
         raise ShapeError(

@@ -65,8 +65,26 @@ def _simpler_sum(node: Node) -> Node | None:
     once = _once(x, axes) if x.op.identities.get("repeats") else x
     count = size_of(x.shape) // max(size_of(once.shape), 1)
     if once is x or not _holds(x.dtype, count):
-        return None
+        return _factored(x, axes)
     return sum_(once, axes=axes) * count
+
+
+def _factored(x: Node, axes: Axes) -> Node | None:
+    """The sum of products with one factor everywhere along the axes: that factor times the sum of the others."""
+    known = x.op.identities
+    if x.op.kind != "elementwise" or x.dtype is not x.inputs[0].dtype:
+        return None
+    if known.get("linear") and len(set(x.inputs)) == 1:
+        total = sum_(x.inputs[0], axes=axes)
+        return x.op(*[total] * len(x.inputs), **x.attributes)
+    if not known.get("multilinear"):
+        return None
+    for place, each in enumerate(x.inputs):
+        once = _once(each, axes) if each.op.identities.get("repeats") else each
+        if all(once.shape[axis] == 1 for axis in axes):
+            factors = [once if i == place else sum_(other, axes=axes) for i, other in enumerate(x.inputs)]
+            return x.op(*factors, **x.attributes)
+    return None
 
 
 def _once(x: Node, axes: Axes) -> Node:

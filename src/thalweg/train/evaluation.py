@@ -7,6 +7,7 @@ with their targets: never more outputs than a block, and the bits of one batch a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,22 +34,31 @@ class Tested(NamedTuple):
     """The rows of all of them; empty if nobody wants them."""
 
 
+@dataclass
+class Length:
+    """Of a slice: as long as the pace says, with at most a block of outputs."""
+
+    pace: Pace
+    most: int
+
+    def __call__(self) -> int:
+        return min(self.pace.steps, self.most)
+
+
 def tested(trainer: Any, source: Feed, pace: Pace, *, is_labelled: bool, collects: bool) -> Iterator[Tested]:
     """All batches of a feed. Without labels only the inputs are looked at, and there are no losses."""
-    most = ENDLESS
-    whole = source.whole(0)
-    for batches in slices(source, 0, lambda: min(pace.steps, most)):
+    length = Length(pace, 1 if collects else ENDLESS)
+    for batches in slices(source, 0, length):
         if not is_labelled:
             batches.arrays = batches.arrays._replace(targets=None, weights=None)
         pace.start()
         for form, fields, order, block in parts(batches, trainer.fields if is_labelled else _unlabelled(trainer)):
             size = min(batches.batch_size or len(order), len(order))
-            ahead = 1 if whole is None or size < whole[2] else len(whole[1]) // size
-            losses, prediction = _in_turn(trainer, form, fields, order, size, ahead, collects)
+            losses, prediction = _in_turn(trainer, form, fields, order, size, collects)
             count = len(order) // size if size else 1
             batches.done += count
             if collects:
-                most = max(1, _BLOCK_BYTES * count // max(1, prediction.nbytes))
+                length.most = max(1, _BLOCK_BYTES * count // max(1, prediction.nbytes))
             yield Tested(block, count, losses, prediction)
         pace.stop(batches.done)
 
@@ -58,7 +68,7 @@ def _unlabelled(trainer: Any) -> Any:
 
 
 def _in_turn(
-    trainer: Any, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int, ahead: int, collects: bool
+    trainer: Any, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int, collects: bool
 ) -> tuple[list[float], np.ndarray]:
     """One batch of `size` rows after the other: rows `order` of the fields, as many as there are."""
     losses: list[float] = []
@@ -69,7 +79,7 @@ def _in_turn(
         found = trainer.steps.test_many(form, fields, rest, size, collects)
         if found is None:
             tensors = [from_numpy(rows_of(each, rest[:size])) for each in fields]
-            loss, prediction = trainer.steps.test(form, tensors, ahead)
+            loss, prediction = trainer.steps.test(form, tensors)
             found = 1, [] if loss is None else [float(loss.item())], prediction._array()
         first += found[0] * size
         losses += found[1]

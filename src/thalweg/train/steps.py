@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from thalweg.errors import TraceError
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.updates import is_pure
@@ -59,7 +61,7 @@ class Outcome(NamedTuple):
 
 
 _MOST_CHANGES = 8  # of numbers that a program holds, between steps: each costs as much as hundreds of steps
-_MOST_SHAPES = 8  # of batches without targets that have a program of their own
+_MOST_SIZES = 8  # of batches to be evaluated that have a program of their own
 
 
 class NotTraceable(Exception):
@@ -77,11 +79,10 @@ class Steps:
     def __init__(self, trainer: Any, compile: bool) -> None:
         self.trainer = trainer
         self.compiles = compile
-        self._programs: dict[Hashable, tuple[Step, Sequence[Callback]]] = {}
+        self._programs: dict[tuple[Hashable, ...], tuple[Step, Sequence[Callback]]] = {}
         self._side_effect: str | None = None
         self._frozen: PlainValues = {}
         self._changes = 0
-        self._shapes: dict[Hashable, bool] = {}  # of batches without targets: whether they are worth a program
         self._last_test = (-1, -1)  # the versions of what compiled steps depend on: inside an evaluation, and after it
 
     @property
@@ -103,15 +104,21 @@ class Steps:
 
     # --- without an update -------------------------------------------------------------------------------------------
 
-    def test(self, form: Form, tensors: Sequence[Tensor], ahead: int = 1) -> tuple[Tensor | None, Tensor]:
-        """Loss, if there are targets, and prediction; `ahead` of such batches are known to come."""
-        if self.is_compiled and self._is_worth_a_program(form, tensors, ahead):
+    def test(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor | None, Tensor]:
+        """Loss, if there are targets, and prediction."""
+
+        def test_step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            x, y, weight = form.batch(tensors)
+            return self.trainer.test_step(x, y, weight) if form.is_labelled else (self.trainer.forward(x),)
+
+        key = self._test_key(form, len(tensors[0]))
+        if self.is_compiled and key is not None:
             try:
-                results = self._call(self._test_program(form, len(tensors[0])), tensors)
+                results = self._call(self._program(key, test_step), tensors)
                 return results[0] if form.is_labelled else None, results[-1]
             except NotTraceable:
                 pass
-        results = self._test_step(form, tensors)
+        results = test_step(*tensors)
         lazy.compute([each.node for each in results])
         return results[0] if form.is_labelled else None, results[-1]
 
@@ -119,10 +126,11 @@ class Steps:
         self, form: Form, fields: Sequence[np.ndarray], order: np.ndarray, size: int, collects: bool
     ) -> tuple[int, list[float], np.ndarray] | None:
         """As many of these batches as one native call can do, None if that is none: how many, losses, outputs."""
-        if not self.is_compiled:
+        program, _ = self._programs.get(("test", form, size), (None, ()))
+        if program is None or not self.is_compiled:
             return None
         prediction = [int(form.is_labelled)] if collects else []
-        found = self._test_program(form, size).many(fields, order, size, prediction, watches=False)
+        found = program.many(fields, order, size, prediction, watches=False)
         if found is None:
             return None
         done, results = found
@@ -130,28 +138,16 @@ class Steps:
         rows = results[-1].reshape(-1, *results[-1].shape[2:]) if collects else np.empty(0)
         return done, losses, rows
 
-    def _test_step(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        x, y, weight = form.batch(tensors)
-        return self.trainer.test_step(x, y, weight) if form.is_labelled else (self.trainer.forward(x),)
+    def _test_key(self, form: Form, size: int) -> tuple[Hashable, ...] | None:
+        """A program for each size, so that full batches and a short last one both stay ready for the next time.
 
-    def _test_program(self, form: Form, size: int) -> Step:
-        """Full batches and a short last one take turns: with a program for each, both stay ready for the next time."""
-
-        def test_step(*tensors: Tensor) -> tuple[Tensor, ...]:
-            return self._test_step(form, tensors)
-
-        is_known = ("test", form, size) in self._programs or self._count_of_tests() < 2 * _MOST_SHAPES
-        return self._program(("test", form, size if is_known else None), test_step)
-
-    def _is_worth_a_program(self, form: Form, tensors: Sequence[Tensor], ahead: int) -> bool:
-        """Outputs alone are asked for by any number of rows: a shape that comes once does not earn its compilation."""
-        if form.is_labelled:
-            return True
-        shape = tuple([each.shape for each in tensors])
-        if not self._shapes.get(shape, False):
-            is_worth = ahead > 1 or shape in self._shapes
-            self._shapes[shape] = is_worth and sum(self._shapes.values()) < _MOST_SHAPES
-        return self._shapes[shape]
+        None, not compiled, for outputs alone of a ninth size: they are asked for by any number of rows.
+        """
+        key = ("test", form, size)
+        sizes = sum(each[:2] == key[:2] for each in self._programs)
+        if key in self._programs or sizes < _MOST_SIZES:
+            return key
+        return key[:2] if form.is_labelled else None
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -234,7 +230,7 @@ class Steps:
 
     def _program(
         self,
-        key: Hashable,
+        key: tuple[Hashable, ...],
         function: Callable[..., Any],
         due: Sequence[Callback] = (),
         keep_gradients: bool = False,

@@ -29,6 +29,7 @@ from thalweg.train.advance import advance, advance_many
 from thalweg.train.callbacks import Callback, History, JSONLinesLogger, ProgressBar, RunFolder
 from thalweg.train.callbacks.base import in_order, whole_number
 from thalweg.train.callbacks.listeners import Listeners, fire
+from thalweg.train.evaluation import Rows, tested
 from thalweg.train.feed import Batch, Feed
 from thalweg.train.interrupt import StopOnInterrupt
 from thalweg.train.learning_rate import learning_rate, pending_learning_rate
@@ -47,7 +48,7 @@ from thalweg.train.plan import (
     rehearse,
 )  # fmt: skip
 from thalweg.train.randomness import own_random_numbers, seed_epoch
-from thalweg.train.slices import Pace, Slice, slices
+from thalweg.train.slices import Pace, Slice, parts, slices
 from thalweg.train.state import StepNumbers, TrainingState
 from thalweg.train.steps import Form, Steps, side_by_side
 
@@ -134,7 +135,7 @@ class Trainer:
         self.meters = Meters(self.metrics)
         self.listeners = Listeners(self.callbacks)
         self.steps = Steps(self, bool(compile))
-        self._pace = Pace()
+        self._pace, self._test_pace = Pace(), Pace()
         self._known_dtype: tuple[int, DType] = (-1, float32)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -219,7 +220,8 @@ class Trainer:
             return
         self._pace.start()
         numbers = StepNumbers(self.state.step, self.state.epoch)
-        for form, fields, order, block in self._parts(batches, plan):
+        is_plain = plan is None or (plan.class_weight is None and plan.training.labels_checked)
+        for form, fields, order, block in parts(batches, lambda batch: self.fields(batch, plan), is_plain):
             if len(numbers):
                 self.state.count_step()
             size = min(batches.batch_size or len(order), len(order))
@@ -239,7 +241,7 @@ class Trainer:
     def run_batch(self, batch: Batch, plan: Plan | None = None) -> None:
         """One update, with its events and the sums of the meters."""
         state = self.state
-        form, fields = self._fields(batch, plan)
+        form, fields = self.fields(batch, plan)
         tensors = [from_numpy(each) for each in fields]
         state.inputs, state.targets, state.weights = form.batch(tensors)
         self.fire("batch_begin")
@@ -343,12 +345,12 @@ class Trainer:
 
     def validate(self, data: Any, *, batch_size: int = 256, during_fit: bool = False) -> dict[str, Any]:
         """`evaluate` without its checks, as the loop uses it."""
-        meters = Meters(self.metrics)
+        meters, source = Meters(self.metrics), feed.feed_of(data, batch_size=batch_size, where="validation")
         with self.steps.evaluating():
-            for batch in feed.feed_of(data, batch_size=batch_size, where="validation").epoch(0):
-                loss, prediction = self.steps.test(*side_by_side(*self.tensors(batch)))
-                counted = None if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
-                self._measure(meters, [float(loss.item())], prediction._array(), batch, counted, 1)
+            for each in tested(self, source, self._test_pace, is_labelled=True, collects=bool(self.metrics)):
+                weights = each.batch.weights
+                counted = None if weights is None else feed.as_numpy(weights, "sample_weight")
+                self._measure(meters, each.losses, each.prediction, each.batch, counted, each.batches)
                 if during_fit and self.state.interrupted:
                     break
         return meters.results()
@@ -359,17 +361,20 @@ class Trainer:
         return self.objective(prediction, y, weight), prediction
 
     def predict(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
-        """The model's outputs, one row for each example, in evaluation mode; targets in the data are not looked at."""
+        """The model's outputs, one row for each example, in evaluation mode; targets in the data are not looked at.
+
+        Like a step, the forward pass is compiled, for each size of a batch; a ninth size and more are not.
+        """
         whole_number("batch_size", batch_size, 1, "predict")
-        rows = []
+        source = feed.feed_of(data, batch_size=batch_size, where="predict")
+        rows = Rows(source)
         with self.steps.evaluating():
-            for batch in feed.feed_of(data, batch_size=batch_size, where="predict").epoch(0):
-                x = self._inputs(batch)
-                x = tuple(map(from_numpy, x)) if isinstance(x, tuple) else from_numpy(x)
-                rows.append(np.array(self.forward(x)._array()))
-        if not rows:
+            for each in tested(self, source, self._test_pace, is_labelled=False, collects=True):
+                rows.add(each.prediction)
+        found = rows.result()
+        if found is None:
             raise feed.empty("predict")
-        return np.concatenate(rows)
+        return found
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -432,7 +437,7 @@ class Trainer:
             raise DataError(explain("there are no targets", received="inputs alone", expected=expected, remedy=remedy))
         dtype = self._model_dtype()
         y = feed.target_array(batch.targets, dtype, self.objective.targets)
-        return self._inputs(batch), y, None if batch.weights is None else np.asarray(batch.weights, dtype.numpy)
+        return self.inputs(batch), y, None if batch.weights is None else np.asarray(batch.weights, dtype.numpy)
 
     def _model_dtype(self) -> DType:
         """Looked up only when the model may have changed: it would be a tenth of a small step."""
@@ -440,7 +445,8 @@ class Trainer:
             self._known_dtype = Version.number, model_dtype(self.model)
         return self._known_dtype[1]
 
-    def _inputs(self, batch: Batch) -> Any:
+    def inputs(self, batch: Batch) -> Any:
+        """The inputs of a batch as the model takes them: an array, or a tuple of them."""
         dtype = self._model_dtype()
         if isinstance(batch.inputs, tuple | list) and all(hasattr(each, "shape") for each in batch.inputs):
             return tuple(feed.input_array(each, dtype) for each in batch.inputs)
@@ -460,33 +466,9 @@ class Trainer:
 
     # --- the pieces that need no reading -----------------------------------------------------------------------------
 
-    def _fields(self, batch: Batch, plan: Plan | None) -> tuple[Form, list[np.ndarray]]:
+    def fields(self, batch: Batch, plan: Plan | None = None) -> tuple[Form, list[np.ndarray]]:
+        """The arrays that a step takes, side by side."""
         return side_by_side(*self.arrays(self._weighted(batch, plan)))
-
-    def _parts(self, batches: Slice, plan: Plan | None) -> Iterator[tuple[Form, list[np.ndarray], np.ndarray, Batch]]:
-        """The fields of a slice, in which order their rows come, and the targets in this order.
-
-        They are the arrays of the user where these are as the step takes them; otherwise copies, a part at a time.
-        """
-        whole = self._as_they_are(batches, plan)
-        if whole is not None and batches.rows is not None:
-            yield *whole, batches.rows, batches.targets()
-            return
-        for block, _ in batches.blocks():
-            form, fields = self._fields(block, plan)
-            yield form, fields, np.arange(len(fields[-1])), block
-
-    def _as_they_are(self, batches: Slice, plan: Plan | None) -> tuple[Form, list[np.ndarray]] | None:
-        """The whole arrays as fields, if a step takes them without a change; a single row shows what it takes."""
-        if batches.rows is None or plan is None or plan.class_weight is not None or not plan.training.labels_checked:
-            return None
-        form, fields = side_by_side(*batches.arrays)
-        _, wanted = self._fields(batches.first_row(), plan)
-        for field, row in zip(fields, wanted, strict=True):
-            is_array = isinstance(field, np.ndarray) and field.flags.c_contiguous and field.dtype == row.dtype
-            if not is_array or field.shape[1:] != row.shape[1:]:
-                return None
-        return form, fields
 
     def _measure(
         self, meters: Meters, losses: Sequence[float], prediction: np.ndarray, batch: Batch, counted: Any, count: int

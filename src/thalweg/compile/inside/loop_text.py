@@ -33,7 +33,7 @@ from thalweg.compile.inside.statements import (
     Statement,
 )
 from thalweg.compile.mathematics import DIVISIONS
-from thalweg.compile.values import Counting, Extent, Value
+from thalweg.compile.values import Counting, Extent, Terms, Value
 from thalweg.dtype import DType, as_dtype, bool_, float32, int64
 
 _OPERATORS = {
@@ -132,6 +132,10 @@ class LoopText(Emitter):
             return str(factor)
         text = name if name.startswith("lanes") else f"⟦{name}:{PRODUCT + 1 if factor != 1 else rank}⟧"
         return text if factor == 1 else f"{factor} * {text}"
+
+    def _terms_of(self, x: Value) -> tuple[Terms, int]:
+        terms = self._terms(x)
+        return tuple((name, factor) for name, factor in terms.items() if name), terms.get("", 0)
 
     def multiple_of(self, x: Value) -> int:
         return math.gcd(*self._terms(x).values())
@@ -337,14 +341,17 @@ class LoopText(Emitter):
     def _extent(self, extent: Extent) -> str:
         return self._of(extent) if isinstance(extent, Value) else str(extent)
 
-    def _counter(self) -> Value:
+    def _counter(self, extent: Extent) -> Value:
         name = _LOOP_NAMES[self.depth % len(_LOOP_NAMES)]
         self.widths[name] = 1
+        self._last.pop(name, None)
+        if isinstance(extent, int):
+            self._last[name] = extent - 1
         return Value(name, int64)
 
     @contextmanager
     def loop(self, extent: Extent) -> Iterator[Value]:
-        i = self._counter()
+        i = self._counter(extent)
         with self._indented(f"for {i.name} in range({self._extent(extent)})"):
             yield i
 
@@ -354,7 +361,7 @@ class LoopText(Emitter):
         if extent == 1:
             return list(body(self.integer(0), list(carried)))
         state = [self._carried(x) for x in carried]
-        i = self._counter()
+        i = self._counter(extent)
         with self._indented(f"for {i.name} in range({self._extent(extent)})"):
             results = body(i, state)
             self._assign(state, [self._of(x) for x in results])

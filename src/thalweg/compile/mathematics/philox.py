@@ -51,49 +51,75 @@ def _rounds_of_run(e: Any, block: Value, lanes: int, key: Any) -> list[Word]:
     """The words of `lanes` neighbouring blocks, of which `block` is the first; or of each lane's own block."""
     high = e.shift_right(block, 32)  # one number for all: a run begins at a multiple of its length
     if lanes == 1:
-        return [Word(e, e.cast(each, int32), 32) for each in _rounds(e, block, high, key)]
-    even, odd = (e.steps(e.add(block, e.integer(first)), lanes // 2, 2) for first in (0, 1))
-    pairs = zip(_rounds(e, even, high, key), _rounds(e, odd, high, key), strict=True)
-    return [Word(e, e.low_halves(*map(e.spread, pair, [lanes // 2] * 2)), 32) for pair in pairs]
+        return [Word(e, e.cast(each, int32), 32) for (each,) in _rounds(e, [block], high, key)]
+    halves = [e.steps(e.add(block, e.integer(first)), lanes // 2, 2) for first in (0, 1)]
+    return [Word(e, e.low_halves(*pair), 32) for pair in _rounds(e, halves, high, key)]
 
 
-def _rounds(e: Any, low: Value, high: Value, key: Any) -> list[Value]:
-    """Words in 64-bit lanes whose upper halves may hold anything: whoever uses them takes the lower ones."""
-    keys, (c2, c3) = e.once(("key", key.node), lambda: _key_schedule(e, key))
-    c0, c1 = low, high
-    for number in range(ROUNDS):
-        first, second = (
-            e.multiply(e.bitwise("bitwise_and", c, e.integer(_LOW)), e.integer(int(multiplier)))
-            for c, multiplier in zip((c0, c2), MULTIPLIERS, strict=True)
-        )
-        c0 = _mixed(e, second, c1, keys, 2 * number, key)
-        c2 = _mixed(e, first, c3, keys, 2 * number + 1, key)
-        c1, c3 = second, first
-    return [c0, c1, c2, c3]
+Counters = list[list[Value]]  # four words of 64 bits, each for all chains side by side
 
 
-def _mixed(e: Any, product: Value, c: Value, keys: list[Value], number: int, key: Any) -> Value:
+def _rounds(e: Any, blocks: list[Value], high: Value, key: Any) -> Counters:
+    """Words in 64-bit lanes whose upper halves may hold anything: whoever uses them takes the lower ones.
+
+    In the first rounds much is equal in all lanes. The others are a loop: written out they took LLVM as long as three
+    matrix products.
+    """
+    keys, (c2, c3) = e.once(("key", key.node), lambda: _first_keys(e, key))
+    words = [blocks, *[[each] * len(blocks) for each in (high, c2, c3)]]
+    for number in range(_WRITTEN_OUT):
+        words = _round(e, words, keys[2 * number : 2 * number + 2])
+    lanes, count = blocks[0].lanes, len(blocks)
+    state = [e.spread(each, lanes) for word in words for each in word]
+    later = e.once(("key", key.node, lanes), lambda: [e.spread(each, lanes) for each in keys[-2:]])
+
+    def some_rounds(_: Value, carried: list[Value]) -> list[Value]:
+        held = [carried[i : i + count] for i in range(0, 4 * count, count)]
+        k = carried[4 * count :]
+        for _each in range(_IN_A_STEP):
+            held, k = _round(e, held, k), _next_keys(e, k)
+        return [*[each for word in held for each in word], *k]
+
+    done = e.repeat((ROUNDS - _WRITTEN_OUT) // _IN_A_STEP, [*state, *later], some_rounds)
+    return [done[i : i + count] for i in range(0, 4 * count, count)]
+
+
+_WRITTEN_OUT, _IN_A_STEP = 2, 2
+
+
+def _round(e: Any, words: Counters, keys: list[Value]) -> Counters:
+    c0, c1, c2, c3 = words
+    first, second = (
+        [e.multiply(e.bitwise("bitwise_and", c, e.integer(_LOW)), e.integer(int(multiplier))) for c in word]
+        for word, multiplier in zip((c0, c2), MULTIPLIERS, strict=True)
+    )
+    mixed = [
+        [_mixed(e, product, c, k) for product, c in zip(products, word, strict=True)]
+        for products, word, k in ((second, c1, keys[0]), (first, c3, keys[1]))
+    ]
+    return [mixed[0], second, mixed[1], first]
+
+
+def _mixed(e: Any, product: Value, c: Value, key: Value) -> Value:
     """The upper half of the product, the word and the key; what all lanes have in common first, in one register."""
-    upper, k = e.shift_right(product, 32), keys[number]
-    if upper.lanes == 1 or c.lanes == 1:
-        a, b = (upper, c) if c.lanes == 1 else (c, upper)
-        return e.bitwise("bitwise_xor", a, e.bitwise("bitwise_xor", b, k))
-    vector = e.once(("key", key.node, number, c.lanes), lambda: e.spread(k, c.lanes))
-    return e.bitwise("bitwise_xor", e.bitwise("bitwise_xor", upper, c), vector)
+    a, b = sorted((e.shift_right(product, 32), c), key=lambda each: -each.lanes)
+    return e.bitwise("bitwise_xor", a, e.bitwise("bitwise_xor", b, key))
 
 
-def _key_schedule(e: Any, key: Any) -> tuple[list[Value], tuple[Value, Value]]:
-    """Two words for each round, and the upper half of the counter: the number of the draw."""
+def _first_keys(e: Any, key: Any) -> tuple[list[Value], tuple[Value, Value]]:
+    """Two words for each round that is written out and the next, and the upper half of the counter: the number of the
+    draw.
+    """
     seed, draw = key.load([e.integer(0)]), key.load([e.integer(1)])
-    k0, k1 = _halves(e, seed)
-    keys = []
-    for _ in range(ROUNDS):
-        keys += [k0, k1]
-        k0, k1 = (
-            e.bitwise("bitwise_and", e.add(k, e.integer(int(step))), e.integer(_LOW))
-            for k, step in zip((k0, k1), WEYL, strict=True)
-        )
+    keys = list(_halves(e, seed))
+    for _ in range(_WRITTEN_OUT):
+        keys += _next_keys(e, keys[-2:])
     return keys, _halves(e, draw)
+
+
+def _next_keys(e: Any, keys: list[Value]) -> list[Value]:
+    """Those of the next round; what is above their 32 bits is nothing."""
+    return [e.add(k, e.integer(int(step))) for k, step in zip(keys, WEYL, strict=True)]
 
 
 def _halves(e: Any, x: Value) -> tuple[Value, Value]:

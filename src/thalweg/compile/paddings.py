@@ -1,0 +1,116 @@
+"""The pass for padding: what a convolution wants padded is computed with its zeros around it, not copied there.
+
+In: the outputs of a program in which window products read padded values. Out: an equal program in which the elementwise
+operations before such a padding run over the padded entries, zeros at the ends, and everybody else reads the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thalweg.compile.operands import reads_windows
+from thalweg.compile.rewriting import with_inputs
+from thalweg.compile.views import view_of
+from thalweg.dtype import bool_
+from thalweg.graph import Node, full, scope, toposort
+from thalweg.ops import broadcast, pad, slice_, where
+from thalweg.ops.rules import known_number
+
+_MOST_NODES = 24  # operations done once more where others need the values in between
+
+
+def pass_paddings(outputs: Sequence[Node]) -> list[Node]:
+    """The program with what is padded made so; unchanged where nothing is."""
+    order = toposort(outputs)
+    wanted = _wanted(order)
+    return _Rewriting(wanted).run(order, outputs) if wanted else list(outputs)
+
+
+def _wanted(order: Sequence[Node]) -> dict[Node, Node]:
+    """The padding of each elementwise value that a window product reads so; of several, the widest."""
+    wanted: dict[Node, Node] = {}
+    for node in filter(reads_windows, order):
+        for operand in node.inputs:
+            source = view_of(operand).source
+            if _is_padding(source) and source.size > getattr(wanted.get(source.inputs[0]), "size", 0):
+                wanted[source.inputs[0]] = source
+    return wanted
+
+
+def _is_padding(node: Node) -> bool:
+    if node.op is not pad or any(node.attributes["interior"]) or node.attributes["value"] != 0:
+        return False
+    inner = node.inputs[0]
+    return inner.op.kind == "elementwise" and known_number(inner) is None and bool(inner.size)
+
+
+class _Rewriting:
+    """One run of the pass."""
+
+    def __init__(self, wanted: dict[Node, Node]) -> None:
+        self.wanted = wanted
+        self.new: dict[Node, Node] = {}
+        self.padded: dict[Node, Node] = {}  # of a value, new or old: it with zeros around
+
+    def run(self, order: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+        before = scope.path
+        try:
+            for node in order:
+                scope.path = node.origin
+                inputs = tuple(self.new[each] for each in node.inputs)
+                padding = self.wanted.get(node)
+                if node.op is pad and self.wanted.get(node.inputs[0]) is node:
+                    self.new[node] = self.padded[inputs[0]]
+                elif padding is not None:
+                    self.new[node] = self._inside(with_inputs(node, inputs), padding)
+                else:
+                    self.new[node] = with_inputs(node, inputs)
+        finally:
+            scope.path = before
+        return [self.new[node] for node in outputs]
+
+    def _inside(self, node: Node, padding: Node) -> Node:
+        """The middle of the value that is computed with its zeros."""
+        widened = _Widened(padding, self.padded).of(node)
+        zeros = full(padding.shape, 0, node.dtype)
+        whole = where(_is_inside(padding), widened, zeros)
+        low = padding.attributes["low"]
+        stop = tuple(start + extent for start, extent in zip(low, node.shape, strict=True))
+        result = slice_(whole, start=low, stop=stop, step=(1,) * node.ndim)
+        self.padded[result] = whole
+        return result
+
+
+def _is_inside(padding: Node) -> Node:
+    """Where the padding has an entry of what it pads."""
+    return pad(full(padding.inputs[0].shape, True, bool_), **padding.attributes)
+
+
+class _Widened:
+    """An elementwise value over the places of a padding; at the ends it may be anything."""
+
+    def __init__(self, padding: Node, padded: dict[Node, Node]) -> None:
+        self.padding, self.padded = padding, padded
+        self.known: dict[Node, Node] = {}
+
+    def of(self, node: Node) -> Node:
+        if node not in self.known:
+            self.known[node] = self._of(node)
+        return self.known[node]
+
+    def _of(self, node: Node) -> Node:
+        number = known_number(node)
+        if number is not None:
+            return full(self.padding.shape, number, node.dtype)
+        if node in self.padded and self.padded[node].shape == self.padding.shape:
+            return self.padded[node]
+        if node.op.kind == "elementwise" and len(self.known) < _MOST_NODES:
+            return node.op(*map(self.of, node.inputs), **node.attributes)
+        if node.op.identities.get("repeats") and self._repeats_along_widths(node):
+            return broadcast(node.inputs[0], shape=self.padding.shape)
+        return pad(node, **self.padding.attributes)
+
+    def _repeats_along_widths(self, node: Node) -> bool:
+        """Whether the value is repeated along every axis that is widened: then it may go on."""
+        extents = zip(node.inputs[0].shape, node.shape, self.padding.shape, strict=True)
+        return all(source == 1 or inner == outer for source, inner, outer in extents)

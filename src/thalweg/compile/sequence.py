@@ -1,0 +1,117 @@
+"""In which order the kernels of a program run: so that two threads seldom wait, and one finds operands in its cache.
+
+In: kernels and what each waits for; which values replace old ones that others still read. Out: the kernels in an order
+in which they can run. Two threads are played through with rough costs: whoever is free takes a kernel that need not
+wait, of those the one that most of the program hangs on. A weight's gradient and its update so come right after the
+gradient of their layer, in the gaps of the chain that leads back to the first layer. No bit depends on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from thalweg.compile.fuse import Kernel, is_checked
+from thalweg.graph import Node, size_of
+
+_CALL, _LANES = 300.0, 16  # cycles of a row, and entries in a vector
+_DIVISIBLE = 40_000.0  # cycles from which on several threads share a kernel
+_LAST_PIECE = 0.1  # of a kernel's cycles: so long it takes until the last that shared it has ended
+
+
+def in_order(kernels: Sequence[Kernel], replaced: Mapping[Node, Node] | None = None) -> list[Kernel]:
+    """An order that respects `after`; kernels that bad data can stop, and what they need, come first.
+
+    `replaced` maps new values to cells whose old value is gone from then on: whoever reads it comes before, if it can.
+    """
+    return _Play(kernels, _readers_before(kernels, replaced or {})).run()
+
+
+def _readers_before(kernels: Sequence[Kernel], replaced: Mapping[Node, Node]) -> dict[Kernel, set[Kernel]]:
+    """For each kernel that replaces cells, those that read them and do not need its own results."""
+    readers: dict[Node, set[Kernel]] = {}
+    for kernel in kernels:
+        for node in kernel.inputs:
+            readers.setdefault(node, set()).add(kernel)
+    return {
+        kernel: {
+            reader
+            for node in kernel.outputs
+            if node in replaced
+            for reader in readers.get(replaced[node], ())
+            if reader is not kernel and kernel not in reader.after
+        }
+        for kernel in kernels
+    }
+
+
+class _Play:
+    """Two threads and the kernels that are left."""
+
+    def __init__(self, kernels: Sequence[Kernel], readers: Mapping[Kernel, set[Kernel]]) -> None:
+        self.readers = readers
+        self.place = {kernel: index for index, kernel in enumerate(kernels)}
+        self.left = {kernel: len(kernel.after) for kernel in kernels}  # how many must still be taken before each
+        self.waiting: dict[Kernel, list[Kernel]] = {kernel: [] for kernel in kernels}
+        for kernel in kernels:
+            for each in kernel.after:
+                self.waiting[each].append(kernel)
+        self.cycles = {kernel: cycles_of(kernel) for kernel in kernels}
+        self.hanging = self._hanging()
+        wanted = {kernel for kernel in kernels if is_checked(kernel)}
+        self.first = wanted.union(*(kernel.after for kernel in wanted))
+        self.free = [0.0, 0.0]  # when each thread is
+        self.known: dict[Kernel, float] = {}  # when whoever waits for a kernel may begin
+
+    def _hanging(self) -> dict[Kernel, float]:
+        """The longest chain from each kernel to the end of the program."""
+        longest: dict[Kernel, float] = {}
+        for kernel in sorted(self.left, key=lambda each: -len(each.after)):
+            rest = max((longest[each] for each in self.waiting[kernel]), default=0.0)
+            longest[kernel] = rest + self.cycles[kernel]
+        return longest
+
+    def run(self) -> list[Kernel]:
+        result: list[Kernel] = []
+        ready = [kernel for kernel, count in self.left.items() if not count]
+        taken: set[Kernel] = set()
+        while ready:
+            kernel = min(ready, key=lambda each: self._rank(each, taken))
+            self._take(kernel)
+            ready.remove(kernel)
+            taken.add(kernel)
+            result.append(kernel)
+            for each in self.waiting[kernel]:
+                self.left[each] -= 1
+                if not self.left[each]:
+                    ready.append(each)
+        return result
+
+    def _rank(self, kernel: Kernel, taken: set[Kernel]) -> tuple[bool, bool, float, float, int]:
+        """The least comes next."""
+        is_early = not self.readers[kernel] <= taken
+        begin = max(min(self.free), self._ready(kernel))
+        return is_early, kernel not in self.first, begin, -self.hanging[kernel], self.place[kernel]
+
+    def _ready(self, kernel: Kernel) -> float:
+        return max((self.known[each] for each in kernel.after), default=0.0)
+
+    def _take(self, kernel: Kernel) -> None:
+        cycles, ready = self.cycles[kernel], self._ready(kernel)
+        begins = [max(each, ready) for each in self.free]
+        if cycles < _DIVISIBLE:
+            thread = begins.index(min(begins))
+            end = self.free[thread] = begins[thread] + cycles
+        else:
+            end = max((sum(begins) + cycles) / 2, max(begins))
+            self.free = [end, end]
+        self.known[kernel] = end + _LAST_PIECE * cycles
+
+
+def cycles_of(kernel: Kernel) -> float:
+    """What a kernel costs on any machine, very roughly: the order should be the same on all."""
+    node, count = kernel.nodes[0], len(kernel.nodes)
+    if node.op.kind == "contract":
+        a, b = (each.size for each in node.inputs[:2])
+        inner = (a * b / max(node.size, 1)) ** 0.5  # (m k) (k n) / (m n) = k^2; for a convolution it is near enough
+        return _CALL + node.size * (inner + count) / _LANES
+    return _CALL + size_of(kernel.domain) * count / _LANES
