@@ -11,14 +11,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import thalweg as tw
+from bench.models import BUILDERS
+from bench.peers.thalweg_framework import FRAMEWORK
+from bench.rows import ROWS
+from bench.workloads import Workload
 from tests.support.zoo import ZOO
 from thalweg.compile import executable, modules, pieces
 from thalweg.compile.kernels import pieces_of
+from thalweg.compile.native import NativeProgram
+from thalweg.compile.pool import pool
 
 COUNTS = [1, 2, 3, 8]
 
@@ -60,6 +69,62 @@ def test_the_bits_are_the_same_with_any_number_of_threads(name: str) -> None:
     for count in COUNTS:
         tw.set_num_threads(count)
         found.append(cells_after(name))
+    assert all(each == found[0] for each in found)
+
+
+# --- the networks of the benchmarks ----------------------------------------------------------------------------------
+
+
+def networks() -> dict[str, Workload]:
+    """The networks and steps of bench/models.py, each once; what is only an optimizer is made small."""
+    found: dict[Any, Workload] = {}
+    for row in ROWS:
+        if row.family in BUILDERS and row.table in ("single", "itself"):
+            found.setdefault((row.family, row.sizes, row.batch, row.has_batch_norm, row.is_compiled), row)
+    return {row.name: replace(row, sizes=(10, 100, 100)) if row.family == "adam" else row for row in found.values()}
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every step asks for the pool, also one that would not gain from it."""
+    monkeypatch.setattr(NativeProgram, "_gains_from_threads", lambda _: True)
+    executable._cache.clear()
+    yield
+    executable._cache.clear()
+
+
+def bits_of(workload: Workload, calls: int = 3) -> list[bytes]:
+    """The results of some calls, and every parameter and cell after them."""
+    steps: list[Any] = []
+    held: list[tw.Tensor] = []
+
+    def compiled(function: Any) -> Any:
+        steps.append(tw.compile(function))
+        return steps[-1]
+
+    def adam(parameters: Any, lr: float) -> Any:
+        held.extend(parameters)
+        return FRAMEWORK.adam(held, lr)
+
+    tw.manual_seed(0)
+    call = BUILDERS[workload.family](replace(FRAMEWORK, compile_step=compiled, adam=adam), workload)
+    results = [call() for _ in range(calls)]
+    programs = [program for step in steps for program in step._programs.values()]
+    cells = [each for program in programs for each in program.sources if isinstance(each, tw.Tensor)]
+    tensors = [each for each in (*held, *cells, *results) if isinstance(each, tw.Tensor)]
+    numbers = [np.float64(each).tobytes() for each in results if isinstance(each, float)]
+    return numbers + [each.detach().numpy().tobytes() for each in tensors]
+
+
+@pytest.mark.usefixtures("together")
+@pytest.mark.parametrize("name", networks())
+def test_a_network_has_the_same_bits_with_any_number_of_threads_and_beside_another_caller(name: str) -> None:
+    found = []
+    for count, is_taken in [*((count, False) for count in COUNTS), (2, True)]:
+        tw.set_num_threads(count)
+        with pool()._lock if is_taken else nullcontext():  # whoever finds the pool taken runs alone
+            found.append(bits_of(networks()[name]))
+    assert found[0]
     assert all(each == found[0] for each in found)
 
 

@@ -9,6 +9,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import lzma
 import threading
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_four_files_are_found_and_paired(small, tmp_path, suffix, inner):
     np.testing.assert_array_equal(data.test.labels, LABELS["t10k"])
     assert data.labels.dtype == np.int64
     assert mnist(tmp_path / "data").test.images.max() == np.float32(1.0)
+
+
+def test_a_folder_of_all_data_sets_serves_for_each(small, tmp_path, monkeypatch):
+    write_four(tmp_path / "all" / "mnist")
+    np.testing.assert_array_equal(mnist(tmp_path / "all", raw=True).train.images, IMAGES["train"])
+    monkeypatch.setenv("THALWEG_DATA", str(tmp_path / "all"))
+    np.testing.assert_array_equal(mnist(raw=True).train.images, IMAGES["train"])
+
+
+def test_files_packed_by_xz_are_read(small, tmp_path):
+    folder = write_four(tmp_path / "data", "")
+    for path in list(folder.iterdir()):
+        path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
+        path.unlink()
+    assert mnist(folder).train.labels.tolist() == LABELS["train"].tolist()
 
 
 def test_a_file_of_other_content_is_refused_unless_that_is_meant(small, tmp_path):

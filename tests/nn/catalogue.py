@@ -51,6 +51,57 @@ def _labels(build: Callable[[], nn.Module], output: tuple[int, ...] = ()) -> Cas
     return Case(build, ((4, 3), (4,)), output, (None, 3))
 
 
+def _plane(build: Callable[[], nn.Module], shape: tuple[int, ...], output: tuple[int, ...]) -> Case:
+    return Case(build, (shape,), output)
+
+
+IMAGES = [
+    _plane(lambda: nn.Conv1d(2, 3, 3), (2, 2, 6), (2, 3, 4)),
+    _plane(lambda: nn.Conv1d(2, 4, 2, stride=2, dilation=2, groups=2, bias=False), (2, 7), (4, 3)),
+    _plane(lambda: nn.Conv2d(2, 3, 3, padding=1), (2, 2, 4, 5), (2, 3, 4, 5)),
+    _plane(lambda: nn.Conv2d(1, 2, (1, 2), stride=(2, 1), padding=(0, 1)), (2, 1, 4, 3), (2, 2, 2, 4)),
+    _plane(lambda: nn.Conv2d(3, 3, 3, padding="same", groups=3, padding_mode="reflect"), (2, 3, 4, 3), (2, 3, 4, 3)),
+    _plane(lambda: nn.ConvTranspose1d(2, 3, 3, stride=2, padding=1, output_padding=1), (2, 2, 4), (2, 3, 8)),
+    _plane(lambda: nn.ConvTranspose2d(2, 2, 2, stride=2, groups=2), (2, 2, 2, 3), (2, 2, 4, 6)),
+    _plane(lambda: nn.ConvTranspose2d(1, 2, (2, 3), dilation=(2, 1), bias=False), (1, 1, 2, 3), (1, 2, 4, 5)),
+    _plane(lambda: nn.Unfold(2, padding=1), (2, 1, 2, 3), (2, 4, 12)),
+    _plane(lambda: nn.Fold(3, 2), (2, 4, 4), (2, 1, 3, 3)),
+    _plane(lambda: nn.MaxPool1d(2), (2, 3, 7), (2, 3, 3)),
+    _plane(lambda: nn.MaxPool2d(2), (2, 2, 4, 5), (2, 2, 2, 2)),
+    _plane(lambda: nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True), (2, 2, 5, 6), (2, 2, 3, 4)),
+    _plane(lambda: nn.MaxPool2d((5, 1)), (2, 1, 5, 3), (2, 1, 1, 3)),
+    _plane(lambda: nn.AvgPool1d(3, stride=1, padding=1, count_include_pad=False), (2, 2, 5), (2, 2, 5)),
+    _plane(lambda: nn.AvgPool2d(2), (2, 2, 4, 5), (2, 2, 2, 2)),
+    _plane(lambda: nn.AvgPool2d(4, divisor_override=3), (2, 1, 4, 8), (2, 1, 1, 2)),
+    _plane(lambda: nn.AdaptiveAvgPool1d(2), (2, 3, 5), (2, 3, 2)),
+    _plane(lambda: nn.AdaptiveAvgPool2d(1), (2, 3, 4, 5), (2, 3, 1, 1)),
+    _plane(lambda: nn.AdaptiveMaxPool1d(3), (2, 2, 7), (2, 2, 3)),
+    _plane(lambda: nn.AdaptiveMaxPool2d((2, None)), (2, 2, 6, 3), (2, 2, 2, 3)),
+    _same(lambda: nn.BatchNorm2d(3), (2, 3, 2, 4)),
+    _same(lambda: nn.GroupNorm(2, 4), (2, 4, 3)),
+    _same(lambda: nn.InstanceNorm1d(3, affine=True), (2, 3, 4)),
+    _same(lambda: nn.InstanceNorm2d(3, affine=True, track_running_stats=True), (2, 3, 2, 3)),
+    _same(lambda: nn.Dropout1d(0.3), (2, 3, 4)),
+    _same(lambda: nn.Dropout2d(0.3), (2, 3, 2, 3)),
+    _plane(lambda: nn.ZeroPad1d((1, 2)), (2, 3, 4), (2, 3, 7)),
+    _plane(lambda: nn.ZeroPad2d(1), (2, 3, 4), (2, 5, 6)),
+    _plane(lambda: nn.ConstantPad1d(1, 0.5), (2, 3, 4), (2, 3, 6)),
+    _plane(lambda: nn.ConstantPad2d((1, -1, 0, 2), 0.5), (2, 1, 3, 4), (2, 1, 5, 4)),
+    _plane(lambda: nn.ReflectionPad1d(2), (2, 3, 4), (2, 3, 8)),
+    _plane(lambda: nn.ReflectionPad2d(1), (2, 1, 3, 4), (2, 1, 5, 6)),
+    _plane(lambda: nn.ReplicationPad1d((3, 1)), (2, 3, 4), (2, 3, 8)),
+    _plane(lambda: nn.ReplicationPad2d(1), (2, 1, 3, 4), (2, 1, 5, 6)),
+    _plane(lambda: nn.CircularPad1d(2), (2, 3, 4), (2, 3, 8)),
+    _plane(lambda: nn.CircularPad2d(1), (2, 1, 3, 4), (2, 1, 5, 6)),
+    _plane(lambda: nn.Upsample(scale_factor=2), (2, 3, 4), (2, 3, 8)),
+    _plane(lambda: nn.Upsample(size=(5, 3), mode="bilinear"), (2, 1, 3, 4), (2, 1, 5, 3)),
+    _plane(lambda: nn.Upsample(size=5), (2, 1, 3, 4), (2, 1, 5, 5)),
+    _plane(lambda: nn.UpsamplingNearest2d(scale_factor=2), (2, 1, 3, 2), (2, 1, 6, 4)),
+    _plane(lambda: nn.UpsamplingBilinear2d(scale_factor=2), (2, 1, 3, 2), (2, 1, 6, 4)),
+    _plane(lambda: nn.PixelShuffle(2), (2, 4, 2, 3), (2, 1, 4, 6)),
+    _plane(lambda: nn.PixelUnshuffle(2), (2, 1, 4, 2), (2, 4, 2, 1)),
+]
+
 CASES = [
     Case(lambda: nn.Linear(3, 5), ((4, 3),), (4, 5)),
     Case(lambda: nn.Linear(3, 5, bias=False), ((2, 1, 3),), (2, 1, 5)),
@@ -86,6 +137,7 @@ CASES = [
     _pair(nn.BCELoss, low=0.1, high=0.9),
     _pair(nn.BCEWithLogitsLoss, low=0.1, high=0.9),
     _pair(lambda: nn.BCEWithLogitsLoss(pos_weight=tw.tensor([1.0, 3.0, 0.5])), low=0.1, high=0.9),
+    *IMAGES,
     Case(lambda: nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2)), ((6, 3),), (6, 2)),
     Case(nn.Sequential, ((2, 2),), (2, 2)),
     Case(lambda: nn.ModuleList([nn.Linear(2, 2), nn.ReLU()]), (), (), is_called=False),

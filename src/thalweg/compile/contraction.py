@@ -245,7 +245,7 @@ class _Tile:
         for i in range(self.height):
             number = e.spread(self._load_a(k, i), self.kernel.lanes)
             for vector in vectors:
-                results.append(_accumulated(e, number, vector, totals[len(results)]))
+                results.append(accumulated(e, number, vector, totals[len(results)]))
         return results
 
     def _load_a(self, k: Value, i: int) -> Value:
@@ -261,7 +261,7 @@ class _Tile:
         return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
 
 
-def _accumulated(e: Emitter, a: Value, b: Value, total: Value) -> Value:
+def accumulated(e: Emitter, a: Value, b: Value, total: Value) -> Value:
     """a b + total, as the processor does it best: in one rounding, or in two where that would be a call."""
     if current_target().fuses_multiply_add:
         return e.multiply_add(a, b, total)

@@ -53,7 +53,7 @@ def _padded(x: Node, w: Node, form: Form, places: Ints) -> Node:
 
 
 def widened(x: Node, low: Ints, high: Ints) -> Node:
-    """Zeros at the ends of axes, or entries cut off there; where x is only turned over, what it is made of is widened."""
+    """Zeros at the ends of axes, or entries cut off; where x is only turned over, what it is made of is widened."""
     if x.op is permute:
         order = x.attributes["order"]
         place = [order.index(axis) for axis in range(len(order))]
@@ -140,8 +140,10 @@ def _product(x: Node, w: Node, form: Form) -> Node:
     lead = w.ndim - rank - 2
     summed = 1 if parts > 1 else 0
     # The parts of the sum stay in front; groups and panels come right before the outputs.
-    order = (*range(summed), *range(lead, lead + 1 + rank), *range(summed, lead), lead + rank + 1)
-    y = window_product(x, w, lead=lead, stride=form.stride, dilation=form.window_dilation, order=order)
+    order = [*range(summed), *range(lead, lead + 1 + rank), *range(summed, lead)]
+    # A single output comes before the groups: they are then what stands side by side.
+    order.insert(len(order) - (lead - summed) * (w.shape[-1] == 1), lead + rank + 1)
+    y = window_product(x, w, lead=lead, stride=form.stride, dilation=form.window_dilation, order=tuple(order))
     if summed:
         y = reshape(sum_(y, axes=(0,)), shape=y.shape[1:])
     return reshape(y, shape=(*y.shape[: 1 + rank], groups * w.shape[-1] * (w.shape[0] if panel else 1)))

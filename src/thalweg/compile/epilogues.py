@@ -13,12 +13,13 @@ from dataclasses import replace
 from thalweg.compile.contraction import Finish
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_checked, is_move, topological
-from thalweg.compile.kernels import form_product, operands_from, tiling_of
+from thalweg.compile.kernels import form_product, form_windows, keeps_totals, operands_from, takes_epilogue
 from thalweg.compile.nest import NestEmitter
+from thalweg.compile.operands import reads_windows
 from thalweg.compile.places import Place
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.values import RUN_PARAMETERS, Counting, Value
-from thalweg.graph import Node
+from thalweg.graph import Node, Shape
 
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
 # which reads three, is faster as streams.
@@ -40,7 +41,7 @@ def _fits(product: Kernel, nest: Kernel, kernels: Sequence[Kernel]) -> bool:
     if product not in nest.after or product.is_nest or product.epilogue or not nest.is_nest or nest.axes is not None:
         return False
     (node,) = product.nodes
-    if tiling_of(node) is None or is_checked(nest) or any(each.op.kind != "elementwise" for each in nest.nodes):
+    if not takes_epilogue(node) or is_checked(nest) or any(each.op.kind != "elementwise" for each in nest.nodes):
         return False
     if node.size != nest.nodes[0].size or node.shape[-1:] != nest.domain[-1:] or not _has_lanes_of(node, nest):
         return False
@@ -85,9 +86,9 @@ def _reads(node: Node, product: Node, stop: set[Node]) -> bool:
 
 def _join(product: Kernel, nest: Kernel, kernels: list[Kernel], shown: set[Node]) -> None:
     """The nest becomes the product's epilogue, and leaves the list."""
-    (node,), tiling = product.nodes, tiling_of(product.nodes[0])
+    (node,) = product.nodes
     is_read = any(node in other.inputs for other in kernels if other not in (product, nest))
-    is_stored = is_read or node in shown or (tiling is not None and tiling.parts > 1)
+    is_stored = is_read or node in shown or keeps_totals(node)
     product.epilogue = nest
     product.nodes = [node, *nest.nodes]
     product.inputs = list(dict.fromkeys([*product.inputs, *operands_of(product)]))
@@ -115,7 +116,8 @@ def emit_with_epilogue(
     pointers = {node: f"%out{i}" for i, node in enumerate(kernel.outputs)}
     pointers |= {node: f"%in{i + len(product.inputs)}" for i, node in enumerate(operands_of(kernel))}
     operands = operands_from(e, product, numbers)
-    form_product(e, product, operands, pointers.get(product), _Epilogue(e, kernel, pointers).finish_at)
+    form = form_windows if reads_windows(product) else form_product
+    form(e, product, operands, pointers.get(product), _Epilogue(e, kernel, pointers).finish_at)
     parameters = [
         *[f"ptr {each}" for each in pointers.values() if each.startswith("%out")],
         *[f"ptr {each.pointer}" for each in operands],
@@ -158,10 +160,15 @@ class _Epilogue:
     def _outer(self, index: list[Value]) -> list[Value]:
         """The index of a row of the product, in the shape of the nest."""
         e, shape = self.e, self.domain[:-1]
-        if shape == self.product.shape[:-1]:
-            return index
+        if _long(shape) == _long(self.product.shape[:-1]):
+            steps = iter([i for i, extent in zip(index, self.product.shape[:-1], strict=True) if extent != 1])
+            return [e.integer(0) if extent == 1 else next(steps) for extent in shape]
         place, result = e.linear(index, self.product.shape[:-1]), list[Value]()
         for extent in reversed(shape[1:]):
             result.append(e.modulo(place, extent))
             place = e.quotient(place, extent)
         return [*[place] * bool(shape), *reversed(result)]
+
+
+def _long(shape: Shape) -> Shape:
+    return tuple(extent for extent in shape if extent != 1)

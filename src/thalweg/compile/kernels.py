@@ -21,6 +21,7 @@ from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
 from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.compile.window_kernel import Memory, emit_windows
+from thalweg.compile.window_kernel import Product as WindowProduct
 from thalweg.compile.window_tiling import operand_views, window_tiling_of, windows_of
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
@@ -146,7 +147,7 @@ def form_windows(
     if node.size:
         views = zip(operands, operand_views(node), strict=True)
         x, w = (Memory(each.pointer, view.start, each.number) for each, view in views)
-        emit_windows(e, x, w, out, window_tiling_of(node), finish_at)
+        emit_windows(e, WindowProduct(window_tiling_of(node), x, w, out, finish_at([]) if finish_at else None))
 
 
 def form_product(
@@ -238,9 +239,9 @@ def cycles_of(kernel: Kernel) -> float:
     if kernel.is_nest:
         return choose_schedule(kernel).cycles
     node = kernel.nodes[0]
-    if reads_windows(node):
-        return window_tiling_of(node).cycles
     own = share_of(node).cycles if node.dtype.is_floating_point else 0.0
+    if reads_windows(node):
+        own = window_tiling_of(node).cycles
     return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
 
@@ -252,6 +253,17 @@ def pieces_of(kernel: Kernel) -> int:
     if reads_windows(node):
         return window_tiling_of(node).pieces.count
     return share_of(node).count if node.dtype.is_floating_point else 1
+
+
+def takes_epilogue(node: Node) -> bool:
+    """Whether the kernel can do more with a tile that has just left the registers."""
+    return window_tiling_of(node).blocks.count == 1 if reads_windows(node) else tiling_of(node) is not None
+
+
+def keeps_totals(node: Node) -> bool:
+    """Whether sums are made in several parts, between which they lie in memory."""
+    tiling = tiling_of(node)
+    return tiling is not None and tiling.parts > 1
 
 
 def tiling_of(node: Node) -> Tiling | None:

@@ -79,7 +79,7 @@ class _Recomputing:
         lines = sum(map(emission_lines, members))
         if len(bases) != 1 or lines > _MOST_LINES or not all(self._is_stored(base) for base in bases):
             return None
-        return [each for each in toposort([node]) if each in members]
+        return sorted(members, key=self.place.__getitem__)
 
     def _is_entrywise(self, node: Node) -> bool:
         return node.op.kind == "elementwise" and not self._is_stored(node, beyond=True)

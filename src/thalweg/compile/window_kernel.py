@@ -1,8 +1,8 @@
 """Window products (convolutions and their gradients) from the register-tiled microkernel, without a copied window.
 
 In: a `window_product` node and where its operands lie. Out: loops over tiles of the result. The rows of a tile are
-neighbouring places of the window, so its entries of x lie at fixed distances from one pointer: for each step of the sum,
-a few vectors of w, each times one number of x for every row (or times a vector of x where both have the lanes' axis).
+neighbouring places of the window, so its entries of x lie at fixed distances from one pointer: for each step of the
+sum, a few vectors of w, each times one number of x for every row (or times a vector of x where both have the lanes).
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from thalweg.compile.contraction import Finish, counted
+from thalweg.compile import packing
+from thalweg.compile.contraction import Finish, accumulated, counted
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import extent_of, share_of_piece
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.compile.window_tiling import Axis, WindowTiling
 
 _UNROLLED = 48  # multiply-adds that follow each other without a jump, at most
+
+Steps = Sequence[tuple[Axis, Value]]  # how far along some axes
+Runs = Sequence[tuple[int, int]]  # (extent, how many such pieces): at most two
 
 
 @dataclass(frozen=True)
@@ -29,72 +33,60 @@ class Memory:
     number: Value | None = None
 
 
-def emit_windows(
-    e: Emitter,
-    x: Memory,
-    w: Memory,
-    y: str | None,
-    tiling: WindowTiling,
-    finish_at: Callable[..., Finish] | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Product:
+    """A window product, where its operands lie, and what becomes of its tiles. Without a y, `finish` sees them."""
+
+    tiling: WindowTiling
+    x: Memory
+    w: Memory
+    y: str | None
+    finish: Finish | None = None
+
+
+def emit_windows(e: Emitter, product: Product) -> None:
     """The tiles of this piece of the product.
 
     A long sum is made in blocks: y holds the totals from one to the next, and they go on where they ended.
     """
-    assert y is not None or tiling.blocks.count == 1
+    tiling = product.tiling
+    assert tiling.blocks.count == 1 or (product.y is not None and product.finish is None)
+    room = product.y or e.room(tiling.windows.dtype, len(tiling.rows(tiling.strip)) * tiling.width)
     share = share_of_piece(e, e.piece(), tiling.pieces)
     with counted(e, tiling.blocks.count) as block, counted(e, share.count) as i:
-        _Tile(e, x, w, y, tiling, finish_at, block).write(e.add(share.first, i))
+        _Tile(e, product, room, block, e.add(share.first, i)).write()
 
 
 class _Tile:
     """A tile whose number is known when the program runs."""
 
-    def __init__(
-        self,
-        e: Emitter,
-        x: Memory,
-        w: Memory,
-        y: str | None,
-        tiling: WindowTiling,
-        finish_at: Callable[..., Finish] | None,
-        block: Value,
-    ) -> None:
-        self.e, self.tiling, self.windows, self.finish_at = e, tiling, tiling.windows, finish_at
-        self.block, self.inner = block, list[Axis](self.windows.inner)
-        self.cut: tuple[Axis, Extent] | None = None  # the axis that a block is a part of
-        self.x, self.w, self.lanes = x, w, tiling.lanes
-        self.is_local = y is None
-        inside = tiling.strip * max(1, len(tiling.rows(1)))
-        self.y = y or e.room(self.windows.dtype, inside * tiling.width)
+    def __init__(self, e: Emitter, product: Product, room: str, block: Value, number: Value) -> None:
+        self.e, self.product, self.block = e, product, block
+        self.tiling, self.windows = product.tiling, product.tiling.windows
+        self.lanes, self.dtype = self.tiling.lanes, self.windows.dtype
+        self.is_local = product.y is None
+        index, self.strip, self.panel = self._decoded(number)
+        self.column = e.multiply(self.panel, e.integer(self.tiling.width))
+        before = zip(self.windows.outer[: self.tiling.axis], index, strict=True)
+        self.before: Steps = [*before, (self.tiling.along, self._first_step())]
+        self.inner = list(self.windows.inner)
+        self.cut: tuple[Axis | None, Extent] = (None, 0)  # the axis of which a block is a part
+        self.begin = [*self.before, (self.windows.lane, self.column), *self._begin_of_block()]
+        self.y = room if self.is_local else self._advanced(room, 0, lambda axis: axis.in_y)
 
-    def write(self, number: Value) -> None:
+    def write(self) -> None:
+        """The tile in whichever extents it has, and what follows."""
         e, tiling = self.e, self.tiling
-        index, strip, panel = self._decoded(number)
-        before = list(zip(self.windows.outer[: tiling.axis], index, strict=True))
-        before.append((tiling.along, self._first_step(strip)))
-        column = e.multiply(panel, e.integer(tiling.width))
-        lane = [(self.windows.lane, column)]
-        lane += self._begin()
-        x = self._pointer(self.x, [*before, *lane], lambda axis: axis.in_x)
-        w = self._pointer(self.w, [*before, *lane], lambda axis: axis.in_w)
-        y = e.advance(self.y, self._sum([*before, *lane], lambda axis: axis.in_y), self.windows.dtype)
-        for height, of_height in _choices(e, tiling.strips, strip):
-            for width, of_width in _choices(e, tiling.panels, panel):
+        x = self._advanced(self.product.x.pointer, self.product.x.start, lambda axis: axis.in_x)
+        w = self._advanced(self.product.w.pointer, self.product.w.start, lambda axis: axis.in_w)
+        for height, of_height in _choices(e, tiling.strips, self.strip):
+            for width, of_width in _choices(e, tiling.panels, self.panel):
                 with of_height(), of_width():
-                    self._write(height, width, x, w, y)
+                    self._write(height, width, x, w)
+        if self.product.finish:
+            _Finishing(self, self.product.finish).write()
 
-    def _begin(self) -> list[tuple[Axis, Value]]:
-        """Where this block of the sum begins; from here on `inner` has the axes inside it."""
-        e, blocks, inner = self.e, self.tiling.blocks, self.windows.inner
-        if blocks.count == 1:
-            return []
-        before, axis = inner[: blocks.place], inner[blocks.place]
-        pieces = -(-axis.extent // blocks.size)
-        *index, piece = e.delinear(self.block, (*(each.extent for each in before), pieces))
-        self.cut = axis, extent_of(e, piece, blocks.size, axis.extent)
-        self.inner = list(inner[blocks.place :])
-        return [*zip(before, index, strict=True), (axis, e.multiply(piece, e.integer(blocks.size)))]
+    # --- where the tile begins ---------------------------------------------------------------------------------------
 
     def _decoded(self, number: Value) -> tuple[list[Value], Value, Value]:
         """The index along the axes before the tile's, its strip, and its panel."""
@@ -106,51 +98,54 @@ class _Tile:
             *index, strip, panel = e.delinear(number, (*extents, tiling.strip_count, tiling.panel_count))
         return index, strip, panel
 
-    def _first_step(self, strip: Value) -> Value:
-        """Where a strip begins along its axis."""
+    def _first_step(self) -> Value:
+        """Where the strip begins along its axis."""
         e, (height, count), *others = self.e, *self.tiling.strips
-        step = e.multiply(strip, e.integer(height))
+        step = e.multiply(self.strip, e.integer(height))
         if not others or others[0][1] == 1:
             return step
-        return e.subtract(step, e.maximum(e.integer(0), e.subtract(strip, e.integer(count))))
+        return e.subtract(step, e.maximum(e.integer(0), e.subtract(self.strip, e.integer(count))))
 
-    def _sum(self, steps: Sequence[tuple[Axis, Value]], stride: Callable[[Axis], int]) -> Value:
-        e, place = self.e, self.e.integer(0)
-        for axis, index in steps:
-            place = e.add(place, e.multiply(index, e.integer(stride(axis))))
-        return place
+    def _begin_of_block(self) -> Steps:
+        """Where this block of the sum begins; from here on `inner` has the axes inside it."""
+        e, blocks, inner = self.e, self.tiling.blocks, self.windows.inner
+        if blocks.count == 1:
+            return []
+        before, axis = inner[: blocks.place], inner[blocks.place]
+        parts = -(-axis.extent // blocks.size)
+        *index, part = e.delinear(self.block, (*(each.extent for each in before), parts))
+        self.cut = axis, extent_of(e, part, blocks.size, axis.extent)
+        self.inner = list(inner[blocks.place :])
+        return [*zip(before, index, strict=True), (axis, e.multiply(part, e.integer(blocks.size)))]
 
-    def _pointer(self, memory: Memory, steps: Sequence[tuple[Axis, Value]], stride: Callable[[Axis], int]) -> str:
-        place = self.e.add(self._sum(steps, stride), self.e.integer(memory.start))
-        return self.e.advance(memory.pointer, place, self.windows.dtype)
+    def _advanced(self, pointer: str, start: int, stride: Callable[[Axis], int]) -> str:
+        place = self.e.add(distance(self.e, self.begin, stride), self.e.integer(start))
+        return self.e.advance(pointer, place, self.dtype)
 
     # --- one tile of known extents -----------------------------------------------------------------------------------
 
-    def _write(self, height: int, width: int, x: str, w: str, y: str) -> None:
+    def _write(self, height: int, width: int, x: str, w: str) -> None:
         e, rows = self.e, self.tiling.rows(height)
         masks = [e.first_lanes(width - first, self.lanes) for first in range(0, width, self.lanes)]
-        places = [(e.integer(place + j * self.lanes), mask) for _, place in rows for j, mask in enumerate(masks)]
-        totals = [self._start(y, place, mask) for place, mask in places]
+        begins = [i * self.tiling.width if self.is_local else place for i, (_, place) in enumerate(rows)]
+        places = [(e.integer(begin + j * self.lanes), mask) for begin in begins for j, mask in enumerate(masks)]
+        totals = [self._start(place, mask) for place, mask in places]
         if self.windows.depth:
             totals = self._summed(self.inner, x, w, [place for place, _ in rows], masks, totals)
         for total, (place, mask) in zip(totals, places, strict=True):
-            e.store(y, place, total, mask)
+            e.store(self.y, place, total, mask)
 
-    def _start(self, y: str, place: Value, mask: Value | None) -> Value:
+    def _start(self, place: Value, mask: Value | None) -> Value:
         """What the blocks before have come to. In the first the mask is off everywhere: zeros, and nothing is read."""
-        e, dtype = self.e, self.windows.dtype
+        e, zero = self.e, literal(0, self.dtype)
         if self.tiling.blocks.count == 1:
-            return e.spread(literal(0, dtype), self.lanes)
+            return e.spread(zero, self.lanes)
         is_later = e.compare("less", e.integer(0), self.block)
         if self.lanes == 1:
-            return e.select(is_later, e.load(y, place, dtype), literal(0, dtype))
+            return e.select(is_later, e.load(self.y, place, self.dtype), zero)
         is_later = e.spread(is_later, self.lanes)
         wanted = is_later if mask is None else e.bitwise("bitwise_and", is_later, mask)
-        return e.load(y, place, dtype, self.lanes, wanted)
-
-    def _extent(self, axis: Axis) -> Extent:
-        """The steps along an axis of the sum in this block."""
-        return self.cut[1] if self.cut and self.cut[0] is axis else axis.extent
+        return e.load(self.y, place, self.dtype, self.lanes, wanted)
 
     def _summed(
         self, axes: list[Axis], x: str, w: str, rows: list[int], masks: list[Value | None], totals: list[Value]
@@ -159,14 +154,14 @@ class _Tile:
         if not axes:
             return self._step(x, w, self.e.integer(0), self.e.integer(0), rows, masks, totals)
         e, (axis, *rest) = self.e, axes
-        extent = self._extent(axis)
+        extent: Extent = self.cut[1] if axis is self.cut[0] else axis.extent
         repeats = _divisor(extent, _UNROLLED // max(len(totals), 1)) if isinstance(extent, int) and not rest else 1
 
         def body(index: Value, values: list[Value]) -> list[Value]:
             first = e.multiply(index, e.integer(repeats))
             if rest:
-                inner_x = e.advance(x, e.multiply(first, e.integer(axis.in_x)), self.windows.dtype)
-                inner_w = e.advance(w, e.multiply(first, e.integer(axis.in_w)), self.windows.dtype)
+                inner_x = e.advance(x, e.multiply(first, e.integer(axis.in_x)), self.dtype)
+                inner_w = e.advance(w, e.multiply(first, e.integer(axis.in_w)), self.dtype)
                 return self._summed(rest, inner_x, inner_w, rows, masks, values)
             for i in range(repeats):
                 k = e.add(first, e.integer(i))
@@ -181,24 +176,104 @@ class _Tile:
     ) -> list[Value]:
         """One more product in every total."""
         e = self.e
-        vectors = [self._load(self.w, w, in_w, j, mask) for j, mask in enumerate(masks)]
+        vectors = [self._load(self.product.w, w, in_w, j, mask) for j, mask in enumerate(masks)]
         result: list[Value] = []
         for row in rows:
             place = e.add(in_x, e.integer(row))
-            for j, mask in enumerate(masks):
-                if self.windows.is_spread:
-                    number = self.x.number or e.load(x, place, self.windows.dtype) if j == 0 else number
-                    entry = e.spread(number, self.lanes)
-                else:
-                    entry = self._load(self.x, x, place, j, mask)
-                result.append(e.multiply_add(entry, vectors[j], totals[len(result)]))
+            numbers = self._numbers(x, place, masks)
+            for number, vector in zip(numbers, vectors, strict=True):
+                result.append(accumulated(e, number, vector, totals[len(result)]))
         return result
+
+    def _numbers(self, x: str, place: Value, masks: list[Value | None]) -> list[Value]:
+        """What the vectors of w are multiplied with in one row: one number of x, or a vector for each."""
+        if not self.windows.is_spread:
+            return [self._load(self.product.x, x, place, j, mask) for j, mask in enumerate(masks)]
+        number = self.product.x.number or self.e.load(x, place, self.dtype)
+        return [self.e.spread(number, self.lanes)] * len(masks)
 
     def _load(self, memory: Memory, pointer: str, place: Value, vector: int, mask: Value | None) -> Value:
         e = self.e
         if memory.number is not None:
             return e.spread(memory.number, self.lanes)
-        return e.load(pointer, e.add(place, e.integer(vector * self.lanes)), self.windows.dtype, self.lanes, mask)
+        return e.load(pointer, e.add(place, e.integer(vector * self.lanes)), self.dtype, self.lanes, mask)
+
+
+class _Finishing:
+    """What follows a tile, vector by vector while it is in the first-level cache; in a function of its own."""
+
+    def __init__(self, tile: _Tile, finish: Finish) -> None:
+        self.e, self.tile, self.finish = tile.e, tile, finish
+        self.tiling, self.windows = tile.tiling, tile.windows
+        self.later = self.windows.outer[self.tiling.axis + 1 :]  # axes of which a tile has everything
+
+    def write(self) -> None:
+        e, tile = self.e, self.tile
+        extents = [_extent_of(e, self.tiling.strips, tile.strip), _extent_of(e, self.tiling.panels, tile.panel)]
+        known = [each if isinstance(each, Value) else e.integer(each) for each in extents]
+        axes = [axis for axis, _ in tile.before]
+        begins = [index for _, index in tile.before]
+
+        def inside(pointers: Sequence[str], values: Sequence[Value]) -> None:
+            column, height, width, *rest = values
+            height_now, width_now = (
+                each if isinstance(each, int) else now for each, now in zip(extents, (height, width), strict=True)
+            )
+            before = list(zip(axes, rest, strict=False))
+            self._rows(pointers, before, column, height_now, width_now, rest[len(axes) :])
+
+        e.apart([tile.y, *self.finish.pointers], [tile.column, *known, *begins, *self.finish.values], inside)
+
+    def _rows(
+        self,
+        pointers: Sequence[str],
+        before: list[tuple[Axis, Value]],
+        column: Value,
+        height: Extent,
+        width: Extent,
+        values: Sequence[Value],
+    ) -> None:
+        e = self.e
+        *outer, (along, begin) = before
+        with counted(e, height) as i:
+
+            def row(steps: list[Value]) -> None:
+                place = self._place(i, steps)
+                index = [*outer, (along, e.add(begin, i)), *zip(self.later, steps, strict=True)]
+                self._row(pointers, index, place, column, width, values)
+
+            e.loops(tuple(axis.extent for axis in self.later), row)
+
+    def _place(self, i: Value, steps: list[Value]) -> Value:
+        """Where a row of the tile begins, counted from the tile's first entry."""
+        e = self.e
+        if not self.tile.is_local:
+            return distance(e, [(self.tiling.along, i), *zip(self.later, steps, strict=True)], lambda axis: axis.in_y)
+        number = i
+        for axis, step in zip(self.later, steps, strict=True):
+            number = e.add(e.multiply(number, e.integer(axis.extent)), step)
+        return e.multiply(number, e.integer(self.tiling.width))
+
+    def _row(
+        self, pointers: Sequence[str], steps: Steps, place: Value, column: Value, width: Extent, values: Sequence[Value]
+    ) -> None:
+        e, lanes, (y, *others) = self.e, self.tile.lanes, pointers
+        known = {axis.place: step for axis, step in steps}
+        *outer, row = [known.get(axis, e.integer(0)) for axis in range(self.windows.rank - 1)]
+        with counted(e, packing.pieces(e, width, lanes)) as j:
+            within = e.multiply(j, e.integer(lanes))
+            first, extent = e.add(column, within), self.windows.lane.extent
+            mask = packing.before(e, first, extent, lanes) if extent % lanes else None
+            vector = e.load(y, e.add(place, within), self.tile.dtype, lanes, mask)
+            self.finish.write(others, [*values, *outer], row, first, mask, vector)
+
+
+def distance(e: Emitter, steps: Steps, stride: Callable[[Axis], int]) -> Value:
+    """How far the steps lead in a memory with those strides."""
+    place = e.integer(0)
+    for axis, index in steps:
+        place = e.add(place, e.multiply(index, e.integer(stride(axis))))
+    return place
 
 
 def _divisor(extent: int, most: int) -> int:
@@ -206,9 +281,15 @@ def _divisor(extent: int, most: int) -> int:
     return next(each for each in range(max(1, min(most, 8, extent)), 0, -1) if extent % each == 0)
 
 
-def _choices(
-    e: Emitter, runs: Sequence[tuple[int, int]], index: Value
-) -> list[tuple[int, Callable[[], AbstractContextManager[None]]]]:
+def _extent_of(e: Emitter, runs: Runs, index: Value) -> Extent:
+    """The extent of piece `index`."""
+    if len(runs) == 1:
+        return runs[0][0]
+    (extent, count), (other, _) = runs
+    return e.select(e.compare("less", index, e.integer(count)), e.integer(extent), e.integer(other))
+
+
+def _choices(e: Emitter, runs: Runs, index: Value) -> list[tuple[int, Callable[[], AbstractContextManager[None]]]]:
     """(extent, where the code for it stands) for each extent that piece `index` may have."""
     if len(runs) == 1:
         return [(runs[0][0], nullcontext)]

@@ -1,7 +1,7 @@
 """How a window product is cut: which axes its loops walk along, and the tile of results that stays in registers.
 
-In: a `window_product` node. Out: `Windows`, the product as axes with strides in its operands, and a `WindowTiling`, which
-depends on nothing but that and the vector unit, so that the same product is always computed in the same way.
+In: a `window_product` node. Out: `Windows`, the product as axes with strides in its operands, and a `WindowTiling`,
+which depends on nothing but that and the vector unit, so that the same product is always computed in the same way.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from thalweg.graph import Node
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the loops: its extent, and how far one step along it is in x, in w and in the result."""
+    """An axis of the loops: its extent, and how far one step along it is in x, in w and in the result.
+
+    `place` is which axis of the result it is.
+    """
 
     extent: int
     in_x: int
     in_w: int
     in_y: int = 0
+    place: int = -1
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Windows:
     lane: Axis
     inner: tuple[Axis, ...]
     dtype: DType
+    rank: int  # axes of the result
 
     @property
     def is_spread(self) -> bool:
@@ -68,9 +73,10 @@ def operand_views(node: Node) -> tuple[View, View]:
 
 
 def _lane_place(node: Node, axes: Sequence[Axis]) -> int:
-    """The last axis of the result; where that is a single output, the last longer one if it is so in both operands."""
-    last = next((place for place in reversed(range(len(axes))) if axes[place].extent > 1), len(axes) - 1)
-    return last if axes[last].in_x == axes[last].in_w == 1 else len(axes) - 1
+    """The axis of the outputs; where there is a single one, the last longer one if it is so in both operands."""
+    outputs = node.attributes["order"].index(node.ndim - 1)
+    last = next((place for place in reversed(range(len(axes))) if axes[place].extent > 1), outputs)
+    return last if axes[last].in_x == axes[last].in_w == 1 else outputs
 
 
 def _result_axes(node: Node, x: View, w: View) -> list[Axis]:
@@ -81,7 +87,7 @@ def _result_axes(node: Node, x: View, w: View) -> list[Axis]:
     natural += [(step * x.strides[lead + 1 + axis], 0) for axis, step in enumerate(stride)]
     natural += [(0, w.strides[-1])]
     in_y = [math.prod(node.shape[place + 1 :]) for place in range(node.ndim)]
-    return [Axis(node.shape[place], *natural[axis], in_y[place]) for place, axis in enumerate(order)]
+    return [Axis(node.shape[place], *natural[axis], in_y[place], place) for place, axis in enumerate(order)]
 
 
 def windows_of(node: Node) -> Windows:
@@ -99,18 +105,18 @@ def windows_of(node: Node) -> Windows:
     ]
     inner.append(Axis(node.inputs[1].shape[-2], x.strides[-1], w.strides[-2]))
     inner.sort(key=lambda axis: -abs(axis.in_x) - abs(axis.in_w))
-    return Windows(_joined(axes), lane, _joined(inner), node.dtype)
+    return Windows(tuple(axis for axis in axes if axis.extent > 1), lane, _joined(inner), node.dtype, node.ndim)
 
 
 def _joined(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    """Axes without those of extent 1, neighbours that lie in memory as one made one."""
+    """The axes of a sum without those of extent 1, neighbours that lie in memory as one made one."""
     result: list[Axis] = []
     for axis in axes:
         if axis.extent == 1:
             continue
         before = result[-1] if result else None
-        steps = (axis.extent * axis.in_x, axis.extent * axis.in_w, axis.extent * axis.in_y)
-        if before is not None and (before.in_x, before.in_w, before.in_y) == steps:
+        steps = axis.extent * axis.in_x, axis.extent * axis.in_w
+        if before is not None and (before.in_x, before.in_w) == steps:
             result[-1] = replace(axis, extent=before.extent * axis.extent)
         else:
             result.append(axis)
@@ -140,7 +146,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class WindowTiling:
-    """A tile is `strip` steps along the outer axis `axis`, everything along the outer axes after it, `panel` vectors."""
+    """A tile: `strip` steps along the outer axis `axis`, everything along those after it, and `panel` vectors."""
 
     windows: Windows
     vectors: Vectors

@@ -48,7 +48,8 @@ def _flipped(array: np.ndarray, chosen: np.ndarray, axis: int) -> np.ndarray:
 class RandomHorizontalFlip(_Flip):
     """Left and right change places with probability `p`.
 
-    >>> RandomHorizontalFlip(1.0).apply(Samples(np.array([[[1, 2]]], np.uint8)), Draws((0, (0,)), [0])).images.tolist()
+    >>> from thalweg.data import Moment; draws = Draws(Moment(0, (0,)), [0])
+    >>> RandomHorizontalFlip(1.0).apply(Samples(np.array([[[1, 2]]], np.uint8)), draws).images.tolist()
     [[[2, 1]]]
     """
 

@@ -219,7 +219,7 @@ class Step:
             raise TraceError(
                 explain(
                     f"{self.name} is run by the NumPy meaning of its operations, so it has no kernels",
-                    received="an operation that has no native form yet",
+                    received="an operation that has no native form yet, or a process that runs no machine code",
                     expected="operations that can be compiled",
                 )
             )
