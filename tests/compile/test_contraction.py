@@ -32,7 +32,8 @@ UNITS = [
 ]  # fmt: skip
 FLAGS = [*itertools.product([False, True], repeat=2)]
 SHAPES = [(1, 1, 1), (17, 31, 33), (33, 48, 97), (9, 96, 129), (65, 10, 57), (20, 60, 0)]
-SMALL = {"_REUSED": 1, "_LARGE_A": 1, "_LARGE_B": 1, "_LONGEST": 96, "_LONGEST_PACKED": 80, "_BLOCK_OF_A": 1500}
+SMALL = {"_REUSED": 1, "_LARGE": 1, "_HUGE": 1, "_LONGEST": 96, "_LONGEST_PACKED": 80, "_NEAR": 1500,
+         "_BLOCK_OF_B": 20000}  # fmt: skip
 PARAMETERS = [f"ptr noalias %{name}" for name in ("a", "b", "c", "scratch", "more")]
 units = pytest.mark.parametrize(("vectors", "dtype"), UNITS, ids=str)
 
@@ -125,20 +126,23 @@ def test_no_access_is_past_a_buffer(vectors: Vectors, dtype: DType, flags: tuple
 @pytest.mark.usefixtures("small_limits")
 def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DType) -> None:
     for flags in FLAGS:
-        product = Product(35, 53, 70, *flags, dtype)
+        product = Product(35, 301, 70, *flags, dtype)
         cut = choose_tiling(product, vectors)
         assert cut.parts > 1
-        assert cut.blocks > 1
+        if product.packs_a:
+            assert cut.strip_block < cut.strip_count
+        else:
+            assert 1 < cut.panel_block < cut.panel_count
         e = Emitter()
 
         def write(pointers, _, row, column, mask, value, e=e):  # type: ignore[no-untyped-def]
             (more,) = pointers
-            place = e.add(e.multiply(row, e.integer(53)), column)
+            place = e.add(e.multiply(row, e.integer(301)), column)
             before = e.load(more, place, value.dtype, value.lanes, mask)
             e.store(more, place, e.subtract(before, value), mask)
 
         a, b = operands(product)
-        sums = np.ones((35, 53), dtype.numpy)
+        sums = np.ones((35, 301), dtype.numpy)
         result = computed(cut, a, b, sums, Finish(write, ["%more"]), e)
         expected, tolerance = meaning(product, a, b)
         assert (np.abs(result - expected) <= tolerance).all()
@@ -170,11 +174,36 @@ def test_batches_share_the_scratch() -> None:
 
 
 def test_small_products_are_read_where_they_lie() -> None:
-    for extents in [(64, 64, 64), (128, 128, 128), (64, 128, 784), (256, 256, 256), (1, 4096, 1024)]:
+    for extents in [(64, 64, 64), (128, 128, 128), (64, 128, 784), (240, 240, 240), (1, 4096, 1024)]:
         product = Product(*extents, False, False, float32)
         cut = choose_tiling(product, Vectors(16, 32))
-        assert (cut.scratch, cut.parts, cut.blocks) == (0, 1, 1), extents
+        assert (cut.scratch, cut.parts, cut.strip_block) == (0, 1, cut.strip_count), extents
         assert not choose_tiling(replace(product, transpose_a=True), Vectors(16, 32)).product.packs_a, extents
+
+
+def test_large_products_are_rearranged() -> None:
+    """Where vectors are short, panels are narrow, and B is rearranged sooner."""
+    for lanes, registers, size, packs in [
+        (8, 16, 240, False),
+        (8, 16, 256, True),
+        (16, 32, 256, False),
+        (16, 32, 512, True),
+    ]:
+        cut = choose_tiling(Product(size, size, size, False, False, float32), Vectors(lanes, registers))
+        assert cut.packs_b == packs, (lanes, size)
+    assert Product(256, 256, 256, True, False, float32).packs_a
+    assert not Product(256, 256, 256, False, False, float32).packs_a
+
+
+def test_panels_share_a_strip_where_a_is_too_large_for_the_second_level_cache() -> None:
+    """Then they are walked along the rows of C; otherwise one panel, which the first level keeps, meets all strips."""
+    for size, panels in [(512, 1), (1024, 4), (2048, 4)]:
+        cut = choose_tiling(Product(size, size, size, False, False, float32), Vectors(8, 16))
+        assert (cut.panel_block, cut.strip_block) == (panels, cut.strip_count), size
+    packed = choose_tiling(Product(2048, 2048, 2048, True, False, float32), Vectors(8, 16))
+    assert (packed.panel_block, packed.depth) == (1, 256)
+    assert packed.strip_block * packed.strip * packed.depth * 4 <= 1 << 20
+    assert packed.width * packed.depth * 4 <= 32 << 10, "a panel of B stays in the first-level cache"
 
 
 def test_code_does_not_grow_with_the_product() -> None:

@@ -1,7 +1,8 @@
 """Matrix products from a register-tiled microkernel, written in the emitter's words.
 
 In: a `Tiling` of one product. Out: loops over tiles of C whose innermost code keeps a block of C in registers: for each
-k, a few vectors of B, each times a number of A spread over the lanes.
+k, a few vectors of B, each times a number of A spread over the lanes. Around it, from the outside: strips of A that are
+packed together, parts of k, panels of B that are packed together, then the tiles that these come to.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.packing import Matrix, Packed, Part, before, extent_of, pack, pieces
+from thalweg.compile.packing import Matrix, Packed, Part, Range, before, counted, extent_of, pack, pieces
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
@@ -57,23 +58,22 @@ def emit_product(
     """
     assert c is not None or (tiling.parts == 1 and finish is not None)
     area = area or Area(e.integer(0), tiling.strip_count, e.integer(0), tiling.panel_count)
-    kernel = _Kernel(e, tiling, a, b, c, scratch, finish, area)
-    with counted(e, pieces(e, area.strips, tiling.block)) as block, counted(e, tiling.parts) as part:
+    kernel = _Kernel(e, tiling, a, b, c, scratch, finish)
+    with blocks(e, area.strip, area.strips, tiling.strip_block) as strips, counted(e, tiling.parts) as part:
         start = e.multiply(part, e.integer(tiling.depth))
-        depth = extent_of(e, part, tiling.depth, tiling.product.inner)
-        strips = extent_of(e, block, tiling.block, area.strips)
-        first = e.add(area.strip, e.multiply(block, e.integer(tiling.block)))
-        kernel.write(first, strips, Part(part, start, depth))
+        here = Part(part, start, extent_of(e, part, tiling.depth, tiling.product.inner))
+        kernel.pack_a(strips, here)
+        with blocks(e, area.panel, area.panels, tiling.panel_block) as panels:
+            kernel.pack_b(panels, here)
+            with counted(e, strips.count) as strip, counted(e, panels.count) as panel:
+                kernel.write_tile(strips, strip, panels, panel, here)
 
 
 @contextmanager
-def counted(e: Emitter, extent: Extent) -> Iterator[Value]:
-    """A loop; for a single round just the body."""
-    if extent == 1:
-        yield e.integer(0)
-    else:
-        with e.loop(extent) as index:
-            yield index
+def blocks(e: Emitter, first: Value, count: Extent, size: int) -> Iterator[Range]:
+    """A loop over `count` units from `first` on, so many at a time."""
+    with counted(e, pieces(e, count, size)) as index:
+        yield Range(e.add(first, e.multiply(index, e.integer(size))), extent_of(e, index, size, count))
 
 
 class _Kernel:
@@ -88,44 +88,53 @@ class _Kernel:
         c: str | None,
         scratch: str,
         finish: Finish | None,
-        area: Area,
     ) -> None:
         product, lanes = tiling.product, tiling.vectors.lanes
-        self.area = area
         self.e, self.tiling, self.dtype, self.lanes, self.finish = e, tiling, product.dtype, lanes, finish
         self.is_local = c is None  # C is only there a tile at a time
         self.c = c or e.room(product.dtype, tiling.strip * tiling.width)
         self.a = Matrix(a, product.dtype, product.rows, product.inner, is_along=not product.transpose_a)
         self.b = Matrix(b, product.dtype, product.columns, product.inner, is_along=product.transpose_b)
-        self.packed_a = Packed(scratch, 0, tiling.strip, tiling.strip, tiling.strip * tiling.room)
-        self.packed_b = Packed(scratch, tiling.scratch_a, lanes, tiling.width, lanes)
+        behind = e.advance(scratch, e.integer(tiling.scratch_a), product.dtype)
+        self.packed_a = Packed(scratch, tiling.strip, 1, tiling.room)
+        self.packed_b = Packed(behind, lanes, tiling.panel, tiling.room)
 
-    def write(self, first: Value, strips: Extent, part: Part) -> None:
-        """A block of strips in all columns, for one part of k."""
+    def pack_a(self, strips: Range, part: Part) -> None:
+        """The part of these strips to where the tiles read it, if A is packed."""
+        if self.tiling.product.packs_a:
+            pack(self.e, self.a, self.packed_a, self._row(strips.first), strips.count, strips.count, part, self.lanes)
+
+    def pack_b(self, panels: Range, part: Part) -> None:
+        """The part of these panels, if B is packed."""
         e, tiling = self.e, self.tiling
-        if tiling.product.packs_a:
-            pack(e, self.a, self.packed_a, self._row(first), strips, part, self.lanes)
-        with counted(e, self.area.panels) as index:
-            panel = e.add(self.area.panel, index)
-            column = e.multiply(panel, e.integer(tiling.width))
-            if tiling.product.packs_b:
-                left = extent_of(e, panel, tiling.width, tiling.product.columns)
-                pack(e, self.b, self.packed_b, column, pieces(e, left, self.lanes), part, self.lanes)
-            with counted(e, strips) as strip:
-                self._write_tile(e.add(first, strip), strip, panel, column, part)
+        if tiling.packs_b:
+            column = e.multiply(panels.first, e.integer(tiling.width))
+            pack(e, self.b, self.packed_b, column, panels.count, self._vectors(panels, column), part, self.lanes)
 
-    def _write_tile(self, number: Value, strip: Value, panel: Value, column: Value, part: Part) -> None:
-        """The tile of whichever extents strip and panel have."""
+    def _vectors(self, panels: Range, column: Value) -> Extent:
+        """How many vectors panels have that begin at a column."""
+        e, columns, tiling = self.e, self.tiling.product.columns, self.tiling
+        if isinstance(panels.count, int) and columns % tiling.width == 0:
+            return panels.count * tiling.panel
+        count = panels.count if isinstance(panels.count, Value) else e.integer(panels.count)
+        left = pieces(e, e.subtract(e.integer(columns), column), self.lanes)
+        assert isinstance(left, Value)
+        return e.minimum(e.multiply(count, e.integer(tiling.panel)), left)
+
+    def write_tile(self, strips: Range, strip: Value, panels: Range, panel: Value, part: Part) -> None:
+        """The tile of whichever extents strip and panel have; both are counted from the first of their ranges."""
+        number, of_all = self.e.add(strips.first, strip), self.e.add(panels.first, panel)
+        column = self.e.multiply(of_all, self.e.integer(self.tiling.width))
         for height, of_height in self._choices(self.tiling.strips, number):
-            for width, of_width in self._choices(self.tiling.panels, panel):
+            for width, of_width in self._choices(self.tiling.panels, of_all):
                 with of_height(), of_width():
-                    _Tile(self, self._row(number), column, height, width, part, strip).write()
+                    _Tile(self, self._row(number), column, height, width, part, strip, panel).write()
         if self.finish and self.tiling.parts == 1:
-            self._finish_tile(self.finish, number, panel, column)
+            self._finish_tile(self.finish, number, of_all, column)
         elif self.finish:
             is_last = self.e.compare("equal", part.index, self.e.integer(self.tiling.parts - 1))
             with self.e.when(is_last):
-                self._finish_tile(self.finish, number, panel, column)
+                self._finish_tile(self.finish, number, of_all, column)
 
     def _finish_tile(self, finish: Finish, number: Value, panel: Value, column: Value) -> None:
         """Vector by vector while the tile is in the first-level cache: written once, whatever extents the tile has."""
@@ -194,7 +203,8 @@ class _Tile:
     height: int
     width: int
     part: Part
-    strip: Value  # counted from the first of the block
+    strip: Value  # counted from the first of those that are packed together
+    panel: Value
 
     def write(self) -> None:
         kernel, e = self.kernel, self.kernel.e
@@ -232,11 +242,11 @@ class _Tile:
         return e.load(kernel.c, place, kernel.dtype, kernel.lanes, wanted)
 
     def _prefetch_next(self) -> None:
-        """The tile below is read when this one is done; its rows are far apart."""
-        e, kernel = self.kernel.e, self.kernel
-        down = e.integer(self.height * kernel.tiling.product.columns)
+        """The next tile, below or to the right, is read when this one is done; its rows are far apart."""
+        e, kernel, tiling = self.kernel.e, self.kernel, self.kernel.tiling
+        onward = e.integer(tiling.width if tiling.panel_block > 1 else self.height * tiling.product.columns)
         for *_, place in self._entries():
-            e.prefetch(kernel.c, e.add(place, down), kernel.dtype)
+            e.prefetch(kernel.c, e.add(place, onward), kernel.dtype)
 
     def _step(self, k: Value, totals: list[Value]) -> list[Value]:
         e = self.kernel.e
@@ -251,13 +261,13 @@ class _Tile:
     def _load_a(self, k: Value, i: int) -> Value:
         e, a, packed = self.kernel.e, self.kernel.a, self.kernel.packed_a
         if self.kernel.tiling.product.packs_a:
-            return e.load(packed.pointer, e.add(packed.place(e, self.strip, k), e.integer(i)), a.dtype)
+            return e.load(packed.pointer, e.add(packed.place(e, self.strip, e.integer(0), k), e.integer(i)), a.dtype)
         return e.load(a.pointer, a.place(e, e.add(self.row, e.integer(i)), e.add(self.part.start, k)), a.dtype)
 
     def _load_b(self, k: Value, j: int, column: Value, mask: Value | None) -> Value:
         e, b, packed, lanes = self.kernel.e, self.kernel.b, self.kernel.packed_b, self.kernel.lanes
-        if self.kernel.tiling.product.packs_b:
-            return e.load(packed.pointer, packed.place(e, e.integer(j), k), b.dtype, lanes)
+        if self.kernel.tiling.packs_b:
+            return e.load(packed.pointer, packed.place(e, self.panel, e.integer(j), k), b.dtype, lanes)
         return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
 
 

@@ -6,6 +6,8 @@ side. A matrix whose runs lie along memory is turned over on the way, a square b
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
@@ -32,17 +34,20 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Packed:
-    """A copy: vectors of `lanes` runs, and how far it is from one k to the next and from one such group to the next."""
+    """A copy in panels: for each k up to `room`, `together` vectors of `lanes` runs side by side."""
 
     pointer: str
-    origin: int
     lanes: int
-    from_k: int
-    from_group: int
+    together: int
+    room: int
 
-    def place(self, e: Emitter, group: Value, k: Value) -> Value:
-        inside = e.add(e.multiply(k, e.integer(self.from_k)), e.multiply(group, e.integer(self.from_group)))
-        return e.add(inside, e.integer(self.origin))
+    @property
+    def width(self) -> int:
+        return self.lanes * self.together
+
+    def place(self, e: Emitter, panel: Value, vector: Value, k: Value) -> Value:
+        inside = e.add(e.multiply(k, e.integer(self.width)), e.multiply(vector, e.integer(self.lanes)))
+        return e.add(e.multiply(panel, e.integer(self.room * self.width)), inside)
 
 
 @dataclass(frozen=True)
@@ -88,18 +93,48 @@ def share_of_piece(e: Emitter, piece: Value, pieces: Pieces) -> Range:
     return Range(first, e.select(e.is_whole(), e.integer(pieces.units), held))
 
 
-def pack(e: Emitter, matrix: Matrix, to: Packed, run: Value, groups: Extent, part: Part, block: int) -> None:
-    """Groups of runs from `run` on, `block` k at a time; what is past the last run or the last k may be anything."""
-    rows_of = _rows_along if matrix.is_along else _rows_across
-    with e.loop(pieces(e, part.depth, block)) as index:
-        step = e.multiply(index, e.integer(block))
-        k = e.add(part.start, step)
-        with e.loop(groups) as group:
-            first = e.add(run, e.multiply(group, e.integer(to.lanes)))
-            for i, vector in enumerate(rows_of(e, matrix, first, k, block, to.lanes)):
-                e.store(to.pointer, to.place(e, group, e.add(step, e.integer(i))), vector)
+@contextmanager
+def counted(e: Emitter, extent: Extent) -> Iterator[Value]:
+    """A loop; for a single round just the body."""
+    if extent == 1:
+        yield e.integer(0)
+    else:
+        with e.loop(extent) as index:
+            yield index
 
 
+@contextmanager
+def nested(e: Emitter, extents: Sequence[Extent]) -> Iterator[list[Value]]:
+    """Loops inside each other."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(counted(e, extent)) for extent in extents]
+
+
+def pack(
+    e: Emitter, matrix: Matrix, to: Packed, run: Value, panels: Extent, vectors: Extent, part: Part, lanes: int
+) -> None:
+    """Panels of runs from `run` on, so many vectors in all, with k filled up to whole `lanes`.
+
+    What is past the ends may be anything. Runs that lie along memory are read a few at a time, a cache line of each;
+    others as neighbours for all panels.
+    """
+    rows_of, block = (_rows_along, lanes) if matrix.is_along else (_rows_across, min(lanes, _TOGETHER))
+    steps = pieces(e, part.depth, block)
+    line = max(1, _LINE // (block * matrix.dtype.itemsize)) if matrix.is_along else 1
+    order = [panels, pieces(e, steps, line)]
+    with nested(e, order if matrix.is_along else order[::-1]) as outer:
+        panel, of_line = outer if matrix.is_along else outer[::-1]
+        here = vectors if panels == 1 else extent_of(e, panel, to.together, vectors)
+        with nested(e, [here, extent_of(e, of_line, line, steps)]) as (vector, of_step):
+            k = e.multiply(e.add(e.multiply(of_line, e.integer(line)), of_step), e.integer(block))
+            first = e.multiply(e.add(e.multiply(panel, e.integer(to.together)), vector), e.integer(to.lanes))
+            rows = rows_of(e, matrix, e.add(run, first), e.add(part.start, k), block, to.lanes)
+            for i, row in enumerate(rows):
+                e.store(to.pointer, to.place(e, panel, vector, e.add(k, e.integer(i))), row)
+
+
+_TOGETHER = 4  # k: with those that are fetched ahead, they fit a set of the cache where rows are 4 KiB apart
+_LINE = 64  # bytes of a cache line
 _AHEAD = 2  # blocks: the processor does not foresee jumps from page to page
 
 

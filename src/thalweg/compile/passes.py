@@ -17,6 +17,7 @@ from thalweg.compile.paddings import pass_paddings
 from thalweg.compile.picking import pass_pick
 from thalweg.compile.rewriting import Sharing, rewrite
 from thalweg.compile.simplify import pass_simplify
+from thalweg.compile.splitting import pass_split
 from thalweg.graph import Node, show
 
 
@@ -39,6 +40,7 @@ PASSES = [
     Pass("channels_last", pass_channels_last),
     Pass("masks", pass_masks),
     Pass("paddings", pass_paddings),
+    Pass("split", pass_split),
 ]
 
 

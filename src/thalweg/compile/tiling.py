@@ -38,27 +38,25 @@ class Product:
 
         Each k is then on a page of its own, and where the rows of A^T are a power of two long, in the same cache set.
         """
-        return self.transpose_a and self.columns >= _REUSED and self._bytes(self.rows) >= _LARGE_A
+        return self.transpose_a and self.columns >= _REUSED and self.bytes_of(self.rows) >= _LARGE
 
-    @property
-    def packs_b(self) -> bool:
-        """Whether B is rearranged: it must be where its columns lie along memory, and it pays where B is large."""
-        return self.transpose_b or (self.rows >= _REUSED and self._bytes(self.columns) >= _LARGE_B)
-
-    def _bytes(self, runs: int) -> int:
+    def bytes_of(self, runs: int) -> int:
+        """Bytes of so many rows of A or columns of B."""
         return runs * self.inner * self.dtype.itemsize
 
 
 # Measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only where
 # what is copied is read many times.
 _REUSED = 64
-_LARGE_A = 512 << 10
-_LARGE_B = 1 << 20
-# A longer k means fewer round trips of C through the caches, which cost most; but a panel of B must stay in the second
-# level, and so much of A that a panel is not fetched again too often in the third.
-_LONGEST = 8 << 10
-_LONGEST_PACKED = 4 << 10
-_BLOCK_OF_A = 16 << 20
+_LARGE = 256 << 10
+_HUGE = 1 << 20
+_NARROW = 128  # bytes
+# A longer k means fewer round trips of C through the caches. A strip of A so deep is half of the first-level cache,
+# and with a packed A, where a panel of B should be in it too, the panel is.
+_LONGEST = 4 << 10
+_LONGEST_PACKED = 1 << 10
+_NEAR = 1 << 20  # bytes of A that stay in the second-level cache while the panels of B pass by
+_BLOCK_OF_B = 256 << 10  # of B that stay there while the strips do
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,31 @@ class Tiling:
         return max(1, -(-self.product.inner // self.depth))
 
     @cached_property
-    def block(self) -> int:
-        """Strips whose part of A stays in the cache while all panels of B pass by."""
-        most = max(1, _BLOCK_OF_A // (self.depth * self.strip * self.product.dtype.itemsize))
+    def strip_block(self) -> int:
+        """Strips that are done in all columns before the next ones: all, or as many as are packed together."""
+        if not self.product.packs_a:
+            return self.strip_count
+        most = max(1, _NEAR // (self.depth * self.strip * self.product.dtype.itemsize))
         return -(-self.strip_count // -(-self.strip_count // most))
 
+    @cached_property
+    def panel_block(self) -> int:
+        """Panels that are done strip by strip: one, unless each would have A fetched from beyond the second level."""
+        rows = min(self.product.rows, self.strip_block * self.strip)
+        if rows * self.depth * self.product.dtype.itemsize <= _NEAR:
+            return 1
+        most = max(1, _BLOCK_OF_B // (self.depth * self.width * self.product.dtype.itemsize))
+        return -(-self.panel_count // -(-self.panel_count // most))
+
     @property
-    def blocks(self) -> int:
-        return -(-self.strip_count // self.block)
+    def packs_b(self) -> bool:
+        """Whether B is rearranged: it must be where its columns lie along memory, and it pays where B is large.
+
+        Where panels are narrow, each row of one is a single cache line far from the next, and it pays sooner.
+        """
+        product, size = self.product, self.product.bytes_of(self.product.columns)
+        is_narrow = self.width * product.dtype.itemsize <= _NARROW and product.rows >= 2 * _REUSED
+        return product.transpose_b or (product.rows >= _REUSED and size >= (_LARGE if is_narrow else _HUGE))
 
     @property
     def room(self) -> int:
@@ -128,12 +143,12 @@ class Tiling:
 
     @property
     def scratch_a(self) -> int:
-        return self.block * self.strip * self.room if self.product.packs_a else 0
+        return self.strip_block * self.strip * self.room if self.product.packs_a else 0
 
     @property
     def scratch(self) -> int:
         """Entries of scratch that the product needs."""
-        return self.scratch_a + (self.room * self.width if self.product.packs_b else 0)
+        return self.scratch_a + (self.panel_block * self.room * self.width if self.packs_b else 0)
 
     @property
     def cost(self) -> float:
@@ -192,15 +207,16 @@ def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     """About so many pieces. What a piece packs it packs for itself, so an operand that is packed is not shared.
 
     A packed B is cut by panels, a packed A by strips; where both are, the longer side is, and only coarsely.
+    Panels that are done together stay together.
     """
-    product, strips, panels = tiling.product, tiling.strip_count, tiling.panel_count
-    if product.packs_a and product.packs_b:
+    product, strips, panels = tiling.product, tiling.strip_count, -(-tiling.panel_count // tiling.panel_block)
+    if product.packs_a and tiling.packs_b:
         if product.rows >= product.columns:
-            return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(panels, 1))
-        return Grid(cut(strips, 1), cut(panels, min(panels, wanted, even(product.columns // _COARSE))))
-    by_strips = 1 if product.packs_b else min(strips, wanted)
+            return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(tiling.panel_count, 1))
+        return Grid(cut(strips, 1), cut(tiling.panel_count, min(panels, wanted, even(product.columns // _COARSE))))
+    by_strips = 1 if tiling.packs_b else min(strips, wanted)
     by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
-    return Grid(cut(strips, by_strips), cut(panels, by_panels))
+    return Grid(cut(strips, by_strips), cut(tiling.panel_count, by_panels))
 
 
 _COARSE = 256  # rows: an operand that is packed again for each of them costs a tenth
@@ -208,7 +224,8 @@ _COARSE = 256  # rows: an operand that is packed again for each of them costs a 
 
 def _spare(product: Product, vectors: Vectors) -> int:
     """Registers in which LLVM keeps what turning blocks over needs, rather than the tile, if it can choose."""
-    return 2 if vectors.registers >= 32 and (product.packs_a or product.packs_b) else 0
+    is_packed = product.packs_a or product.transpose_b or product.bytes_of(product.columns) >= _HUGE
+    return 2 if vectors.registers >= 32 and is_packed else 0
 
 
 def _is_vector(strip: int, vectors: Vectors) -> bool:

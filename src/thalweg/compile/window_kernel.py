@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from thalweg.compile import packing
-from thalweg.compile.contraction import Finish, accumulated, counted
+from thalweg.compile.contraction import Finish, accumulated
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.packing import extent_of, share_of_piece
+from thalweg.compile.packing import counted, extent_of, share_of_piece
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.compile.window_tiling import Axis, WindowTiling
 

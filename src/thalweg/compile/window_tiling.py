@@ -82,12 +82,10 @@ def _lane_place(node: Node, axes: Sequence[Axis]) -> int:
 def _result_axes(node: Node, x: View, w: View) -> list[Axis]:
     """The axes of the result in its own order."""
     lead, stride, order = (node.attributes[name] for name in ("lead", "stride", "order"))
-    natural = [(x.strides[axis], w.strides[axis]) for axis in range(lead)]
-    natural += [(x.strides[lead], 0)]
-    natural += [(step * x.strides[lead + 1 + axis], 0) for axis, step in enumerate(stride)]
-    natural += [(0, w.strides[-1])]
+    in_x = [*x.strides[: lead + 1], *(step * x.strides[lead + 1 + axis] for axis, step in enumerate(stride)), 0]
+    in_w = [*w.strides[:lead], *[0] * (len(stride) + 1), w.strides[-1]]
     in_y = [math.prod(node.shape[place + 1 :]) for place in range(node.ndim)]
-    return [Axis(node.shape[place], *natural[axis], in_y[place], place) for place, axis in enumerate(order)]
+    return [Axis(node.shape[place], in_x[axis], in_w[axis], in_y[place], place) for place, axis in enumerate(order)]
 
 
 def windows_of(node: Node) -> Windows:

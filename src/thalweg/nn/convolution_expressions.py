@@ -8,6 +8,7 @@ the stride, its weight turned round.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from thalweg import ops
 from thalweg.errors import ArgumentError, ShapeError, explain
@@ -25,10 +26,11 @@ def convolution(
 ) -> Node:
     """Every output channel is the weighted sum of a window of its group's input channels, plus its bias."""
     axes = len(stride)
-    _check_operands(f"conv{axes}d", x, weight, bias, axes, weight.shape[:1])
-    pairs = pairs_of(padding)
-    kernel = weight.shape[2:]
-    _check_room(f"conv{axes}d", x, kernel, dilation, pairs)
+    name, pairs = f"conv{axes}d", pairs_of(padding)
+    _check_operands(name, x, weight, bias, axes)
+    outputs, inputs, *kernel = weight.shape
+    _check_channels(name, x, bias, inputs * groups, outputs, groups, axes)
+    _check_room(name, x, tuple(kernel), dilation, pairs)
     result = ops.convolution(
         batched(x, axes), weight, stride=stride, padding=pairs, input_dilation=(1,) * axes, window_dilation=dilation,
         feature_groups=groups, batch_groups=1,
@@ -43,27 +45,15 @@ def transposed_convolution(
     """The transpose of a convolution with this weight, (in_channels, out_channels / groups, *kernel): its gradient."""
     axes = len(stride)
     name = f"conv_transpose{axes}d"
-    _check_operands(name, x, weight, bias, axes, (weight.shape[1] * groups,) if weight.ndim > 1 else ())
-    if groups < 1 or weight.shape[0] % groups or x.shape[-axes - 1] != weight.shape[0]:
-        raise ShapeError(
-            explain(
-                f"{name}: the input's channels do not fit the weight",
-                received=f"{x.shape[-axes - 1]} channels (input of shape {x.shape}), groups={groups}",
-                expected=f"{weight.shape[0]} channels, divisible by groups",
-                remedy="give the layer in_channels equal to the channels of its input",
-            )
-        )
+    _check_operands(name, x, weight, bias, axes)
+    inputs, outputs, *kernel = weight.shape
+    _check_channels(name, x, bias, inputs, outputs * groups, groups, axes)
     check_output_padding(name, output_padding, stride, dilation)
-    reach = [gap * (extent - 1) for gap, extent in zip(dilation, weight.shape[2:], strict=True)]
+    reach = [gap * (extent - 1) for gap, extent in zip(dilation, kernel, strict=True)]
     pairs = tuple(
         (each - cut, each - cut + more) for each, cut, more in zip(reach, padding, output_padding, strict=True)
     )
-    spread = tuple((extent - 1) * step + 1 for extent, step in zip(x.shape[-axes:], stride, strict=True))
-    if any(have + low + high <= each for have, (low, high), each in zip(spread, pairs, reach, strict=True)):
-        raise ShapeError(
-            explain(f"{name}: the output would be empty", received=f"input {x.shape}, padding {padding}",
-                    expected="padding that leaves at least one entry along each axis")
-        )  # fmt: skip
+    _check_result(name, x, stride, pairs, reach)
     result = ops.convolution(
         batched(x, axes), exchanged(weight, groups), stride=(1,) * axes, padding=pairs, input_dilation=stride,
         window_dilation=dilation, feature_groups=groups, batch_groups=1,
@@ -104,7 +94,7 @@ def need_channels_and_space(name: str, x: Node, axes: int) -> None:
         )
 
 
-def _check_operands(name: str, x: Node, weight: Node, bias: Node | None, axes: int, outputs: Ints) -> None:
+def _check_operands(name: str, x: Node, weight: Node, bias: Node | None, axes: int) -> None:
     need_channels_and_space(name, x, axes)
     need_floating(name, x)
     if weight.ndim != axes + 2:
@@ -114,7 +104,37 @@ def _check_operands(name: str, x: Node, weight: Node, bias: Node | None, axes: i
         )  # fmt: skip
     need_dtype_of(name, x, weight)
     need_dtype_of(name, x, bias)
-    need_shape(name, "bias", bias, outputs)
+
+
+def _check_channels(name: str, x: Node, bias: Node | None, inputs: int, outputs: int, groups: int, axes: int) -> None:
+    have, is_single = x.shape[-axes - 1], x.ndim == axes + 1
+    if have != inputs or inputs % groups or outputs % groups:
+        in_groups = f", and groups that divide them and the {outputs} outputs: {groups} do not"
+        raise ShapeError(
+            explain(
+                f"{name}: the input's channels do not fit the weight",
+                received=f"{have} channels ({'one sample' if is_single else 'input'} of shape {x.shape})",
+                expected=f"{inputs} channels" + (in_groups if have == inputs else f" (groups={groups})" * (groups > 1)),
+                remedy="give the layer in_channels equal to the channels of its input"
+                + ", or a batch without a channel axis one with x.unsqueeze(1)" * is_single,
+            )
+        )
+    need_shape(name, "bias", bias, (outputs,))
+
+
+def _check_result(name: str, x: Node, stride: Ints, pairs: tuple[tuple[int, int], ...], reach: Sequence[int]) -> None:
+    """A transposed convolution cuts its padding off; something must be left."""
+    spread = [(extent - 1) * step + 1 for extent, step in zip(x.shape[-len(stride) :], stride, strict=True)]
+    left = [have + low + high - each for have, (low, high), each in zip(spread, pairs, reach, strict=True)]
+    if min(left) < 1:
+        raise ShapeError(
+            explain(
+                f"{name}: the output would be empty",
+                received=f"extents {tuple(left)} for an input of shape {x.shape}",
+                expected="at least one entry along each axis",
+                remedy="less padding",
+            )
+        )
 
 
 def _check_room(name: str, x: Node, kernel: Ints, dilation: Ints, pairs: tuple[tuple[int, int], ...]) -> None:

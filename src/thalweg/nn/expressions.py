@@ -121,10 +121,17 @@ def along_channels(x: Node, values: Node) -> Node:
 
 @templated
 def batch_statistics(x: Node) -> tuple[Node, Node]:
-    """Mean and biased variance of each channel, over the batch and all further axes; shape (1, C, 1, ...)."""
-    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
-    mean = reductions.mean(x, axes, keepdim=True)
-    return mean, reductions.mean(square(subtract(x, mean)), axes, keepdim=True)
+    """Mean and biased variance of each channel, over the batch and all further axes; shape (1, C, 1, ...).
+
+    Images are read once: the variance is put together from means and variances of single samples, each of which is
+    still in the cache when its mean is known (Chan, Golub and LeVeque, 1979).
+    """
+    if x.ndim > 2:
+        means, variances = plane_statistics(x)
+        mean = reductions.mean(means, (0,), keepdim=True)
+        return mean, reductions.mean(add(variances, square(subtract(means, mean))), (0,), keepdim=True)
+    mean = reductions.mean(x, (0,), keepdim=True)
+    return mean, reductions.mean(square(subtract(x, mean)), (0,), keepdim=True)
 
 
 @templated

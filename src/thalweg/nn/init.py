@@ -125,12 +125,13 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
             explain("dirac_ writes weights of convolutions", received=f"shape {tensor.shape}, groups={groups}",
                     expected="(outputs, inputs, *window), outputs divisible by groups")
         )  # fmt: skip
-    array = np.zeros(tensor.shape)
-    middle = tuple(extent // 2 for extent in tensor.shape[2:])
+    window = tensor.shape[2:]
+    middle = np.ravel_multi_index([extent // 2 for extent in window], window)
+    array = np.zeros((*tensor.shape[:2], size_of(window)))
     outputs = tensor.shape[0] // groups
     for number in range(min(outputs, tensor.shape[1])):
-        array[number::outputs, number][:, *middle] = 1
-    return _written_array(tensor, array)
+        array[number::outputs, number, middle] = 1
+    return _written_array(tensor, array.reshape(tensor.shape))
 
 
 def trunc_normal_(

@@ -1,6 +1,6 @@
 """A convolution with its axes in the order in which memory is read best: what the compiler makes of `convolution`.
 
-In: `x` (*L, B, *S, C) and `w` (*L, *K, C, O), with `lead` axes L that both have. Out, before its axes are put in `order`:
+In: `x` (*L, B, *S, C) and `w` (*L, *K, C, O), with `lead` axes L that both have. Out, with its axes put in `order`:
 
     y[l, b, p, o] = sum over k and c of x[l, b, stride p + dilation k, c] w[l, k, c, o]
 
@@ -54,10 +54,10 @@ def _forms(x: Shape, w: Shape, lead: int, stride: Ints, dilation: Ints) -> tuple
     groups, ones = size_of(x[:lead]), (1,) * len(stride)
     shape_x = (x[lead], groups * x[-1], *x[lead + 1 : -1])
     shape_w = (groups * w[-1], w[-2], *w[lead:-2])
-    return shape_x, shape_w, dict(
-        stride=stride, padding=((0, 0),) * len(stride), input_dilation=ones, window_dilation=dilation,
-        feature_groups=groups, batch_groups=1,
-    )  # fmt: skip
+    return shape_x, shape_w, {
+        "stride": stride, "padding": ((0, 0),) * len(stride), "input_dilation": ones, "window_dilation": dilation,
+        "feature_groups": groups, "batch_groups": 1,
+    }  # fmt: skip
 
 
 def _numpy(x: np.ndarray, w: np.ndarray, *, lead: int, stride: Ints, dilation: Ints, order: Ints) -> np.ndarray:
@@ -79,7 +79,8 @@ def _rule(g: Node, y: Node, x: Node, w: Node, *, lead: int, stride: Ints, dilati
     y2 = convolution(x2, w2, **attributes)
     g2 = reshape(permute(permute(g, order=inverse_order(order)), order=of_y), shape=y2.shape)
     by_x, by_w = convolution.chain_rule(g2, y2, x2, w2, **attributes)  # type: ignore[misc]
-    assert by_x is not None and by_w is not None
+    assert by_x is not None
+    assert by_w is not None
     return (
         permute(reshape(by_x, shape=x1.shape), order=inverse_order(of_x)),
         permute(reshape(by_w, shape=w1.shape), order=inverse_order(of_w)),
@@ -87,13 +88,9 @@ def _rule(g: Node, y: Node, x: Node, w: Node, *, lead: int, stride: Ints, dilati
 
 
 def _probe(x: Shape, w: Shape, lead: int = 0, stride: Ints = (), dilation: Ints = (), order: Ints = ()) -> Probe:
-    ones = (1,) * (len(x) - lead - 2)
-    return Probe(
-        (x, w),
-        attributes=dict(
-            lead=lead, stride=stride or ones, dilation=dilation or ones, order=order or tuple(range(len(x)))
-        ),
-    )
+    ones, plain = (1,) * (len(x) - lead - 2), tuple(range(len(x)))
+    attributes = {"lead": lead, "stride": stride or ones, "dilation": dilation or ones, "order": order or plain}
+    return Probe((x, w), attributes=attributes)
 
 
 window_product = register(
