@@ -150,6 +150,7 @@ def shapes() -> list[Configuration]:
                  for each in (2, (2, 1), (1.5, 0.7), (4, 2))]  # fmt: skip
         rows += [row("Upsample", (1, 2, 4, 3), size=each, mode=mode2, **options) for each in (6, (8, 6), (3, 7))]
         rows.append(row("Upsample", (1, 1, 5, 4), scale_factor=1.7, mode=mode2, recompute_scale_factor=True, **options))
+    rows += [row("Upsample", (1, 1, 65 + each), scale_factor=each, mode="linear") for each in (2, 3, 4)]
     rows += [row("Upsample", (1, 2, 5, 4), size=(2, 3), mode="area"),
              row("Upsample", (1, 2, 5, 4), scale_factor=1.5, mode="area")]  # fmt: skip
     for each in (2, 3):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,13 @@ def _losses(n: int, m: int, reduction: str) -> list[tuple[str, Row]]:
     ]  # fmt: skip
 
 
+def overlap(loss: Callable[..., Any], *corners_and_sizes: tw.Tensor) -> tw.Tensor:
+    """A loss of pairs of boxes, each given as a corner and its size."""
+    a, width_a, b, width_b = corners_and_sizes
+    result: tw.Tensor = loss(tw.cat([a, a + width_a], 1), tw.cat([b, b + width_b], 1))
+    return result
+
+
 def rows_of_images(n: int, m: int) -> dict[str, list[Row]]:
     """All functions on n images of 2 channels and m x m pixels, and on signals alike."""
     plane, line = (n, 2, m, m), (n, 2, m)
@@ -197,6 +205,11 @@ def rows_of_images(n: int, m: int) -> dict[str, list[Row]]:
         rows[f"adaptive_{kind}_pool2d"] = [
             activation(getattr(F, f"adaptive_{kind}_pool2d"), *plane, output_size=each) for each in (size, 1)
         ]
+    for name in ("box_iou_loss", "generalized_box_iou_loss", "distance_box_iou_loss"):
+        rows[name] = [Row(partial(overlap, getattr(F, name)), (real(m, 2), share(m, 2), real(m, 2), share(m, 2)))]
+    for name in ("sigmoid_focal_loss", "heatmap_focal_loss"):
+        rows[name] = [Row(partial(getattr(F, name), reduction="sum"), (real(*line), share(*line)))]
+    rows["dice_loss"] = [Row(F.dice_loss, (real(*plane), labels((n, m, m), 2)))]
     modes = ("reflect", "replicate", "circular")
     rows["pad"] = [activation(F.pad, *plane, pad=(2, 1, 0, 1), mode=mode) for mode in modes]
     return rows

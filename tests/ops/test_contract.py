@@ -25,7 +25,8 @@ EXEMPT = {
     "output": "reads the results of scan: tests/ops/test_loop.py",
 }
 KNOWN_IDENTITIES = {
-    "by_axis", "view",     "commutative", "identity_element", "idempotent", "involution", "linear", "multilinear", "stops_gradient",
+    "by_axis", "view", "commutative", "identity_element", "idempotent", "involution", "linear", "multilinear",
+    "stops_gradient",
     "takes_gradients", "projection", "keeps_order", "form", "right_identity", "absorbing_element", "chooses", "repeats",
     "simpler", "sliced", "refuses", "picks", "collects", "positions", "counts",
 }  # fmt: skip

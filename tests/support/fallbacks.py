@@ -10,9 +10,8 @@ FLOATS = frozenset({"float32", "float64"})
 INTEGERS = frozenset({"uint8", "int32", "int64"})
 ALL = FLOATS | INTEGERS | {"bool"}
 
-# What the step compiler has not reached yet: convolution, and loops with a program of their own inside.
+# What the step compiler has not reached yet: loops with a program of their own inside.
 PRIMITIVES: dict[str, frozenset[str]] = {
-    "convolution": FLOATS,
     "scan": ALL,
     "output": ALL,
 }

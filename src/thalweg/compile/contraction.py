@@ -114,6 +114,8 @@ class _Kernel:
     def _vectors(self, panels: Range, column: Value) -> Extent:
         """How many vectors panels have that begin at a column."""
         e, columns, tiling = self.e, self.tiling.product.columns, self.tiling
+        if tiling.panel_count == 1:
+            return -(-columns // self.lanes)
         if isinstance(panels.count, int) and columns % tiling.width == 0:
             return panels.count * tiling.panel
         count = panels.count if isinstance(panels.count, Value) else e.integer(panels.count)

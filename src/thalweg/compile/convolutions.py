@@ -130,6 +130,8 @@ def _product(x: Node, w: Node, form: Form) -> Node:
     """The windows of x, where nothing needs padding any more."""
     rank, groups = len(form.stride), form.groups
     x, w = _grouped_x(x, form), _grouped_w(w, groups)
+    if groups > 1 and w.shape[-1] == 1:  # one output a group: a vector has one of several groups
+        x, w = _side_by_side(x), _side_by_side(w)
     parts = _parts(x, w, form)
     if parts > 1:
         x, w = _split(x, x.ndim - 1, parts), _split(w, w.ndim - 2, parts)
@@ -165,15 +167,15 @@ def _grouped_w(w: Node, groups: int) -> Node:
     spatial = w.ndim - 2
     if groups == 1:
         return permuted(w, (*range(2, w.ndim), 1, 0))
-    split = _split(w, 0, groups)
-    turned = permuted(split, (0, *range(3, 3 + spatial), 2, 1))
-    if turned.shape[-1] > 1:
-        return turned
-    # One output a group: the groups are what stands side by side in a vector, so they must in memory.
-    if view_of(turned).strides[0] == 1:
-        return turned
-    last = contiguous(permuted(turned, (*range(1, turned.ndim), 0)))
-    return permuted(last, (turned.ndim - 1, *range(turned.ndim - 1)))
+    return permuted(_split(w, 0, groups), (0, *range(3, 3 + spatial), 2, 1))
+
+
+def _side_by_side(x: Node) -> Node:
+    """The same with the leading axis last in memory."""
+    if view_of(x).strides[0] == 1:
+        return x
+    last = contiguous(permuted(x, (*range(1, x.ndim), 0)))
+    return permuted(last, (x.ndim - 1, *range(x.ndim - 1)))
 
 
 def _split(x: Node, axis: int, count: int) -> Node:

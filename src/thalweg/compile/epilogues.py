@@ -96,7 +96,7 @@ def _join(product: Kernel, nest: Kernel, kernels: list[Kernel], shown: set[Node]
     product.after = (product.after | nest.after) - {product}
     kernels.remove(nest)
     for other in kernels:
-        if nest in other.after:
+        if nest in other.after or product in other.after:  # who reads the product waits for the epilogue's operands
             other.after = (other.after - {nest}) | product.after | {product}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from thalweg.compile.operands import read_from
+from thalweg.compile.turning import turning_of
 from thalweg.dtype import bool_
 from thalweg.graph import Node, Shape, input_leaf, size_of, toposort
 from thalweg.ops.rules import known_number
@@ -102,6 +103,11 @@ class Fusion:
         for node in self.order:
             if not self._may_nest(node) and not is_move(node):
                 needed.update(read_from(node))
+            elif self._may_nest(node):
+                needed.update(each for each in node.inputs if turning_of(each))
+        for node in self.order:
+            if node in needed and turning_of(node):
+                needed.update(read_from(node))
         for node in reversed(self.order):
             if node in needed and self.is_alias(node):
                 needed.update(node.inputs)  # its memory is its input's
@@ -148,7 +154,7 @@ class Fusion:
 
     def sources(self, node: Node) -> Iterable[Node]:
         """All computed nodes and leaves that are read when the node is computed."""
-        for each in node.inputs if self._may_nest(node) else read_from(node):
+        for each in read_from(node) if self.is_computed(node) and not self._may_nest(node) else node.inputs:
             yield from self._behind(each)
 
     def _behind(self, node: Node) -> Iterable[Node]:
@@ -182,7 +188,7 @@ class Fusion:
     def _new_kernel(self, node: Node) -> Kernel:
         if node.op.kind == "reduce" and self._may_nest(node):
             return Kernel([node], node.inputs[0].shape, node.attributes["axes"])
-        return Kernel([node], node.shape, None, self._may_nest(node) or is_move(node))
+        return Kernel([node], node.shape, None, self._may_nest(node) or (is_move(node) and not turning_of(node)))
 
     def _candidates(self, node: Node) -> list[Kernel]:
         """Nests that compute one of the node's inputs, the newest first; then nests that read one as it does.

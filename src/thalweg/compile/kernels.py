@@ -19,6 +19,7 @@ from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
+from thalweg.compile.turning import copied_view, emit_turning, turning_of
 from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.compile.window_kernel import Memory, emit_windows
 from thalweg.compile.window_kernel import Product as WindowProduct
@@ -52,6 +53,9 @@ class Operand:
 def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
     """Equal for nodes that the same machine code computes."""
     operands = tuple((each.shape, each.dtype.name, number) for each, number in zip(node.inputs, numbers, strict=True))
+    turning, view = turning_of(node), copied_view(node)
+    if turning is not None and view is not None:
+        return (node.op.kind, turning, view.source.dtype.name)
     places = [windows_of(node), *[view.start for view in operand_views(node)]] if reads_windows(node) else ()
     return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name, *places)
 
@@ -150,6 +154,14 @@ def form_windows(
         emit_windows(e, WindowProduct(window_tiling_of(node), x, w, out, finish_at([]) if finish_at else None))
 
 
+def form_turned(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
+    """A copy with other entries side by side, in square blocks."""
+    turning = turning_of(node)
+    if turning is None:
+        raise NotEmittable(node.op.name)
+    emit_turning(e, node, turning, operands[0].pointer)
+
+
 def form_product(
     e: Emitter,
     node: Node,
@@ -242,6 +254,9 @@ def cycles_of(kernel: Kernel) -> float:
     own = share_of(node).cycles if node.dtype.is_floating_point else 0.0
     if reads_windows(node):
         own = window_tiling_of(node).cycles
+    turning = turning_of(node)
+    if turning is not None:
+        own = turning.cycles
     return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
 
@@ -252,12 +267,18 @@ def pieces_of(kernel: Kernel) -> int:
     node = kernel.nodes[0]
     if reads_windows(node):
         return window_tiling_of(node).pieces.count
+    turning = turning_of(node)
+    if turning is not None:
+        return turning.pieces.count
     return share_of(node).count if node.dtype.is_floating_point else 1
 
 
 def takes_epilogue(node: Node) -> bool:
     """Whether the kernel can do more with a tile that has just left the registers."""
-    return window_tiling_of(node).blocks.count == 1 if reads_windows(node) else tiling_of(node) is not None
+    if not reads_windows(node):
+        return tiling_of(node) is not None
+    tiling = window_tiling_of(node)
+    return tiling.blocks.count == 1 and tiling.windows.lane.place == node.ndim - 1
 
 
 def keeps_totals(node: Node) -> bool:
@@ -315,4 +336,5 @@ FORMS: dict[str, Callable[[Emitter, Node, Sequence[Operand]], None]] = {
     "index": form_pull,
     "reduce": form_pull,
     "contract": form_contract,
+    "move": form_turned,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import is_ as is_same
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_number
@@ -43,9 +44,15 @@ class Source:
         return self.nest.value_at(self.node, index, self.place)
 
     def checked(self, index: Index, extent: int) -> Value:
-        """A position read from data, clamped; one out of range is recorded in the status word."""
-        e = self.nest.e
-        return e.clamped(self.load(index), extent, e.linear(index, self.shape))
+        """A position read from data, clamped; one out of range is recorded in the status word, once at a place."""
+        e, key = self.nest.e, (self.node, extent, *map(id, index))
+        if key not in self.place.positions:
+            found = e.clamped(self.load(index), extent, e.linear(index, self.shape))
+            self.place.positions[key] = (
+                list(index),
+                found,
+            )  # as long as the index is held, nothing else has its identity
+        return self.place.positions[key][1]
 
 
 Body = Callable[[list[Step], list[Value]], list[Value]]
@@ -79,6 +86,8 @@ class NestEmitter:
 
     def value_at(self, node: Node, index: Index, place: Place) -> Value:
         """The value of a node at an index that maps may have changed."""
+        if index is not place.index and len(index) == len(place.index) and all(map(is_same, index, place.index)):
+            return self.value(node, place)
         e = self.e
         e.active = place.mask
         if node in place.rows:

@@ -1,10 +1,12 @@
 """What a kernel that is no nest reads from memory: its operands, or what lies behind them.
 
-In: the node of such a kernel. Out: the nodes whose memory it gets pointers to.
+In: the node of such a kernel. Out: the nodes whose memory it gets pointers to. A kernel that walks by strides needs no
+copy of an operand that is only permuted, cut or turned over.
 """
 
 from __future__ import annotations
 
+from thalweg.compile.turning import copied_view, turning_of
 from thalweg.compile.window_tiling import operand_views
 from thalweg.graph import Node
 
@@ -16,4 +18,7 @@ def reads_windows(node: Node) -> bool:
 
 def read_from(node: Node) -> list[Node]:
     """One node for each operand."""
+    view = copied_view(node) if turning_of(node) else None
+    if view is not None:
+        return [view.source]
     return [view.source for view in operand_views(node)] if reads_windows(node) else list(node.inputs)

@@ -6,7 +6,7 @@ one pass over a row keeps for the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from thalweg.compile.emitter import Emitter
@@ -38,13 +38,14 @@ class Place:
     known: dict[Node, Value] = field(default_factory=dict)
     rows: dict[Node, Value] = field(default_factory=dict)
     shared: dict[Node, Value] = field(default_factory=dict)
+    positions: dict[Hashable, tuple[list[Value], Value]] = field(default_factory=dict)  # that were read from data
     number: int = 0
 
     def at(self, axis: int, step: Step, shared: dict[Node, Value]) -> Place:
         """The place after a step along an axis."""
         index = [step.index if each == axis else value for each, value in enumerate(self.index)]
         mask, lanes = step.mask or self.mask, max(step.lanes, self.lanes)
-        return Place(index, mask, lanes, {}, self.rows, shared, self.number)
+        return Place(index, mask, lanes, {}, self.rows, shared, {}, self.number)
 
 
 class Scratch:

@@ -366,9 +366,8 @@ def _largest_of_shares(nodes: Nodes, axis: int, extent: int, size: int) -> Nodes
 
 
 def weighted(x: Node, axis: int, matrix: Node) -> Node:
-    """Along one axis, the products with a matrix (new extent, old extent)."""
-    rows = _to_last(x, axis)
-    return _from_last(matmul(rows, transpose(matrix, 0, 1)), axis)
+    """Along one of the last two axes, the products with a matrix (new extent, old extent)."""
+    return matmul(x, transpose(matrix, 0, 1)) if axis == x.ndim - 1 else matmul(matrix, x)
 
 
 def _to_last(x: Node, axis: int) -> Node:

@@ -102,6 +102,25 @@ class Widths(Kind):
 
 
 @dataclass(frozen=True)
+class Size(Kind):
+    """Height and width of pictures: "120x160", [120, 160], or one number for a square."""
+
+    most: ClassVar[int] = 4096
+    metavar = "HxW"
+
+    @property
+    def expected(self) -> str:
+        return f"height x width from 1 to {self.most:,}, for example 120x160; one number for a square"
+
+    def parse(self, value: Any) -> tuple[int, int]:
+        sides = value.lower().split("x") if isinstance(value, str) else value if isinstance(value, list) else [value]
+        numbers = [Whole(1, self.most).parse(each) for each in sides]
+        if len(numbers) not in (1, 2):
+            raise ValueError(value)
+        return numbers[0], numbers[-1]
+
+
+@dataclass(frozen=True)
 class Choice(Kind):
     """One of a few names; hyphens, underscores and capitals do not matter."""
 

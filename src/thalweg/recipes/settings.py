@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import ConfigurationError, explain
-from thalweg.recipes.kinds import Character, Choice, Kind, Names, Number, Switch, Text, Whole, Widths
+from thalweg.recipes.kinds import Character, Choice, Kind, Names, Number, Size, Switch, Text, Whole, Widths
 
-TABLE = "table"
-IMAGES = ("digits", "mnist", "fashion_mnist")
-RECIPES = (*IMAGES, TABLE)
+TABLE, IMAGE_FOLDER, MASK_FOLDER, VOC = "table", "image_folder", "mask_folder", "voc"
+IMAGES = ("digits", "mnist", "fashion_mnist", "cifar10", "membrane", "bccd")
+FOLDERS = (IMAGE_FOLDER, MASK_FOLDER, VOC)
+"""What `thalweg train PATH` takes a folder (or a zip archive) for: recognised, never typed."""
+PICTURES = (*IMAGES, *FOLDERS)
+RECIPES = (*PICTURES, TABLE)
+PERCEPTRON, CONVOLUTIONAL, RESNET, UNET, CENTERNET = "perceptron", "convolutional", "resnet20", "unet", "centernet"
+NETWORKS = (PERCEPTRON, CONVOLUTIONAL, RESNET, UNET, CENTERNET)
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus")
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "adagrad")
 SCHEDULES = (
@@ -24,13 +29,15 @@ SCHEDULES = (
     "cyclical",
 )  # fmt: skip
 REGRESSION_LOSSES = ("mse", "mae", "huber")
+SEGMENTATION_LOSSES = ("cross_entropy", "cross_entropy_dice")
+DETECTION_LOSSES = ("centernet",)
 GROUPS = {
     "the network": "what is trained",
     "training": "how it learns",
     "regularisation": "what keeps it from learning the training part by heart",
     "the run": "where everything goes, and what decides the random numbers",
+    "images": "which pictures, and what is done to them",
     "tables": "how a CSV file is read",
-    "images": "where the images are",
 }
 # What other programs call a setting, for those who come from there.
 OTHER_NAMES = {
@@ -58,10 +65,23 @@ class Settings:
     """
 
     recipe: str
-    layers: tuple[int, ...] | None = setting(None, Widths(), "the network", "widths of the hidden layers")
+    network: str | None = setting(
+        None,
+        Choice(NETWORKS),
+        "the network",
+        "kind of network for pictures",
+        recipes=PICTURES,
+        shown="by the task; perceptron where --layers is given",
+    )
+    layers: tuple[int, ...] | None = setting(
+        None, Widths(), "the network", "widths of the hidden layers of a perceptron"
+    )
+    base: int | None = setting(
+        None, Whole(1, 1024), "the network", "channels of the first convolution", recipes=PICTURES
+    )
     activation: str = setting("relu", Choice(ACTIVATIONS), "the network", "activation after each hidden layer")
     batch_norm: bool | None = setting(
-        None, Switch(both_ways=True), "the network", "normalise each hidden layer over the batch"
+        None, Switch(both_ways=True), "the network", "normalise each hidden layer of a perceptron over the batch"
     )
 
     epochs: int | None = setting(None, Whole(1, 1_000_000), "training", "passes over the training part, at most")
@@ -88,10 +108,10 @@ class Settings:
     )
     loss: str | None = setting(
         None,
-        Choice(("cross_entropy", *REGRESSION_LOSSES)),
+        Choice((*SEGMENTATION_LOSSES, *DETECTION_LOSSES, *REGRESSION_LOSSES)),
         "training",
         "what is minimised",
-        shown="cross_entropy, or mse for regression",
+        shown="cross_entropy, mse for regression, centernet for boxes",
     )
 
     dropout: float | None = setting(
@@ -122,8 +142,37 @@ class Settings:
     no_pictures: bool = setting(False, Switch(), "the run", "draw nothing", recorded=False)
     quiet: bool = setting(False, Switch(), "the run", "no progress: print the result alone", recorded=False)
 
+    resume: str | None = setting(
+        None, Text("folder"), "the run", "go on with a run that was interrupted; all settings are those of the run",
+        recorded=False, shown="no",
+    )  # fmt: skip
+
     data: str | None = setting(
-        None, Text("folder"), "images", "folder with the four IDX files", recipes=("mnist", "fashion_mnist", TABLE)
+        None,
+        Text("folder"),
+        "images",
+        "folder with the files of a named set",
+        recipes=[each for each in RECIPES if each != "digits"],
+        shown="$THALWEG_DATA",
+    )
+    image_size: tuple[int, int] | None = setting(
+        None,
+        Size(),
+        "images",
+        "size that pictures are brought to",
+        recipes=("bccd", *FOLDERS),
+        shown="theirs, up to a limit that depends on the task",
+    )
+    augment: bool | None = setting(
+        None,
+        Switch(both_ways=True),
+        "images",
+        "change the training pictures at random: moved, mirrored, turned",
+        recipes=PICTURES,
+        shown="on, off for a perceptron",
+    )
+    skip_bad: bool = setting(
+        False, Switch(), "images", "leave out files and boxes that cannot be used, and say which", recipes=FOLDERS
     )
 
     target: str | None = setting(
@@ -134,14 +183,19 @@ class Settings:
         recipes=[TABLE],
     )
     test: str | None = setting(
-        None, Text("file"), "tables", "file to test on", recipes=[TABLE], shown="a part of the data is split off"
+        None,
+        Text("file"),
+        "tables",
+        "file (of pictures: folder) to test on",
+        recipes=[*FOLDERS, TABLE],
+        shown="a part of the data is split off",
     )
     test_fraction: float = setting(
         0.2,
         Number(0, 1, least_allowed=False, most_allowed=False),
         "tables",
-        "share that is split off for the test, where no --test file is given",
-        recipes=[TABLE],
+        "share that is split off for the test, where no --test is given",
+        recipes=[*FOLDERS, TABLE],
     )
     task: str | None = setting(
         None,

@@ -7,11 +7,13 @@ its polynomial; bytes are counted once for each entry of a buffer, however often
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_number
+from thalweg.compile.operands import reads_windows
 from thalweg.compile.values import NotEmittable, Value
 from thalweg.dtype import DType, as_dtype
 from thalweg.graph import PRIMITIVES, Node, exactly
@@ -49,6 +51,8 @@ def flops_of(node: Node) -> int:
     if node.op.kind == "contract" and "transpose_a" in node.attributes:
         inner = node.inputs[0].shape[-2 if node.attributes["transpose_a"] else -1]
         return 2 * node.size * inner
+    if reads_windows(node):
+        return 2 * node.size * math.prod(node.inputs[1].shape[node.attributes["lead"] : -1])
     if node.op.kind == "reduce":
         return node.inputs[0].size if "axes" in node.attributes else 0
     if node.op.kind == "elementwise":

@@ -15,6 +15,7 @@ from thalweg.compile.inside.loop_text import LoopText
 from thalweg.compile.inside.statements import abbreviated
 from thalweg.compile.layout import Layout
 from thalweg.compile.modules import arguments_of, code_of, name_of
+from thalweg.compile.operands import reads_windows
 from thalweg.graph import Node, Origin, describe
 
 
@@ -32,6 +33,9 @@ def extent_of(kernel: Kernel) -> str:
         inner = first.inputs[0].shape[-2 if turned_a else -1]
         flags = f"{'A^T' if turned_a else 'A'} {'B^T' if turned_b else 'B'}"
         return f"{'x'.join(map(str, (*first.shape, inner)))} {flags}"
+    if reads_windows(first):
+        summed = first.inputs[1].shape[first.attributes["lead"] : -1]
+        return f"{'x'.join(map(str, first.shape))} over windows of {'x'.join(map(str, summed))}"
     extents = kernel.domain if kernel.is_nest else first.shape
     marked = [f"({n})" if axis in (kernel.axes or ()) else str(n) for axis, n in enumerate(extents)]
     return "x".join(marked) or "1"
