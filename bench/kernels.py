@@ -19,10 +19,10 @@ from bench.table import markdown, time
 from bench.workloads import Workload
 from thalweg.compile import executable
 from thalweg.compile.fuse import Kernel
+from thalweg.compile.inside.cost import flops_of
 from thalweg.compile.inside.variants import ticks_per_second
 from thalweg.compile.library import shared
 from thalweg.compile.native import NativeProgram
-from thalweg.graph import Node, size_of
 
 _WARM_UP, _SAMPLES = 0.5, 300
 _TICKS, _LONG = 4, 1 << 62
@@ -64,23 +64,17 @@ def table(kernels: Sequence[Kernel], seconds: Sequence[float], most: int = 25) -
 
 def _figures(kernels: Sequence[Kernel], seconds: float, whole: float) -> list[str]:
     moved = sum(node.size * node.dtype.itemsize for each in kernels for node in {*each.inputs, *each.outputs})
-    work = sum(_flops(node) for each in kernels for node in each.nodes)
+    work = sum(flops_of(node) for each in kernels for node in each.nodes)
     rates = [f"{amount / max(seconds, 1e-9) / 1e9:.3g}" if amount else "" for amount in (work, moved)]
     return [str(len(kernels)), time(seconds), f"{100 * seconds / whole:.1f} %", *rates]
-
-
-def _flops(node: Node) -> int:
-    if node.op.kind != "contract" or "transpose_a" not in node.attributes:
-        return 0
-    inner = node.inputs[0].shape[-2 if node.attributes["transpose_a"] else -1]
-    return 2 * size_of(node.shape) * inner
 
 
 def _shapes(kernel: Kernel) -> str:
     if kernel.is_nest:
         return f"{kernel.domain} over {kernel.axes}" if kernel.axes is not None else str(kernel.domain)
-    node = next(each for each in kernel.nodes if each.op.kind == "contract")  # what else there is happens as it stores
-    flags = "".join("NT"[bool(node.attributes.get(f"transpose_{side}"))] for side in "ab")
+    node = kernel.nodes[0]  # what else there is happens as it stores
+    turned = [node.attributes[each] for each in ("transpose_a", "transpose_b") if each in node.attributes]
+    flags = "".join("NT"[each] for each in turned)
     return f"{' '.join(str(each.shape) for each in node.inputs)} {flags}"
 
 

@@ -59,14 +59,22 @@ def widened(x: Node, low: Ints, high: Ints) -> Node:
         place = [order.index(axis) for axis in range(len(order))]
         inner = widened(x.inputs[0], tuple(low[each] for each in place), tuple(high[each] for each in place))
         return permuted(inner, order)
-    start, stop = (
-        tuple(max(0, -each) for each in low),
-        tuple(extent - max(0, -each) for extent, each in zip(x.shape, high, strict=True)),
-    )
+    low, high = _within(low, high, x.shape), _within(high, low, x.shape)
+    start = tuple(max(0, -each) for each in low)
+    stop = tuple(extent - max(0, -each) for extent, each in zip(x.shape, high, strict=True))
     if any(start) or stop != x.shape:
         x = slice_(x, start=start, stop=stop, step=(1,) * x.ndim)
     low, high = tuple(max(0, each) for each in low), tuple(max(0, each) for each in high)
     return pad(x, low=low, high=high, interior=(0,) * x.ndim, value=0) if any((*low, *high)) else x
+
+
+def _within(widths: Ints, others: Ints, extents: Ints) -> Ints:
+    """Widths at one end of axes that cut off no more than there is; the other end's cut into them."""
+    result = []
+    for width, other, extent in zip(widths, others, extents, strict=True):
+        beyond = min(0, other + extent)  # what the other end cuts off past this one
+        result.append(max(width, -extent) + beyond)
+    return tuple(result)
 
 
 def _dilated(x: Node, w: Node, form: Form, places: Ints) -> Node:
@@ -249,7 +257,8 @@ def _pointwise(x: Node, w: Node, form: Form) -> Node:
 
 def _is_total(x: Node, w: Node, form: Form, places: Ints) -> bool:
     """Whether the window is all of x: the gradient of a pointwise convolution by its weight."""
-    return w.shape[2:] == x.shape[1:-1] and set(places) == {1} and all(pair == (0, 0) for pair in form.padding)
+    is_whole = w.shape[2:] == x.shape[1:-1] and set(places) == {1} and set(form.input_dilation) == {1}
+    return is_whole and all(pair == (0, 0) for pair in form.padding)
 
 
 def _total(x: Node, w: Node, rank: int) -> Node:

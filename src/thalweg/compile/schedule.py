@@ -187,27 +187,27 @@ def merged_extents(kernel: Kernel) -> Shape:
     """
     extents = list(kernel.domain)
     axes = [axis for axis, extent in enumerate(extents) if extent != 1]
-    reduced = kernel.axes or ()
+    reduced, stored = kernel.axes or (), set(kernel.inputs)
     for a, b in pairwise(axes):
-        if (a in reduced) == (b in reduced) and all(_is_read_as_one(node, a, b) for node in kernel.nodes):
+        if (a in reduced) == (b in reduced) and all(_is_read_as_one(node, a, b, stored) for node in kernel.nodes):
             extents[a], extents[b] = 1, extents[a] * extents[b]
     return tuple(extents)
 
 
-def _is_read_as_one(node: Node, a: int, b: int) -> bool:
+def _is_read_as_one(node: Node, a: int, b: int, stored: set[Node]) -> bool:
     """Whether a member reads its inputs only by the row-major place in axes a and b taken together."""
     if node.op.kind in ("elementwise", "reduce"):
-        return all(_is_mapped_as_one(each, a, b) for each in node.inputs)
+        return all(_is_mapped_as_one(each, a, b, stored) for each in node.inputs)
     if is_move(node):
-        return _is_mapped_as_one(node, a, b)
+        return _is_mapped_as_one(node, a, b, stored)
     return node.op.kind == "random"  # entry i is a function of i
 
 
-def _is_mapped_as_one(node: Node, a: int, b: int) -> bool:
-    while is_move(node) and not is_number(node):
+def _is_mapped_as_one(node: Node, a: int, b: int, stored: set[Node]) -> bool:
+    while is_move(node) and not is_number(node) and node not in stored:
         identities, source = node.op.identities, node.inputs[0]
         if identities.get("keeps_order"):
-            return not is_move(source)
+            return not is_move(source) or source in stored
         if not identities.get("repeats"):
             return False
         extents = source.shape[a], source.shape[b]

@@ -45,18 +45,18 @@ class Product:
         return runs * self.inner * self.dtype.itemsize
 
 
-# Measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only where
+# In bytes, measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only where
 # what is copied is read many times.
-_REUSED = 64
+_REUSED = 64  # rows or columns
 _LARGE = 256 << 10
 _HUGE = 1 << 20
-_NARROW = 128  # bytes
-# A longer k means fewer round trips of C through the caches. A strip of A so deep is half of the first-level cache,
-# and with a packed A, where a panel of B should be in it too, the panel is.
+_NARROW = 128
+# A longer k means fewer round trips of C through the caches. A strip of A so deep is half of the first-level cache; with
+# a packed A, which is read again for each panel, it is a panel of B that should be.
 _LONGEST = 4 << 10
 _LONGEST_PACKED = 1 << 10
-_NEAR = 1 << 20  # bytes of A that stay in the second-level cache while the panels of B pass by
-_BLOCK_OF_B = 256 << 10  # of B that stay there while the strips do
+_PANEL = 32 << 10  # stays in the first-level cache
+_NEAR = 1 << 20  # stays in the second
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,16 @@ class Tiling:
 
     @cached_property
     def panel_block(self) -> int:
-        """Panels that are done strip by strip: one, unless each would have A fetched from beyond the second level."""
+        """Panels that are done together, strip by strip: a block of B stays in the second-level cache meanwhile.
+
+        Only one where B is read faster so: a panel that has just been packed, or that the first level keeps. But then
+        it is A that comes from the second level, again for each panel, so its part has to be small enough.
+        """
+        size = self.depth * self.product.dtype.itemsize
         rows = min(self.product.rows, self.strip_block * self.strip)
-        if rows * self.depth * self.product.dtype.itemsize <= _NEAR:
+        if rows * size <= (_NEAR if self.width * size <= _PANEL else _NEAR // 4):
             return 1
-        most = max(1, _BLOCK_OF_B // (self.depth * self.width * self.product.dtype.itemsize))
+        most = max(1, _NEAR // (self.width * size))
         return -(-self.panel_count // -(-self.panel_count // most))
 
     @property

@@ -36,12 +36,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Turning:
-    """The axes of a copy. Along `along_source` and `along_copy` entries lie side by side there; blocks are their squares."""
+    """The axes of a copy, and where it begins in the source and in itself.
+
+    Along `along_source` and `along_copy` entries lie side by side there; blocks are squares of them.
+    """
 
     outer: tuple[Axis, ...]
     along_source: Axis
     along_copy: Axis
-    start: int
+    in_source: int
+    in_copy: int
     lanes: int
 
     @property
@@ -66,14 +70,14 @@ def turning_of(node: Node) -> Turning | None:
     view = copied_view(node)
     if view is None:
         return None
-    axes = _axes(node, view)
-    if not axes or axes[-1].in_source in (0, 1) or axes[-1].extent < _SHORT:
+    start, axes = _axes(node, view)
+    if not axes or axes[-1].in_copy != 1 or axes[-1].in_source in (0, 1) or axes[-1].extent < _SHORT:
         return None
     along = next((axis for axis in axes if axis.in_source == 1 and axis.extent >= _SHORT), None)
     if along is None:
         return None
     outer = tuple(axis for axis in axes[:-1] if axis is not along)
-    return Turning(outer, along, axes[-1], view.start, current_target().vector_bytes // node.dtype.itemsize)
+    return Turning(outer, along, axes[-1], *start, current_target().vector_bytes // node.dtype.itemsize)
 
 
 def copied_view(node: Node) -> View | None:
@@ -87,19 +91,27 @@ def copied_view(node: Node) -> View | None:
     return None if view.source is node or known_number(view.source) is not None else view
 
 
-def _axes(node: Node, view: View) -> list[Axis]:
-    """The axes without those of extent 1, neighbours made one where they are one on both sides."""
+def _axes(node: Node, view: View) -> tuple[tuple[int, int], list[Axis]]:
+    """Where the copy begins in both, and its axes; those of extent 1 left out, and neighbours made one where they are.
+
+    An axis along which the source is read backwards is walked from its end: the copy is then written backwards.
+    """
     axes: list[Axis] = []
-    in_copy = node.size
+    in_copy, starts = node.size, [view.start, 0]
     for extent, stride in zip(node.shape, view.strides, strict=True):
         in_copy //= extent
         if extent == 1:
             continue
-        if axes and axes[-1].in_source == extent * stride:
-            axes[-1] = Axis(axes[-1].extent * extent, stride, in_copy)
+        sign = -1 if stride < 0 else 1
+        axis = Axis(extent, sign * stride, sign * in_copy)
+        if sign < 0:
+            starts = [starts[0] + (extent - 1) * stride, starts[1] + (extent - 1) * in_copy]
+        before = axes[-1] if axes else Axis(1, 0, 0)
+        if (before.in_source, before.in_copy) == (extent * axis.in_source, extent * axis.in_copy):
+            axes[-1] = Axis(before.extent * extent, axis.in_source, axis.in_copy)
         else:
-            axes.append(Axis(extent, stride, in_copy))
-    return axes
+            axes.append(axis)
+    return (starts[0], starts[1]), axes
 
 
 def emit_turning(e: Emitter, node: Node, turning: Turning, source: str) -> None:
@@ -108,7 +120,7 @@ def emit_turning(e: Emitter, node: Node, turning: Turning, source: str) -> None:
     rows = -(-turning.along_copy.extent // turning.lanes)
     with e.loop(share.count) as i:
         *index, block = e.delinear(e.add(share.first, i), (*(axis.extent for axis in turning.outer), rows))
-        places = [e.integer(turning.start), e.integer(0)]
+        places = [e.integer(turning.in_source), e.integer(turning.in_copy)]
         for axis, step in zip(turning.outer, index, strict=True):
             strides = axis.in_source, axis.in_copy
             places = [e.add(p, e.multiply(step, e.integer(s))) for p, s in zip(places, strides, strict=True)]

@@ -253,7 +253,7 @@ def choose_window_tiling(windows: Windows, vectors: Vectors) -> WindowTiling:
         WindowTiling(windows, vectors, axis, strip, panel)
         for panel in range(1, min(widest, vectors.registers - 2) + 1)
         for axis, inside in _axes_of_tiles(windows)
-        for strip in range(1, _most(windows, axis) + 1)
+        for strip in range(1, min(_most(windows, axis), vectors.registers) + 1)
         if strip * inside * panel + panel + 1 <= vectors.registers
     ]
     fast = 1.02 * min(tiling.cycles for tiling in candidates)

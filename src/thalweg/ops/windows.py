@@ -87,13 +87,24 @@ def _rule(g: Node, y: Node, x: Node, w: Node, *, lead: int, stride: Ints, dilati
     )
 
 
+def _simpler(node: Node) -> Node | None:
+    """The outputs last, and turned over afterwards: kernels write vectors of them."""
+    order, outputs = node.attributes["order"], node.ndim - 1
+    place = order.index(outputs)
+    if node.shape[place] == 1 or set(node.shape[place + 1 :]) <= {1}:
+        return None
+    last = (*(axis for axis in order if axis != outputs), outputs)
+    y = window_product(*node.inputs, **{**node.attributes, "order": last})
+    return permute(y, order=tuple(last.index(axis) for axis in order))
+
+
 def _probe(x: Shape, w: Shape, lead: int = 0, stride: Ints = (), dilation: Ints = (), order: Ints = ()) -> Probe:
     ones, plain = (1,) * (len(x) - lead - 2), tuple(range(len(x)))
     attributes = {"lead": lead, "stride": stride or ones, "dilation": dilation or ones, "order": order or plain}
     return Probe((x, w), attributes=attributes)
 
 
-window_product = register(
+window_product: Primitive = register(
     Primitive(
         "window_product",
         "contract",
@@ -101,7 +112,7 @@ window_product = register(
         same_dtype("window_product", (FLOATING,)),
         _numpy,
         _rule,
-        identities={"multilinear": True, "form": "windows"},
+        identities={"multilinear": True, "form": "windows", "simpler": _simpler},
         probes=(
             _probe((2, 7, 3), (3, 3, 4)),
             _probe((2, 6, 5, 3), (3, 2, 3, 4), stride=(2, 1), dilation=(1, 2)),

@@ -1,7 +1,7 @@
 """What a recipe does when nobody says otherwise: its defaults, chosen on validation parts, never on a test part.
 
-In: settings with gaps. Out: settings without. For a table they depend on its size: a small one needs small batches to
-get enough steps.
+In: settings with gaps. Out: settings without. For a table, and for pictures of one's own, they depend on how many
+examples there are: few need small batches to get enough steps.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.recipes.problem import CLASSIFICATION, REGRESSION, Problem
-from thalweg.recipes.settings import TABLE, Settings
+from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Problem
+from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, PERCEPTRON, RESNET, TABLE, UNET, Settings
 
 COMMON: dict[str, Any] = {"batch_norm": False, "label_smoothing": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -23,20 +23,67 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     CLASSIFICATION: {"layers": (128, 64), "dropout": 0.3, "lr": 3e-3, "patience": 15},
     REGRESSION: {"layers": (256, 128), "dropout": 0.1, "lr": 5e-3, "patience": 15},
 }  # fmt: skip
+PICTURE_DEFAULTS: dict[str, dict[str, Any]] = {
+    CONVOLUTIONAL: {"base": 32, "dropout": 0.25, "lr": 1e-2, "batch_size": 128},
+    RESNET: {"base": 16, "dropout": 0.0, "lr": 1e-2, "batch_size": 64},
+    UNET: {"base": 16, "dropout": 0.0, "lr": 5e-3, "batch_size": 4},
+    CENTERNET: {"base": 16, "dropout": 0.0, "lr": 4e-3, "batch_size": 8, "clip": 10.0},
+}
+"""By network; what a named set does otherwise is in `NAMED_DEFAULTS`."""
+NAMED_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mnist": {"epochs": 8},
+    "fashion_mnist": {"epochs": 16},
+    "cifar10": {"epochs": 40},
+    "membrane": {"epochs": 60},
+    "bccd": {"epochs": 50},
+}
+USUAL_NETWORK = {
+    "digits": PERCEPTRON, "mnist": CONVOLUTIONAL, "fashion_mnist": CONVOLUTIONAL, "cifar10": RESNET, "membrane": UNET,
+    "bccd": CENTERNET, "image_folder": RESNET, "mask_folder": UNET, "voc": CENTERNET,
+}  # fmt: skip
+LOSSES = {CLASSIFICATION: "cross_entropy", SEGMENTATION: "cross_entropy", DETECTION: "centernet", REGRESSION: "mse"}
+PICTURE_STEPS = 3000
 SMALLEST_BATCH, LARGEST_BATCH = 8, 1024
 FEWEST_STEPS, MOST_STEPS = 40, 400
 """Steps in an epoch of a table: a small one gets smaller batches, a large one larger batches."""
 FEWEST_EPOCHS, MOST_EPOCHS, STEPS_OF_A_RUN = 10, 60, 8000
 
 
+def with_network(settings: Settings) -> Settings:
+    """The settings with the kind of network decided: --layers asks for a perceptron."""
+    if settings.recipe == TABLE or settings.network is not None:
+        return settings
+    asks = settings.layers is not None and settings.recipe in DEFAULTS
+    return settings.replaced(network=PERCEPTRON if asks else USUAL_NETWORK[settings.recipe])
+
+
 def resolved(settings: Settings, problem: Problem) -> Settings:
     """The settings with every gap filled: by the recipe, then by the data."""
-    task = problem.outputs.task
-    size = settings.batch_size or batch_size_for(problem.counts["training"])
-    loss = "cross_entropy" if task == CLASSIFICATION else "mse"
-    by_data = {"batch_size": size, "epochs": epochs_for(problem.counts["training"], size), "loss": loss}
-    values = COMMON | by_data | DEFAULTS[task if settings.recipe == TABLE else settings.recipe]
+    values = COMMON | {"loss": LOSSES[problem.outputs.task]}
+    if settings.network in (None, PERCEPTRON):
+        values |= _of_perceptron(settings, problem)
+    else:
+        values |= _of_pictures(settings, problem)
     return settings.replaced(**{name: value for name, value in values.items() if getattr(settings, name) is None})
+
+
+def _of_perceptron(settings: Settings, problem: Problem) -> dict[str, Any]:
+    examples = problem.counts["training"]
+    size = settings.batch_size or batch_size_for(examples)
+    known = DEFAULTS.get(problem.outputs.task if settings.recipe == TABLE else settings.recipe)
+    own = DEFAULTS[CLASSIFICATION] if known is None else known
+    return {"batch_size": size, "epochs": epochs_for(examples, size), "augment": False} | own
+
+
+def _of_pictures(settings: Settings, problem: Problem) -> dict[str, Any]:
+    assert settings.network is not None
+    values = {"patience": 0, "augment": True} | PICTURE_DEFAULTS[settings.network]
+    examples = problem.counts["training"]
+    if settings.recipe not in NAMED_DEFAULTS:  # small sets in small batches
+        values["batch_size"] = min(values["batch_size"], batch_size_for(examples))
+    steps = math.ceil(examples / (settings.batch_size or values["batch_size"]))
+    values["epochs"] = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(PICTURE_STEPS / steps)))
+    return values | NAMED_DEFAULTS.get(settings.recipe, {})
 
 
 def batch_size_for(examples: int) -> int:
@@ -64,15 +111,16 @@ def epochs_for(examples: int, batch_size: int) -> int:
 def shown_default(name: str) -> str | None:
     """The default of a setting that differs by recipe, for --help.
 
-    >>> shown_default("lr")
-    'digits 0.003, mnist 0.005, fashion_mnist 0.003, classification 0.003, regression 0.005'
+    >>> shown_default("dropout")
+    'digits 0.3, mnist 0.2, fashion_mnist 0.2, classification 0.3, regression 0.1, convolutional 0.25, otherwise 0'
     """
-    values = {recipe: defaults.get(name, COMMON.get(name)) for recipe, defaults in DEFAULTS.items()}
-    if not any(name in defaults for defaults in DEFAULTS.values()):
+    tables = [*DEFAULTS.items(), *PICTURE_DEFAULTS.items()]
+    if not any(name in defaults for _, defaults in (*tables, *NAMED_DEFAULTS.items())):
         return None
-    usual = COMMON.get(name, "differs")
-    texts = [f"{recipe} {_text(value)}" for recipe, value in values.items() if value != usual]
-    return ", ".join(texts + ([f"otherwise {_text(usual)}"] if name in COMMON else []))
+    usual = COMMON.get(name, 0.0 if name == "dropout" else "differs")
+    values = [(recipe, defaults[name]) for recipe, defaults in tables if name in defaults]
+    texts = [f"{recipe} {_text(value)}" for recipe, value in values if value != usual]
+    return ", ".join(texts + ([f"otherwise {_text(usual)}"] if name in COMMON or name == "dropout" else []))
 
 
 def _text(value: Any) -> str:

@@ -28,7 +28,6 @@ from thalweg.data import (
 from thalweg.data.boxes import EMPTY
 from thalweg.data.image_catalogue import read_labelled_npz
 from thalweg.data.image_dataset import ImageDataset, ImageFiles
-from thalweg.data.image_files import is_image_name  # noqa: F401
 from thalweg.data.mask_folder import class_numbers
 from thalweg.data.progress import Progress
 from thalweg.errors import ConfigurationError, DataError, FileFormatError, ThalwegError, explain
@@ -41,11 +40,12 @@ LOOKED_AT = 24
 LONGEST_SIDE = {CLASSIFICATION: 64, SEGMENTATION: 256, DETECTION: 160}
 MULTIPLE_OF = {CLASSIFICATION: 4, SEGMENTATION: 8, DETECTION: 8}
 MOST_BYTES = 8 << 30
+MOST_CLASSES = 1000
 BLOCK = 64
 """Pictures that are read in one go."""
 BCCD_SIZE = (120, 160)
-SIDEWAYS = 4  # the last axis of (n, height, width, channels) is at most so long
-"""An .npz with a last axis of 1, 3 or 4 holds channels last."""
+MOST_CHANNELS = 4
+"""A last axis of at most so many, behind a longer second one, holds channels."""
 
 TASK_OF = {"membrane": SEGMENTATION, "bccd": DETECTION, MASK_FOLDER: SEGMENTATION, "voc": DETECTION}
 FROM_FOLDER: dict[str, Callable[..., LabelledImages]] = {
@@ -155,27 +155,32 @@ def _boxed(data: BoxedImages) -> PictureSet:
 
 
 def _of_arrays(settings: Settings) -> PictureSet:
-    path = settings.data or ""
+    """An .npz with `images` and `labels`: a class for each picture, or a mask."""
+    path, test = settings.data or "", settings.test
     images, labels = read_labelled_npz(path)
-    images = channels_first(images, path)
-    test = settings.test
-    if settings.recipe == IMAGE_FOLDER:
-        names = tuple(map(str, np.unique(labels).tolist()))
-    else:
-        names = tuple(map(str, np.unique(labels).tolist()))
-        if labels.shape[1:] != images.shape[-2:]:
-            received = f"images {images.shape}, masks {labels.shape}"
-            raise DataError(explain("masks of another size than their pictures", received=received, where=path))
+    values = label_values(labels, path)
+    training = _array_part(images, labels, values, path)
+    others = None if test is None else _array_part(*read_labelled_npz(test), values, test)
+    task = task_of(settings.recipe)
+    return PictureSet(name_of(path), task, tuple(map(str, values)), training, None, others, origin=path)
 
-    def part(images: np.ndarray, labels: np.ndarray, where: str) -> Part:
-        return Part(images, class_numbers(labels, [int(name) for name in names], where=where))
 
-    more = None if test is None else read_labelled_npz(test)
-    return PictureSet(
-        name_of(path), task_of(settings.recipe), names, part(images, labels, path),
-        test=None if more is None or test is None else part(channels_first(more[0], test), more[1], test),
-        origin=path,
-    )  # fmt: skip
+def _array_part(images: np.ndarray, labels: np.ndarray, values: list[int], where: str) -> Part:
+    images = channels_first(images, where)
+    if labels.ndim > 1 and labels.shape[1:] != images.shape[-2:]:
+        received = f"images {images.shape}, masks {labels.shape}"
+        raise DataError(explain("masks of another size than their pictures", received=received, where=where))
+    return Part(images, class_numbers(labels, values, where=where))
+
+
+def label_values(labels: np.ndarray, where: str) -> list[int]:
+    """The different values of labels, which are the classes; DataError for what cannot be classes."""
+    values = np.unique(labels)
+    if labels.dtype.kind not in "biu" or len(values) > MOST_CLASSES:
+        received = f"{labels.dtype}, {len(values):,} different values"
+        expected = f"whole numbers, at most {MOST_CLASSES} different ones"
+        raise DataError(explain("these labels are no classes", received=received, expected=expected, where=where))
+    return [int(value) for value in values]
 
 
 def channels_first(images: np.ndarray, where: str) -> np.ndarray:
@@ -192,7 +197,7 @@ def channels_first(images: np.ndarray, where: str) -> np.ndarray:
         )
     if images.ndim == 3:
         images = images[:, None]
-    elif images.shape[3] <= SIDEWAYS < images.shape[1]:
+    elif images.shape[3] <= MOST_CHANNELS < images.shape[1]:
         images = images.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(images, dtype=np.uint8 if images.dtype == np.uint8 else np.float32)
 

@@ -22,9 +22,10 @@ from thalweg.data.progress import Progress
 from thalweg.errors import FileFormatError, ThalwegError, explain
 from thalweg.recipes.settings import Settings
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION, REGRESSION, SEGMENTATION, DETECTION = "classification", "regression", "segmentation", "detection"
+FEWEST_CLASSES = {CLASSIFICATION: 2, SEGMENTATION: 2, DETECTION: 1}
 Chunk = tuple[np.ndarray, np.ndarray]
-"""Encoded inputs, and the targets: class numbers (int64), or values in their own units (float64)."""
+"""Encoded inputs, and the targets: class numbers or masks (int64), boxes, or values in their own units (float64)."""
 
 
 class Reader(Protocol):
@@ -41,27 +42,28 @@ class Reader(Protocol):
 
 
 class Outputs:
-    """From the outputs of the network to predictions: `classes` for a classification, `scale` for a regression.
+    """From the outputs of the network to predictions: `classes` for pictures and categories, `scale` for a regression.
+
+    `task` says what a class belongs to: an example (classification), a pixel (segmentation), a box (detection).
 
     >>> outputs = Outputs(classes=["cat", "dog"])
     >>> outputs.task, outputs.width, outputs.probabilities(np.zeros((1, 2)))
     ('classification', 2, array([[0.5, 0.5]]))
     """
 
-    def __init__(self, classes: list[Any] | None = None, scale: Standardise | None = None) -> None:
+    def __init__(
+        self, classes: list[Any] | None = None, scale: Standardise | None = None, task: str = CLASSIFICATION
+    ) -> None:
         assert (classes is None) != (scale is None)
         self.classes, self.scale = classes, scale
-
-    @property
-    def task(self) -> str:
-        return REGRESSION if self.classes is None else CLASSIFICATION
+        self.task = REGRESSION if classes is None else task
 
     @property
     def width(self) -> int:
         return 1 if self.classes is None else len(self.classes)
 
     def probabilities(self, raw: np.ndarray) -> np.ndarray:
-        """softmax of logits, float64 (n, classes)."""
+        """softmax of logits, float64 (n, classes) or (n, classes, height, width)."""
         shifted = np.exp(raw.astype(np.float64) - raw.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
@@ -73,7 +75,7 @@ class Outputs:
     def to_config(self) -> dict[str, Any]:
         if self.scale is not None:
             return {"task": REGRESSION, "scale": self.scale.to_config()}
-        return {"task": CLASSIFICATION, "classes": self.classes}
+        return {"task": self.task, "classes": self.classes}
 
     @classmethod
     def from_config(cls, config: Any, where: str) -> Outputs:
@@ -83,15 +85,24 @@ class Outputs:
                 scale = Standardise.from_config(config["scale"])
                 if scale.mean_.shape == ():
                     return cls(scale=scale)
-            classes = config["classes"]
+            classes, task = config["classes"], config["task"]
             named = isinstance(classes, list) and all(isinstance(name, str | int | float) for name in classes)
-            if named and len(classes) >= 2:
-                return cls(classes=classes)
+            if named and len(classes) >= FEWEST_CLASSES[task]:
+                return cls(classes=classes, task=task)
         except (KeyError, TypeError, ThalwegError):
             pass
         raise FileFormatError(
             explain("the description of the outputs is damaged", received=f"{config!r:.80}", where=where)
         )
+
+
+@dataclass(frozen=True)
+class PictureSamples:
+    """Pictures (n, channels, height, width), uint8 or float32 in 0 .. 1, with their targets and network inputs."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    inputs: np.ndarray
 
 
 @dataclass
@@ -106,13 +117,15 @@ class Problem:
     reader: Reader
     input_shape: tuple[int, ...]
     training: Any
-    validation: tuple[np.ndarray, np.ndarray]
+    validation: Any
     test: Callable[[], Iterator[Chunk]]
     counts: dict[str, int]
     """Examples in each part."""
     data: dict[str, Any]
     """Where the data came from, with fingerprints."""
     notes: list[str] = field(default_factory=list)
+    samples: Callable[[], PictureSamples] | None = None
+    """Pictures of the test part as they are stored, for the report; None where the examples are no pictures."""
 
     def steps_per_epoch(self, settings: Settings) -> int:
         assert settings.batch_size is not None
