@@ -32,7 +32,8 @@ UNITS = [
 ]  # fmt: skip
 FLAGS = [*itertools.product([False, True], repeat=2)]
 SHAPES = [(1, 1, 1), (17, 31, 33), (33, 48, 97), (9, 96, 129), (65, 10, 57), (20, 60, 0)]
-SMALL = {"_REUSED": 1, "_LARGE": 1, "_HUGE": 1, "_LONGEST": 96, "_LONGEST_PACKED": 80, "_NEAR": 20000, "_PANEL": 1}  # fmt: skip
+SMALL = {"_REUSED": 1, "_LARGE": 1, "_HUGE": 1, "_LONGEST": 96, "_LONGEST_PACKED": 80, "_PANEL": 1,
+         "_BLOCK_OF_A": 1500, "_SMALL_BLOCK_OF_A": 1, "_BLOCK_OF_B": 20000}  # fmt: skip
 PARAMETERS = [f"ptr noalias %{name}" for name in ("a", "b", "c", "scratch", "more")]
 units = pytest.mark.parametrize(("vectors", "dtype"), UNITS, ids=str)
 

@@ -41,9 +41,9 @@ def _fits(product: Kernel, nest: Kernel, kernels: Sequence[Kernel]) -> bool:
     if product not in nest.after or product.is_nest or product.epilogue or not nest.is_nest or nest.axes is not None:
         return False
     (node,) = product.nodes
-    if not takes_epilogue(node) or is_checked(nest) or any(each.op.kind != "elementwise" for each in nest.nodes):
-        return False
     if node.size != nest.nodes[0].size or node.shape[-1:] != nest.domain[-1:] or not _has_lanes_of(node, nest):
+        return False
+    if is_checked(nest) or any(each.op.kind != "elementwise" for each in nest.nodes) or not takes_epilogue(node):
         return False
     if sum(each.size == node.size for each in nest.inputs if each is not node) > _MOST_OPERANDS:
         return False

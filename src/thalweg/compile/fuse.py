@@ -65,10 +65,10 @@ def is_move(node: Node) -> bool:
 
 def is_checked(kernel: Kernel) -> bool:
     """Whether bad data can stop the kernel: it reads positions, or does what not every integer allows."""
-    return any(_may_be_refused(node) for node in kernel.nodes)
+    return any(may_be_refused(node) for node in kernel.nodes)
 
 
-def _may_be_refused(node: Node) -> bool:
+def may_be_refused(node: Node) -> bool:
     known = node.op.identities
     return "positions" in known or ("refuses" in known and known["refuses"](node))
 
@@ -81,6 +81,9 @@ class Fusion:
         self.order = toposort(outputs)
         self.in_memory = self._needed_in_memory()
         self.repeated = {node for node in self.order if self._is_repeated(node)}
+        self.computed = {node for node in self.order if self._has_code(node)}
+        self._known_behind: dict[Node, tuple[Node, ...]] = {}
+        self._known_sources: dict[Node, tuple[Node, ...]] = {}
         self.users = self._computed_users()
         self.place = {node: index for index, node in enumerate(self.order)}
         self.home: dict[Node, Kernel] = {}
@@ -128,6 +131,9 @@ class Fusion:
 
     def is_computed(self, node: Node) -> bool:
         """Whether the node has code of its own; leaves, numbers, index maps and what is cheap to repeat have none."""
+        return node in self.computed
+
+    def _has_code(self, node: Node) -> bool:
         if node.op.kind == "leaf" or node in self.repeated:
             return False
         return not is_move(node) or (node in self.in_memory and not is_number(node) and not self.is_alias(node))
@@ -152,17 +158,21 @@ class Fusion:
             node, is_mapped = node.inputs[0], True
         return node, is_mapped
 
-    def sources(self, node: Node) -> Iterable[Node]:
+    def sources(self, node: Node) -> tuple[Node, ...]:
         """All computed nodes and leaves that are read when the node is computed."""
-        for each in read_from(node) if self.is_computed(node) and not self._may_nest(node) else node.inputs:
-            yield from self._behind(each)
+        found = self._known_sources.get(node)
+        if found is None:
+            read = read_from(node) if self.is_computed(node) and not self._may_nest(node) else node.inputs
+            found = self._known_sources[node] = tuple([each for x in read for each in self._behind(x)])
+        return found
 
-    def _behind(self, node: Node) -> Iterable[Node]:
-        if node.op.kind == "leaf" or self.is_computed(node):
-            yield node
-        else:
-            for each in node.inputs:
-                yield from self._behind(each)
+    def _behind(self, node: Node) -> tuple[Node, ...]:
+        if node.op.kind == "leaf" or node in self.computed:
+            return (node,)
+        found = self._known_behind.get(node)
+        if found is None:
+            found = self._known_behind[node] = tuple([each for x in node.inputs for each in self._behind(x)])
+        return found
 
     # --- placing -----------------------------------------------------------------------------------------------------
 

@@ -149,6 +149,9 @@ def form_windows(
 ) -> None:
     """A convolution or one of its gradients, in register tiles."""
     if node.size:
+        lane = windows_of(node).lane
+        if lane.extent > 1 and lane.in_y != 1:
+            raise NotEmittable("a window product whose outputs are not side by side")  # `simpler` puts them so
         views = zip(operands, operand_views(node), strict=True)
         x, w = (Memory(each.pointer, view.start, each.number) for each, view in views)
         emit_windows(e, WindowProduct(window_tiling_of(node), x, w, out, finish_at([]) if finish_at else None))

@@ -77,7 +77,18 @@ def empty_array(shape: Shape, dtype: DType) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return np.empty(shape, dtype.numpy)
-    room = _Room((size + _ALIGNMENT,), np.uint8)
+    return _in_room(shape, dtype, _Room((size + _ALIGNMENT,), np.uint8))
+
+
+def zero_array(shape: Shape, dtype: DType) -> np.ndarray:
+    """The same, of zeros: a large one is the system's own zeros, which cost nothing until they are touched."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.zeros(shape, dtype.numpy)
+    return _in_room(shape, dtype, np.zeros(size + _ALIGNMENT, np.uint8).view(_Room))
+
+
+def _in_room(shape: Shape, dtype: DType, room: np.ndarray) -> np.ndarray:
     return np.ndarray(shape, dtype.numpy, room, -room.__array_interface__["data"][0] % _ALIGNMENT)
 
 

@@ -7,7 +7,9 @@ operations before such a padding run over the padded entries, zeros at the ends,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from thalweg.compile.fuse import may_be_refused
 from thalweg.compile.operands import reads_windows
 from thalweg.compile.rewriting import with_inputs
 from thalweg.compile.views import view_of
@@ -44,13 +46,24 @@ def _is_padding(node: Node) -> bool:
     return inner.op.kind == "elementwise" and known_number(inner) is None and bool(inner.size)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A value with zeros around it, and how many of them come first along each axis."""
+
+    node: Node
+    low: tuple[int, ...]
+
+    def fits(self, padding: Node) -> bool:
+        return self.node.shape == padding.shape and self.low == padding.attributes["low"]
+
+
 class _Rewriting:
     """One run of the pass."""
 
     def __init__(self, wanted: dict[Node, Node]) -> None:
         self.wanted = wanted
         self.new: dict[Node, Node] = {}
-        self.padded: dict[Node, Node] = {}  # of a value, new or old: it with zeros around
+        self.padded: dict[Node, Whole] = {}  # of a value: it with zeros around
 
     def run(self, order: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
         before = scope.path
@@ -60,7 +73,7 @@ class _Rewriting:
                 inputs = tuple(self.new[each] for each in node.inputs)
                 padding = self.wanted.get(node)
                 if node.op is pad and self.wanted.get(node.inputs[0]) is node:
-                    self.new[node] = self.padded[inputs[0]]
+                    self.new[node] = self.padded[inputs[0]].node
                 elif padding is not None:
                     self.new[node] = self._inside(with_inputs(node, inputs), padding)
                 else:
@@ -77,7 +90,7 @@ class _Rewriting:
         low = padding.attributes["low"]
         stop = tuple(start + extent for start, extent in zip(low, node.shape, strict=True))
         result = slice_(whole, start=low, stop=stop, step=(1,) * node.ndim)
-        self.padded[result] = whole
+        self.padded[result] = Whole(whole, low)
         return result
 
 
@@ -89,9 +102,10 @@ def _is_inside(padding: Node) -> Node:
 class _Widened:
     """An elementwise value over the places of a padding; at the ends it may be anything."""
 
-    def __init__(self, padding: Node, padded: dict[Node, Node]) -> None:
+    def __init__(self, padding: Node, padded: dict[Node, Whole]) -> None:
         self.padding, self.padded = padding, padded
         self.known: dict[Node, Node] = {}
+        self.room = _MOST_NODES
 
     def of(self, node: Node) -> Node:
         if node not in self.known:
@@ -102,9 +116,10 @@ class _Widened:
         number = known_number(node)
         if number is not None:
             return full(self.padding.shape, number, node.dtype)
-        if node in self.padded and self.padded[node].shape == self.padding.shape:
-            return self.padded[node]
-        if node.op.kind == "elementwise" and len(self.known) < _MOST_NODES:
+        if node in self.padded and self.padded[node].fits(self.padding):
+            return self.padded[node].node
+        if node.op.kind == "elementwise" and self.room and not may_be_refused(node):
+            self.room -= 1
             return node.op(*map(self.of, node.inputs), **node.attributes)
         if node.op.identities.get("repeats") and self._repeats_along_widths(node):
             return broadcast(node.inputs[0], shape=self.padding.shape)

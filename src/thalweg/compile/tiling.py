@@ -45,18 +45,21 @@ class Product:
         return runs * self.inner * self.dtype.itemsize
 
 
-# In bytes, measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only where
-# what is copied is read many times.
+# In bytes, measured on one core with 48 KiB and 2 MiB of cache. A copy costs about one cycle an entry, and so pays only
+# where what is copied is read many times.
 _REUSED = 64  # rows or columns
 _LARGE = 256 << 10
 _HUGE = 1 << 20
 _NARROW = 128
-# A longer k means fewer round trips of C through the caches. A strip of A so deep is half of the first-level cache; with
-# a packed A, which is read again for each panel, it is a panel of B that should be.
+# A longer k means fewer round trips of C through the caches. A strip of A so deep is half of the first-level cache;
+# with a packed A, which is read again for each panel, it is a panel of B that should be.
 _LONGEST = 4 << 10
 _LONGEST_PACKED = 1 << 10
-_PANEL = 32 << 10  # stays in the first-level cache
-_NEAR = 1 << 20  # stays in the second
+_PANEL = 32 << 10  # of B, which the first level keeps
+# These the second level keeps.
+_BLOCK_OF_A = 1 << 20
+_SMALL_BLOCK_OF_A = 256 << 10
+_BLOCK_OF_B = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Tiling:
         """Strips that are done in all columns before the next ones: all, or as many as are packed together."""
         if not self.product.packs_a:
             return self.strip_count
-        most = max(1, _NEAR // (self.depth * self.strip * self.product.dtype.itemsize))
+        most = max(1, _BLOCK_OF_A // (self.depth * self.strip * self.product.dtype.itemsize))
         return -(-self.strip_count // -(-self.strip_count // most))
 
     @cached_property
@@ -126,9 +129,9 @@ class Tiling:
         """
         size = self.depth * self.product.dtype.itemsize
         rows = min(self.product.rows, self.strip_block * self.strip)
-        if rows * size <= (_NEAR if self.width * size <= _PANEL else _NEAR // 4):
+        if rows * size <= (_BLOCK_OF_A if self.width * size <= _PANEL else _SMALL_BLOCK_OF_A):
             return 1
-        most = max(1, _NEAR // (self.width * size))
+        most = max(1, _BLOCK_OF_B // (self.width * size))
         return -(-self.panel_count // -(-self.panel_count // most))
 
     @property

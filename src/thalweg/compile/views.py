@@ -7,6 +7,7 @@ it is along each axis from one entry to the next. A kernel that knows strides re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -22,20 +23,30 @@ class View:
     strides: tuple[int, ...]
 
 
+_found: WeakKeyDictionary[Node, tuple[int, int, tuple[int, ...]]] = WeakKeyDictionary()
+
+
 def view_of(node: Node) -> View:
     """The view through as many movements as strides can express; at least the node itself, in row-major order."""
-    chain = [node]
-    while chain[-1].op.identities.get("view") and chain[-1].size:
-        chain.append(chain[-1].inputs[0])
-    while True:
-        found = _through(chain)
-        if found is not None:
-            return found
-        chain.pop()
+    if node not in _found:
+        chain = [node]
+        while chain[-1].op.identities.get("view") and chain[-1].size:
+            chain.append(chain[-1].inputs[0])
+        through = _through(chain)
+        while through is None:
+            chain.pop()
+            through = _through(chain)
+        _found[node] = len(chain) - 1, *through  # not the source, which would keep itself alive
+    depth, start, strides = _found[node]
+    for _ in range(depth):
+        node = node.inputs[0]
+    return View(node, start, strides)
 
 
-def _through(chain: list[Node]) -> View | None:
-    """The first node of a chain as a view of the last; None where a reshape between them would have to copy.
+def _through(chain: list[Node]) -> tuple[int, tuple[int, ...]] | None:
+    """The first node of a chain as a view of the last: where it starts there, and its strides.
+
+    None where a reshape between them would have to copy.
 
     NumPy's own meanings of the movements are asked, on an array of single bytes that is never read.
     """
@@ -50,7 +61,7 @@ def _through(chain: list[Node]) -> View | None:
             array = np.lib.stride_tricks.as_strided(array, node.shape, strides)
         else:
             array = node.op.numpy(array, **node.attributes)
-    return View(source, _address(array) - begin, array.strides)
+    return _address(array) - begin, array.strides
 
 
 def _strided(shape: Shape, strides: tuple[int, ...]) -> np.ndarray:

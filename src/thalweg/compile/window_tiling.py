@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from weakref import WeakKeyDictionary
 
 from thalweg.compile.pieces import Pieces, cut, wanted_pieces
-from thalweg.compile.target import current_target
+from thalweg.compile.target import current_name, current_target
 from thalweg.compile.tiling import Vectors
 from thalweg.compile.views import View, view_of
 from thalweg.dtype import DType
@@ -279,12 +280,15 @@ def _most(windows: Windows, axis: int) -> int:
     return windows.outer[axis].extent if axis < len(windows.outer) else 1
 
 
-@cache
-def _tiling(windows: Windows, target: str) -> WindowTiling:
-    vectors = Vectors(current_target().vector_bytes // windows.dtype.itemsize, current_target().registers)
-    return choose_window_tiling(windows, vectors)
+_tilings: WeakKeyDictionary[Node, tuple[str, WindowTiling]] = WeakKeyDictionary()
 
 
 def window_tiling_of(node: Node) -> WindowTiling:
     """How a window product is cut for this machine."""
-    return _tiling(windows_of(node), repr(current_target()))
+    name, tiling = _tilings.get(node, ("", None))
+    if tiling is None or name != current_name():
+        target = current_target()
+        vectors = Vectors(target.vector_bytes // node.dtype.itemsize, target.registers)
+        tiling = choose_window_tiling(windows_of(node), vectors)
+        _tilings[node] = current_name(), tiling
+    return tiling

@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Problem
 from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, PERCEPTRON, RESNET, TABLE, UNET, Settings
 
-COMMON: dict[str, Any] = {"batch_norm": False, "label_smoothing": 0.0}
+COMMON: dict[str, Any] = {"batch_norm": False, "label_smoothing": 0.0, "dropout": 0.0, "clip": 1.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
     # Five-fold cross-validation within the training part, two seeds: 0.987; without normalisation 0.979.
     "digits": {"layers": (256, 128), "batch_norm": True, "dropout": 0.3, "label_smoothing": 0.05, "lr": 3e-3,
@@ -25,9 +25,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 PICTURE_DEFAULTS: dict[str, dict[str, Any]] = {
     CONVOLUTIONAL: {"base": 32, "dropout": 0.25, "lr": 1e-2, "batch_size": 128},
-    RESNET: {"base": 16, "dropout": 0.0, "lr": 1e-2, "batch_size": 64},
-    UNET: {"base": 16, "dropout": 0.0, "lr": 5e-3, "batch_size": 4},
-    CENTERNET: {"base": 16, "dropout": 0.0, "lr": 4e-3, "batch_size": 8, "clip": 10.0},
+    RESNET: {"base": 16, "lr": 1e-2, "batch_size": 64},
+    UNET: {"base": 16, "lr": 5e-3, "batch_size": 4},
+    CENTERNET: {"base": 16, "lr": 4e-3, "batch_size": 8, "clip": 10.0},
 }
 """By network; what a named set does otherwise is in `NAMED_DEFAULTS`."""
 NAMED_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -117,10 +117,10 @@ def shown_default(name: str) -> str | None:
     tables = [*DEFAULTS.items(), *PICTURE_DEFAULTS.items()]
     if not any(name in defaults for _, defaults in (*tables, *NAMED_DEFAULTS.items())):
         return None
-    usual = COMMON.get(name, 0.0 if name == "dropout" else "differs")
+    usual = COMMON.get(name, "differs")
     values = [(recipe, defaults[name]) for recipe, defaults in tables if name in defaults]
     texts = [f"{recipe} {_text(value)}" for recipe, value in values if value != usual]
-    return ", ".join(texts + ([f"otherwise {_text(usual)}"] if name in COMMON or name == "dropout" else []))
+    return ", ".join(texts + ([f"otherwise {_text(usual)}"] if name in COMMON else []))
 
 
 def _text(value: Any) -> str:

@@ -16,8 +16,15 @@ from thalweg import nn
 from thalweg.data.table import Table
 from thalweg.errors import FileFormatError, StateError, ThalwegError, explain
 from thalweg.recipes.images import ImageReader
-from thalweg.recipes.network import NetworkShape, build, check_weights
-from thalweg.recipes.problem import Outputs, Reader
+from thalweg.recipes.picture_network import (
+    Network,
+    PictureNetwork,
+    build_network,
+    check_network_weights,
+    network_from_config,
+)
+from thalweg.recipes.pictures import examples_at_once
+from thalweg.recipes.problem import DETECTION, Outputs, Reader
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import Settings, checked, fields_of
 from thalweg.recipes.table_reader import TableReader
@@ -34,16 +41,23 @@ class Predictor:
     model: nn.Module
     reader: Reader
     outputs: Outputs
+    shape: Network
 
     def raw(self, x: np.ndarray) -> np.ndarray:
-        """The outputs of the last layer, (n, outputs), batch by batch."""
+        """The outputs of the last layer, (n, outputs) or (n, outputs, height, width), batch by batch."""
         self.model.eval()
+        size = examples_at_once(x.shape) if isinstance(self.shape, PictureNetwork) else BATCH
         rows = []
         with no_grad():
-            for first in range(0, len(x), BATCH):
-                batch = np.ascontiguousarray(x[first : first + BATCH], dtype=np.float32)
+            for first in range(0, len(x), size):
+                batch = np.ascontiguousarray(x[first : first + size], dtype=np.float32)
                 rows.append(np.array(self.model(from_numpy(batch)).numpy()))
         return np.concatenate(rows)
+
+    def boxes(self, raw: np.ndarray) -> np.ndarray:
+        """Raw outputs of a detector as boxes, (n, most, 6): corners in pixels of the input, score, class."""
+        assert isinstance(self.shape, PictureNetwork) and self.outputs.task == DETECTION
+        return np.asarray(self.shape.decoder()(raw))
 
     def predictions(self, path: str) -> Iterator[Table]:
         """Predictions for a file, in chunks of rows: `prediction`, and for classes the probability of each."""
@@ -74,26 +88,26 @@ def load_predictor(folder: RunFolder, config: dict[str, Any] | None = None) -> P
     config = folder.read_config() if config is None else config
     where = str(folder.config)
     outputs = Outputs.from_config(config.get("outputs"), where)
-    shape = NetworkShape.from_config(config.get("network"), where)
+    shape = network_from_config(config.get("network"), where)
     reader = _reader(config.get("inputs"), where)
-    if shape.outputs != outputs.width or shape.inputs != _width(reader):
+    if shape.outputs != outputs.width or _inputs_of(shape) != _inputs(reader):
         raise FileFormatError(
             explain(
                 "the parts of the configuration do not fit together",
-                received=f"a network {shape}, {_width(reader)} inputs, {outputs.width} outputs",
+                received=f"a network {shape}, inputs {_inputs(reader)}, {outputs.width} outputs",
                 where=where,
                 remedy="it was changed by hand, or put together from different runs",
             )
         )
     arrays = load_weights(folder.weights)
-    check_weights(shape, arrays, str(folder.weights))
-    model = build(shape)
+    check_network_weights(shape, arrays, str(folder.weights))
+    model = build_network(shape)
     try:
         model.load_state_dict(arrays)
     except StateError as error:
         error.args = (f"{error}\n  file:     {folder.weights}",)
         raise
-    return Predictor(model, reader, outputs)
+    return Predictor(model, reader, outputs, shape)
 
 
 def _reader(config: Any, where: str) -> Reader:
@@ -106,8 +120,14 @@ def _reader(config: Any, where: str) -> Reader:
         ) from error
 
 
-def _width(reader: Reader) -> int:
-    return reader.encoder.width if isinstance(reader, TableReader) else int(np.prod(reader.shape))  # type: ignore[attr-defined]
+def _inputs(reader: Reader) -> int:
+    if isinstance(reader, TableReader):
+        return reader.encoder.width
+    return int(np.prod(reader.shape))  # type: ignore[attr-defined]
+
+
+def _inputs_of(shape: Network) -> int:
+    return int(np.prod(shape.input_shape))
 
 
 def settings_of(config: dict[str, Any], where: str) -> Settings:

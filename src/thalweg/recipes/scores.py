@@ -1,26 +1,28 @@
 """How good a trained network is on labelled data, chunk by chunk, and how good a guess without inputs would be.
 
-In: a predictor, chunks of encoded inputs and targets. Out: `Scores`: accuracy, or RMSE, MAE and R2 in the units of the
-target; a confusion matrix, or points to draw.
+In: a predictor, chunks of encoded inputs and targets. Out: `Scores`: accuracy; IoU and Dice over pixels; the mean
+average precision of boxes; or RMSE, MAE and R2 in the units of the target. A confusion matrix, or points to draw.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from thalweg.errors import DataError, explain
 from thalweg.recipes.predictor import Predictor
-from thalweg.recipes.problem import CLASSIFICATION, Chunk
+from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Chunk
 from thalweg.train.metrics import (
     F1,
     R2,
     Accuracy,
     ConfusionMatrix,
     MeanAbsoluteError,
+    MeanAveragePrecision,
     Metric,
     RootMeanSquaredError,
 )
@@ -29,30 +31,66 @@ MOST_POINTS = 20_000
 """Points that a picture shows; beyond that the first ones stand for all."""
 
 
+HEADLINE = {CLASSIFICATION: "accuracy", SEGMENTATION: "pixel_accuracy", DETECTION: "map_50", REGRESSION: "rmse"}
+"""The number that stands for all of them."""
+
+
 @dataclass
 class Scores:
     """How good the predictions are, and what pictures show of them."""
 
+    task: str
     numbers: dict[str, float]
     examples: int
     baseline: float
-    """What always saying the most frequent class, or the mean, of this very part would give."""
+    """What always saying the most frequent class, or the mean, of this very part would give; NaN for boxes."""
     confusion: np.ndarray | None = None
+    """Of examples, or of pixels."""
     points: tuple[np.ndarray, np.ndarray] | None = None
     """True and predicted values, for a regression."""
+    by_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The numbers of each class, for pixels and boxes."""
+
+    @property
+    def headline(self) -> str:
+        return HEADLINE[self.task]
 
     def lines(self) -> list[str]:
         """The scores in words."""
-        if self.confusion is not None:
-            return [
-                f"accuracy  {self.numbers['accuracy']:.4f}   (the most frequent class alone: {self.baseline:.4f})",
-                f"macro F1  {self.numbers['macro_f1']:.4f}",
-            ]
+        return {
+            CLASSIFICATION: self._of_classes, REGRESSION: self._of_values,
+            SEGMENTATION: self._of_pixels, DETECTION: self._of_boxes,
+        }[self.task]()  # fmt: skip
+
+    def _of_classes(self) -> list[str]:
+        return [
+            f"accuracy  {self.numbers['accuracy']:.4f}   (the most frequent class alone: {self.baseline:.4f})",
+            f"macro F1  {self.numbers['macro_f1']:.4f}",
+        ]
+
+    def _of_values(self) -> list[str]:
         return [
             f"RMSE  {in_figures(self.numbers['rmse'])}   (the mean alone: {in_figures(self.baseline)})",
             f"MAE   {in_figures(self.numbers['mae'])}",
             f"R2    {self.numbers['r2']:.4f}",
         ]
+
+    def _of_pixels(self) -> list[str]:
+        numbers = self.numbers
+        return [
+            f"pixel accuracy  {numbers['pixel_accuracy']:.4f}   (the most frequent class alone: {self.baseline:.4f})",
+            f"mean IoU        {numbers['mean_iou']:.4f}   ({self._each('iou')})",
+            f"mean Dice       {numbers['mean_dice']:.4f}   ({self._each('dice')})",
+        ]
+
+    def _of_boxes(self) -> list[str]:
+        return [
+            f"mAP at 0.5         {self.numbers['map_50']:.4f}   ({self._each('map_50')})",
+            f"mAP 0.5 to 0.95    {self.numbers['map']:.4f}",
+        ]
+
+    def _each(self, name: str) -> str:
+        return ", ".join(f"{each} {numbers[name]:.4f}" for each, numbers in self.by_class.items())
 
 
 def in_figures(value: float) -> str:
@@ -66,7 +104,8 @@ def in_figures(value: float) -> str:
 
 def score(predictor: Predictor, chunks: Iterable[Chunk]) -> Scores:
     """The scores over all chunks, exact. Raises DataError if there are no rows."""
-    scorer: _Scorer = _Classes(predictor) if predictor.outputs.task == CLASSIFICATION else _Values(predictor)
+    kinds = {CLASSIFICATION: _Classes, SEGMENTATION: _Pixels, DETECTION: _Boxes, REGRESSION: _Values}
+    scorer: _Scorer = kinds[predictor.outputs.task](predictor)
     count = 0
     for x, y in chunks:
         if len(y):
@@ -104,7 +143,64 @@ class _Classes(_Scorer):
 
     def scores(self, count: int) -> Scores:
         matrix: Any = self.matrix.compute()
-        return Scores(self.numbers(), count, float(matrix.sum(axis=1).max() / matrix.sum()), confusion=matrix)
+        return Scores(
+            CLASSIFICATION, self.numbers(), count, float(matrix.sum(axis=1).max() / matrix.sum()), confusion=matrix
+        )  # fmt: skip
+
+
+class _Pixels(_Scorer):
+    """Everything follows from the confusion matrix of the pixels; those of no class are not counted."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__(predictor)
+        self.classes = predictor.outputs.width
+        self.matrix = np.zeros(self.classes**2, dtype=np.int64)
+
+    def add(self, raw: np.ndarray, y: np.ndarray) -> None:
+        counted = y >= 0
+        pairs = y[counted] * self.classes + raw.argmax(axis=1)[counted]
+        self.matrix += np.bincount(pairs, minlength=self.classes**2)
+
+    def scores(self, count: int) -> Scores:
+        matrix = self.matrix.reshape(self.classes, self.classes).astype(np.float64)
+        right, true, said = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+        with np.errstate(invalid="ignore"):  # a class that is neither there nor predicted has no value
+            iou, dice = right / (true + said - right), 2 * right / (true + said)
+        numbers = {
+            "pixel_accuracy": float(right.sum() / max(matrix.sum(), 1)),
+            "mean_iou": _mean(iou),
+            "mean_dice": _mean(dice),
+        }
+        names = map(str, self.outputs.classes or [])
+        each = {name: {"iou": float(a), "dice": float(b)} for name, a, b in zip(names, iou, dice, strict=True)}
+        baseline = float(true.max() / max(matrix.sum(), 1))
+        return Scores(SEGMENTATION, numbers, count, baseline, confusion=matrix, by_class=each)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+class _Boxes(_Scorer):
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__(predictor)
+        self.predictor = predictor
+        self.by_class = MeanAveragePrecision(average=None)
+        self.metrics = [MeanAveragePrecision("coco", name="map")]
+
+    def add(self, raw: np.ndarray, y: np.ndarray) -> None:
+        found = self.predictor.boxes(raw)
+        for metric in (*self.metrics, self.by_class):
+            metric.update(found, y)
+
+    def scores(self, count: int) -> Scores:
+        names = [str(name) for name in self.outputs.classes or []]
+        values = np.full(len(names), math.nan)
+        found = np.atleast_1d(np.asarray(self.by_class.compute(), dtype=np.float64))
+        values[: len(found)] = found[: len(names)]
+        each = {name: {"map_50": float(value)} for name, value in zip(names, values, strict=True)}
+        return Scores(DETECTION, {"map_50": _mean(values)} | self.numbers(), count, math.nan, by_class=each)
 
 
 class _Values(_Scorer):
@@ -127,4 +223,4 @@ class _Values(_Scorer):
     def scores(self, count: int) -> Scores:
         deviation = np.sqrt(max(0.0, self.sums[2] / count - (self.sums[1] / count) ** 2))
         true, predicted = (np.concatenate(parts)[:MOST_POINTS] for parts in zip(*self.points, strict=True))
-        return Scores(self.numbers(), count, float(deviation), points=(true, predicted))
+        return Scores(REGRESSION, self.numbers(), count, float(deviation), points=(true, predicted))

@@ -122,7 +122,7 @@ class Settings:
     weight_decay: float = setting(
         0.01, Number(), "regularisation", "decay of the weights in each step, decoupled for adamw"
     )
-    clip: float = setting(1.0, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
+    clip: float | None = setting(None, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
     label_smoothing: float | None = setting(
         None, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes"
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.recipes import record
-from thalweg.recipes.network import NetworkShape
-from thalweg.recipes.problem import Problem
+from thalweg.recipes.picture_network import Network
+from thalweg.recipes.problem import DETECTION, SEGMENTATION, Problem
 from thalweg.recipes.run_folder import FORMAT, VERSION, RunFolder
 from thalweg.recipes.settings import Settings
 
 
-def configuration(settings: Settings, problem: Problem, shape: NetworkShape, command: str) -> dict[str, Any]:
+def configuration(settings: Settings, problem: Problem, shape: Network, command: str) -> dict[str, Any]:
     """config.json: everything that repeats the run and uses its result."""
     return {
         "format": FORMAT,
@@ -50,16 +50,18 @@ def results(outcome: Any, best: int | None) -> dict[str, Any]:
         "stop_reason": history.stop_reason,
         "interrupted": history.interrupted,
         "confusion_matrix": scores.confusion,
+        "by_class": scores.by_class,
     }
 
 
-def introduction(settings: Settings, problem: Problem, shape: NetworkShape, folder: RunFolder) -> list[str]:
+def introduction(settings: Settings, problem: Problem, shape: Network, folder: RunFolder) -> list[str]:
     """What is about to happen, in a few lines."""
     if settings.quiet:
         return []
     parts = ", ".join(f"{count:,} {name}" for name, count in problem.counts.items())
     classes = problem.outputs.classes
-    task = problem.outputs.task + (f" into {len(classes)} classes" if classes is not None else "")
+    joined = "of" if problem.outputs.task in (SEGMENTATION, DETECTION) else "into"
+    task = problem.outputs.task + (f" {joined} {counted_classes(len(classes))}" if classes is not None else "")
     return [
         *(f"note      {note}" for note in problem.notes),
         f"data      {problem.name}: {task}; examples: {parts}",
@@ -74,12 +76,17 @@ def conclusion(outcome: Any, best: int | None) -> list[str]:
     """What came out, in a few lines; with --quiet in one."""
     scores, history = outcome.scores, outcome.history
     if outcome.settings.quiet:
-        name = "rmse" if scores.confusion is None else "accuracy"
-        return [f"{outcome.folder}: test {name} {scores.numbers[name]:.6g}"]
+        name = scores.headline
+        return [f"{outcome.folder}: test {name.replace('_', ' ')} {scores.numbers[name]:.6g}"]
     kept = "no whole epoch: the weights are those of the last step" if best is None else f"best epoch {best + 1}"
     trained = f"trained   {outcome.seconds:.1f} s, {counted(len(history.epoch), 'epoch')}, {kept}"
     interrupted = ["interrupted: what was learnt until here is saved"] if history.interrupted else []
     return [*interrupted, trained, f"test      {scores.examples:,} examples", *(f"  {line}" for line in scores.lines())]
+
+
+def counted_classes(number: int) -> str:
+    """One class, or several."""
+    return "1 class" if number == 1 else f"{number} classes"
 
 
 def counted(number: int, what: str) -> str:

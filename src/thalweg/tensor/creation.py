@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.compile.memory import empty_array, zero_array
 from thalweg.dtype import DType, as_dtype, dtype_of_array, float32, int64, scalar_dtype
 from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import full as full_node
@@ -86,7 +87,14 @@ def _filled(shape: tuple[int, ...], value: float, dtype: DType, requires_grad: b
     if modes.trace is not None:
         result = Tensor._result(full_node(shape, value, dtype))
         return result.requires_grad_() if requires_grad else result
-    return _leaf(np.full(shape, value, dtype.numpy), dtype, requires_grad)
+    if repr(value) in _ZEROS:
+        return _leaf(zero_array(shape, dtype), dtype, requires_grad)
+    array = empty_array(shape, dtype)
+    np.copyto(array, value, casting="unsafe")
+    return _leaf(array, dtype, requires_grad)
+
+
+_ZEROS = ("0", "0.0", "False")  # not -0.0
 
 
 def zeros(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
