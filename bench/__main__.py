@@ -1,7 +1,7 @@
 """`python -m bench`: training with Thalweg beside PyTorch, JAX, Keras and scikit-learn, in interleaved rounds.
 
-In: which rows and sides. Out: tables on the terminal, docs/benchmarks.md and its figures with `--write`; exit status 1
-with `--check` where a row falls short of what is asked for.
+In: which groups or rows, and which sides. Out: tables on the terminal; with `--write` docs/benchmarks.md and its figures,
+where rows that were not measured stay as they were; exit status 1 with `--check` where a row falls short.
 """
 
 from __future__ import annotations
@@ -21,26 +21,29 @@ from bench.client import Client, WorkerError, start
 from bench.document import DOCUMENT, document, figures
 from bench.harness import OURS, Asked, Outcome, Plan, measure
 from bench.peers import ITSELF, SIDES, Setting
-from bench.rows import chosen
+from bench.report import Report, Run
+from bench.rows import GROUPS, chosen, group_of
 from bench.shortfalls import shortfalls
-from bench.table import Report, amount, ratio_text
+from bench.store import save, stored
+from bench.table import amount, ratio_text
 from bench.workloads import TORCH, Workload
 from thalweg.data import mnist
+from thalweg.recipes import record
 
-PEERS = "torch,jax,keras,sklearn"
+PEERS = "torch,jax,keras,keras.16,sklearn"
 
 
 def parser() -> argparse.ArgumentParser:
     plan = Plan()
     result = argparse.ArgumentParser("python -m bench", description="Measure training beside its peers.")
     result.add_argument(
-        "--only", nargs="+", default=[], metavar="NAME", help="these rows; a * at the end stands for any"
+        "--only", nargs="+", default=[], metavar="NAME", help="these groups or rows; a * at the end stands for any"
     )
-    result.add_argument("--list", action="store_true", help="name the rows and stop")
+    result.add_argument("--list", action="store_true", help="name the groups and their rows, and stop")
     result.add_argument("--peers", default=PEERS, help=f"of these and torch.compile (default: {PEERS})")
     result.add_argument("--rounds", type=int, default=plan.most_rounds, help=f"at most (default: {plan.most_rounds})")
     result.add_argument("--block", type=float, default=plan.block, help=f"seconds of a block (default: {plan.block})")
-    result.add_argument("--write", action="store_true", help="write docs/benchmarks.md if the machine is quiet")
+    result.add_argument("--write", action="store_true", help="write them to docs/benchmarks.md if the machine is quiet")
     result.add_argument("--anyway", action="store_true", help="write it even if the machine is busy")
     result.add_argument("--json", type=Path, metavar="FILE", help="write every timing too")
     result.add_argument("--check", action="store_true", help="fail where a row falls short")
@@ -55,17 +58,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser().error(str(error))
     if given.list:
-        print("\n".join(f"{row.name:28} {row.title}" for row in rows))
+        print(listing(rows))
         return 0
     plan = replace(Plan(), most_rounds=given.rounds, least_rounds=min(given.rounds, Plan.least_rounds),
                    block=given.block)  # fmt: skip
-    report = run(rows, [OURS, *peers, *ITSELF], plan)
+    load, report = machine.load(), Report()
+    is_quiet = load <= machine.QUIET
+    print(f"load average {load:.2f}{'' if is_quiet else ': not quiet, do not trust the figures'}")
+    for name, group in grouped(rows).items():
+        print(f"--- {name}")
+        report.merge(run(group, [OURS, *peers, *ITSELF], plan, load))
+        if given.write and (is_quiet or given.anyway):
+            write(report)  # after each group, so that what is done is done
     print("\n" + figures(report))
+    if given.write and not is_quiet and not given.anyway:
+        print(f"not written: load average {load:.2f} before the start; wait, or say --anyway", file=sys.stderr)
     if given.json:
         given.json.write_text(json.dumps([asdict(each) for each in report.outcomes], indent=1), encoding="utf-8")
-    if given.write:
-        write(report, is_whole=not given.only, anyway=given.anyway)
     return 1 if given.check and shortfalls(report) else 0
+
+
+def listing(rows: Sequence[Workload]) -> str:
+    """The groups, and the rows of each."""
+    return "\n\n".join(
+        "\n".join([f"{name}: {GROUPS[name]}", *(f"  {row.name:28} {row.title}" for row in group)])
+        for name, group in grouped(rows).items()
+    )
+
+
+def grouped(rows: Sequence[Workload]) -> dict[str, list[Workload]]:
+    """The rows of each group, in order."""
+    groups: dict[str, list[Workload]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row), []).append(row)
+    return groups
 
 
 def peers_named(text: str) -> list[str]:
@@ -80,24 +106,24 @@ def peers_named(text: str) -> list[str]:
     return names
 
 
-def run(rows: Sequence[Workload], sides: Sequence[str], plan: Plan) -> Report:
-    """Measure every row, with workers for those that run under the same setting."""
-    load = machine.load()
-    print(f"load average {load:.2f}{'' if load <= machine.QUIET else ': not quiet, do not trust the figures'}")
-    report = Report(machine.describe(), list(sides), load=load)
-    groups: dict[tuple[Setting, bool], list[Workload]] = {}
+def run(rows: Sequence[Workload], sides: Sequence[str], plan: Plan, load: float) -> Report:
+    """Measure the rows of a group, with workers for those that run under the same setting."""
+    this = Run(machine.describe(), record.now(), machine.commit(), load, list(sides))
+    report = Report()
+    by_setting: dict[tuple[Setting, bool], list[Workload]] = {}
     for row in rows:
-        groups.setdefault((row.setting, row.table == fresh.TABLE), []).append(row)
+        by_setting.setdefault((row.setting, row.table == fresh.TABLE), []).append(row)
     with training_data(rows):
-        for (setting, is_fresh), group in groups.items():
+        for (setting, is_fresh), same in by_setting.items():
             with contextlib.ExitStack() as stack:
-                asked = [side for side in sides if side == OURS or any(side in row.peers for row in group)]
-                workers = fresh_processes(stack, asked, setting) if is_fresh else started(stack, report, asked, setting)
-                for row in group:
-                    report.outcomes.append(measure(row, workers, plan))
-                    print(line(report.outcomes[-1], sides), flush=True)
-    if any(row.table in ("single", fresh.TABLE) for row in rows):
-        report.start_times = machine.start_times(sides)
+                asked = [side for side in sides if side == OURS or any(side in row.peers for row in same)]
+                workers = fresh_processes(stack, asked, setting) if is_fresh else started(stack, this, asked, setting)
+                for row in same:
+                    outcome = measure(row, workers, plan)
+                    report.add(outcome, this)
+                    print(line(outcome, sides), flush=True)
+    if any(row.table == fresh.TABLE for row in rows):
+        this.start_times = machine.start_times(sides)
     return report
 
 
@@ -121,8 +147,8 @@ def fresh_processes(stack: contextlib.ExitStack, sides: Sequence[str], setting: 
     }
 
 
-def started(stack: contextlib.ExitStack, report: Report, sides: Sequence[str], setting: Setting) -> Mapping[str, Asked]:
-    """A worker for each side and number of threads. The report hears what they are, and why a side has none."""
+def started(stack: contextlib.ExitStack, this: Run, sides: Sequence[str], setting: Setting) -> Mapping[str, Asked]:
+    """A worker for each side and number of threads. The run hears what they are, and why a side has none."""
     workers: dict[str, Client] = {}
     for side in sides:
         for each in SIDES[side].settings(setting):
@@ -130,14 +156,14 @@ def started(stack: contextlib.ExitStack, report: Report, sides: Sequence[str], s
             try:
                 worker.ask("describe")
             except WorkerError as error:
-                report.left_out[side] = str(error)
+                this.left_out[side] = str(error)
             else:
                 workers[worker_key(side, each, setting)] = worker
     if OURS not in workers:
-        raise SystemExit(f"Thalweg's worker did not start: {report.left_out[OURS]}")
-    report.versions |= machine.versions(workers)
+        raise SystemExit(f"Thalweg's worker did not start: {this.left_out[OURS]}")
+    this.versions |= machine.versions(workers)
     if setting.processors is None:  # with more threads than processors, rates would say nothing
-        report.rates[setting] = machine.rates(workers)
+        this.rates[setting] = machine.rates(workers)
     return workers
 
 
@@ -157,16 +183,14 @@ def line(outcome: Outcome, sides: Sequence[str]) -> str:
     return "  ".join([f"{outcome.workload.name:28}", *times, f"ratio {ratio}", f"{rounds} rounds", *reasons])
 
 
-def write(report: Report, is_whole: bool, anyway: bool) -> None:
-    """Only a whole run on a quiet machine becomes a document."""
-    if not is_whole:
-        print("not written: only a run of every row is")
-    elif report.load > machine.QUIET and not anyway:
-        print(f"not written: load average {report.load:.2f} before the start; wait, or say --anyway", file=sys.stderr)
-    else:
-        plots.draw(report.outcomes, DOCUMENT.parent)
-        DOCUMENT.write_text(document(report), encoding="utf-8")
-        print(f"wrote {DOCUMENT.relative_to(Path.cwd()) if DOCUMENT.is_relative_to(Path.cwd()) else DOCUMENT.name}")
+def write(report: Report) -> None:
+    """The page, its pictures and the kept figures: with these rows anew, and the others as they were."""
+    whole = stored()
+    whole.merge(report)
+    save(whole)
+    plots.draw(whole.outcomes, DOCUMENT.parent)
+    DOCUMENT.write_text(document(whole), encoding="utf-8")
+    print(f"wrote {DOCUMENT.relative_to(Path.cwd()) if DOCUMENT.is_relative_to(Path.cwd()) else DOCUMENT.name}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """docs/benchmarks.md: how speed is measured, and the figures if there are any.
 
-In: a `Report`, or nothing. Out: the text of the document. Figures are written only from a quiet machine.
+In: a `Report`. Out: the text of the document; what was not measured is not in it. Figures are written only from a quiet
+machine, group by group.
 """
 
 from __future__ import annotations
 
 from bench.client import REPOSITORY
 from bench.plots import FOLDER, SERIES
+from bench.report import Report
+from bench.rows import GROUPS
 from bench.shortfalls import shortfalls
 from bench.table import (
-    Report,
     against_table,
+    came_from,
     compile_table,
     main_table,
     origin,
@@ -25,16 +28,20 @@ DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 INTRODUCTION = """\
 # Benchmarks
 
-How fast Thalweg trains, beside PyTorch, JAX, Keras and scikit-learn on the same machine. One command measures
-everything and writes this page and its pictures; a peer that is not installed is left out:
+How fast Thalweg trains, beside PyTorch, JAX, Keras and scikit-learn on the same machine. One command measures and
+writes this page, its pictures and `benchmarks.json`, where the figures are kept. Rows that are not measured again stay
+as they are; below each table stands the run that it came from. A peer that is not installed is left out:
 
 ```sh
-make bench                                       # about a quarter of an hour
-make bench BENCH_ARGUMENTS='--only fit-mnist'    # some rows, to look at; nothing is written then
-make bench BENCH_ARGUMENTS='--only two-* avx2-mlp*'
-make bench BENCH_ARGUMENTS='--list'              # what rows there are
+make bench                                            # every row: half an hour and more
+make bench BENCH_ARGUMENTS='--only fresh fit'         # two groups, written into the page
+make bench BENCH_ARGUMENTS='--only two-* avx2-mlp*'   # or some rows
+make bench BENCH_ARGUMENTS='--list'                   # what groups and rows there are
 make bench BENCH_ARGUMENTS='--peers torch,torch.compile,jax'   # torch.compile takes minutes to start
+python -m bench --only mlp-784                        # to look at: without --write nothing is written
 ```
+
+{groups}
 """
 
 METHOD = """\
@@ -59,9 +66,9 @@ METHOD = """\
   the time of `fit` over 1 + n epochs less that over 1, divided by the steps of n epochs. So what a call of `fit` does
   once drops out on every side alike, without callbacks, which could make a library take another path. The losses of the
   first epoch must agree here too. PyTorch's loop is written in three ways (`bench/peers/torch_fit.py`) and reads its
-  loss once an epoch. Keras runs on its JAX backend, one step a call or 16; with the backends of TensorFlow 2.21 and
-  PyTorch it took 2.5 to 9 times as long on these networks (`KERAS_BACKEND` chooses). scikit-learn has no penalty on
-  weights here.
+  loss once an epoch. Keras runs on its JAX backend; with those of TensorFlow 2.21 and PyTorch it took 2.5 to 9 times as
+  long on these networks (`KERAS_BACKEND` chooses). Its column is `fit` as it is by default, one step a call; a table of
+  its own shows it with `steps_per_execution=16`. scikit-learn has no penalty on weights here.
 - Matrix products: Thalweg's compiled program of one product, called again and again by a loop in machine code, against
   `at::mm_out` in PyTorch's C++ benchmark timer. Nothing is subtracted. `Aᵀ` and `Bᵀ` lie turned over in memory.
 - Layer norm's call gives back the normalised rows and the three gradients; the update of 10 million parameters finds
@@ -93,9 +100,15 @@ HEADINGS = {
 }
 
 
-def document(report: Report | None) -> str:
+def document(report: Report) -> str:
     """The whole page."""
-    parts = [INTRODUCTION, "## Figures\n", figures(report) if report else NOT_YET, METHOD]
+    groups = "\n".join(f"- `{name}`: {words}" for name, words in GROUPS.items())
+    parts = [
+        INTRODUCTION.format(groups=groups),
+        "## Figures\n",
+        figures(report) if report.outcomes else NOT_YET,
+        METHOD,
+    ]
     return "\n".join(parts)
 
 
@@ -111,9 +124,13 @@ def figures(report: Report) -> str:
 def section(report: Report, table: str) -> list[str]:
     """Heading, picture, tables and means of one kind of rows."""
     rows, products = report.of(table), report.products(table)
+    compared = [each for each in rows if table != "fit" or "torch" in each.workload.peers]
+    tuned = [each for each in rows if each not in compared]
     parts = [f"![{SERIES[table][1]} over {SERIES[table][0]}]({FOLDER}/{table}.svg)"] if table in SERIES else []
-    if rows:
-        parts.append(against_table(rows) if table in ("itself", "process") else main_table(report, rows))
+    if compared:
+        parts.append(against_table(rows) if table in ("itself", "process") else main_table(report, compared))
+    if tuned:
+        parts += ["Keras with `steps_per_execution=16`, which is not its default:", against_table(tuned)]
     if table == "fit":
         parts += ["Every way in which the rows were run:", "\n".join(filter(None, map(variants_text, rows)))]
     if products:
@@ -123,4 +140,4 @@ def section(report: Report, table: str) -> list[str]:
         parts += ["The first call of each, tracing and compiling included:", compile_table(report)]
     if table == "process" and report.start_times:
         parts.append(start_table(report))
-    return [HEADINGS[table], *parts] if rows or products else []
+    return [HEADINGS[table], *parts, came_from(report, [*rows, *products])] if rows or products else []

@@ -41,6 +41,12 @@ def describe() -> str:
     return f"{kind['processor']}, {kind['cores']} cores, {kind['system']} {kind['machine']}"
 
 
+def commit() -> str:
+    """The commit that is measured, and whether something is changed."""
+    found = record.commit() or ""
+    return found[:9] + ("-dirty" if found.endswith("-dirty") else "")
+
+
 def versions(workers: Mapping[str, Client]) -> dict[str, str]:
     found: dict[str, str] = {}
     for worker in workers.values():

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from bench.harness import OURS, Outcome
 from bench.peers import SIDES
+from bench.report import Report
 from bench.rows import PRODUCT_MEAN_FLOOR
 from bench.stability import geometric_mean
-from bench.table import Report, amount
+from bench.table import amount
 from bench.workloads import TORCH
 
 _LARGEST_DISAGREEMENT = 1e-3

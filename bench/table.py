@@ -5,38 +5,15 @@ In: outcomes and the machine's description. Out: Markdown text without any path 
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from bench.harness import OURS, Outcome, side_of
 from bench.peers import SIDES, Setting
 from bench.prediction import Rates, predict
-from bench.rows import PRODUCT_FLOOR, PRODUCT_MEAN_FLOOR
+from bench.report import Report, Run
+from bench.rows import PRODUCT_FLOOR, PRODUCT_MEAN_FLOOR, group_of
 from bench.stability import Ratio, geometric_mean
 from bench.workloads import TORCH
-
-
-@dataclass
-class Report:
-    """Everything that one run of the harness found out."""
-
-    machine: str
-    sides: list[str]
-    versions: dict[str, str] = field(default_factory=dict)
-    rates: dict[Setting, Rates] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
-    start_times: Mapping[str, float | None] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    load: float = 0.0
-    date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
-
-    def of(self, table: str) -> list[Outcome]:
-        """The rows of a table, matrix products apart."""
-        return [each for each in self.outcomes if each.workload.table == table and each.workload.family != "product"]
-
-    def products(self, table: str) -> list[Outcome]:
-        return [each for each in self.outcomes if each.workload.table == table and each.workload.family == "product"]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -134,7 +111,7 @@ def _asked(outcome: Outcome) -> str:
 def prediction_text(report: Report, outcome: Outcome) -> str:
     """Arithmetic, traffic and the floor that they set; how much of the measured time that is."""
     prediction, measured = predict(outcome.workload), outcome.median(outcome.best(OURS) or "")
-    rates = report.rates.get(outcome.workload.setting)
+    rates = report.rates_of(outcome)
     if prediction is None or rates is None:
         return "—"
     floor = prediction.floor(rates)
@@ -203,14 +180,35 @@ def summary(report: Report, table: str) -> str:
     return "\n".join(lines)
 
 
+def came_from(report: Report, outcomes: Sequence[Outcome]) -> str:
+    """The run of a table's rows; each run with its rows where there are several."""
+    runs = report.runs_of(outcomes)
+    words = [f"{_words_of(run)}{'' if len(runs) == 1 else f': {_names(rows)}'}" for run, rows in runs]
+    return "\n".join(f"*Measured {each}.*" if len(runs) == 1 else f"- *{each}*" for each in words)
+
+
+def _words_of(run: Run) -> str:
+    commit = f" at {run.commit}" if run.commit else ""
+    return f"{run.date}{commit} on {run.machine}, load average {run.load:.2f} before the start"
+
+
+def _names(outcomes: Sequence[Outcome]) -> str:
+    return ", ".join(each.workload.name for each in outcomes)
+
+
 def origin(report: Report) -> str:
-    """Machine, date, versions, and the rates that predictions use."""
-    packages = ", ".join(f"{name} {number}" for name, number in report.versions.items())
-    return "\n".join([
-        f"Measured on {report.date} on {report.machine}, load average {report.load:.2f} before the start; {packages}.",
-        *(_rates_text(setting, rates) for setting, rates in report.rates.items()),
-        *(f"Left out: {SIDES[side].label}: {reason}." for side, reason in report.left_out.items()),
-    ])  # fmt: skip
+    """For each run: its groups, date and machine, versions, and the rates that predictions use."""
+    return "\n".join(line for run, outcomes in report.runs_of(report.outcomes) for line in _origin_of(run, outcomes))
+
+
+def _origin_of(run: Run, outcomes: Sequence[Outcome]) -> list[str]:
+    groups = ", ".join(dict.fromkeys(group_of(each.workload) for each in outcomes))
+    packages = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    return [
+        f"- {groups}: {'; '.join(filter(None, [_words_of(run), packages]))}.",
+        *(f"  {_rates_text(setting, rates)}" for setting, rates in run.rates.items()),
+        *(f"  Left out: {SIDES[side].label}: {reason}." for side, reason in run.left_out.items()),
+    ]
 
 
 def _rates_text(setting: Setting, rates: Rates) -> str:

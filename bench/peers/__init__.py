@@ -53,7 +53,7 @@ class Side:
 
 
 _LOOPS = {"fit": ("slices of shuffled arrays", "rows gathered batch by batch", "DataLoader")}
-_CALLS = {"fit": ("one step a call", "16 steps a call")}
+_DEFAULT, _SIXTEEN = {"fit": ("one step a call",)}, {"fit": ("16 steps a call",)}
 
 SIDES = {
     side.key: side
@@ -62,7 +62,14 @@ SIDES = {
         Side("torch", "PyTorch", "bench.peers.torch_side", has_thread_choice=True, variants=_LOOPS),
         Side("torch.compile", "torch.compile", "bench.peers.torch_compile_side", has_thread_choice=True),
         Side("jax", "JAX jit", "bench.peers.jax_side", has_thread_choice=True),
-        Side("keras", "Keras", "bench.peers.keras_side", has_thread_choice=True, variants=_CALLS),
+        Side("keras", "Keras", "bench.peers.keras_side", has_thread_choice=True, variants=_DEFAULT),
+        Side(
+            "keras.16",
+            "Keras, steps_per_execution=16",
+            "bench.peers.keras_side",
+            has_thread_choice=True,
+            variants=_SIXTEEN,
+        ),
         Side("sklearn", "scikit-learn", "bench.peers.sklearn_side", has_thread_choice=True),
         # Thalweg against itself.
         Side("thalweg.one", "Thalweg, 1 thread", "bench.peers.thalweg_side", threads=1),

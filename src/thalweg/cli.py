@@ -19,10 +19,10 @@ from typing import Any, NoReturn, TextIO
 
 from thalweg.errors import ConfigurationError, ThalwegError, explain
 from thalweg.recipes import use
-from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, settings_of_flags
+from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, resume_options, settings_of_flags
 from thalweg.recipes.record import thalweg_version
 from thalweg.recipes.settings import OTHER_NAMES, flag_of
-from thalweg.recipes.train import train
+from thalweg.recipes.train import resume, train
 from thalweg.report.explain import add_arguments as add_explain_arguments
 from thalweg.report.explain import run as run_explain
 
@@ -32,6 +32,7 @@ EXAMPLES = """\
 examples:
   thalweg train digits                                  train on the handwritten digits that come along
   thalweg train data.csv --target COLUMN                classification or regression, by what the column holds
+  thalweg train photographs/                            pictures: classes, masks or boxes, by what lies in the folder
   thalweg predict runs/data-001 new.csv -o predictions.csv
   thalweg evaluate runs/digits-001
   thalweg explain --layers 2,2,2 --activation sigmoid   backpropagation as a worked example in numbers
@@ -43,9 +44,12 @@ examples:
   thalweg predict runs/houses-001 new.csv.gz -o prices.csv
   thalweg predict runs/mnist-001 t10k-images-idx3-ubyte.gz
   thalweg predict runs/digits-001 digits.npy                 (n, 8, 8) or (n, 64), 0 to 16 or 0 to 1
+  thalweg predict runs/photographs-001 new/*.jpg             a class for each picture
+  thalweg predict runs/bccd-001 slide.jpg -o found           pictures with boxes drawn, and the boxes as JSON
+  thalweg predict runs/membrane-001 slices/ -o found         pictures with masks drawn, and the masks as PNG
 
-The predictions are a CSV: a column `prediction`, and for classes the probability of each. A CSV to predict has the
-columns of the training file, in any order; the target may be missing."""
+The predictions are a CSV: a column `prediction`, and for classes the probability of each; for pictures their names in
+front. A CSV to predict has the columns of the training file, in any order; the target may be missing."""
 EVALUATE_EXAMPLES = """\
 examples:
   thalweg evaluate runs/digits-001                      on the test part of the run
@@ -101,8 +105,13 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     commands["train"].usage = "thalweg train WHAT [flags]"
     add_train_arguments(commands["train"])
     commands["predict"].add_argument("run", metavar="RUN", help="a run folder")
-    commands["predict"].add_argument("input", metavar="INPUT", help="CSV, or for images .npy, .npz, IDX or CSV")
-    commands["predict"].add_argument("-o", "--output", metavar="FILE", help="CSV file to write (default: stdout)")
+    commands["predict"].add_argument(
+        "input", metavar="INPUT", nargs="+", help="CSV; or pictures, folders of them, .npy, .npz, IDX or CSV of pixels"
+    )
+    commands["predict"].add_argument(
+        "-o", "--output", metavar="PATH",
+        help="CSV file to write (default: stdout); for boxes and masks a folder (default: RUN/predictions)",
+    )  # fmt: skip
     commands["evaluate"].add_argument("run", metavar="RUN", help="a run folder")
     commands["evaluate"].add_argument("--data", metavar="PATH", help="labelled data (default: the run's test part)")
     add_explain_arguments(commands["explain"])
@@ -138,15 +147,17 @@ def _run(argv: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace, argv: list[str]) -> int:
-    settings = settings_of_flags(arguments)
-    outcome = train(settings, command=shlex.join(["thalweg", *argv]), say=_say)
+    if arguments.resume is not None:
+        outcome = resume(arguments.resume, resume_options(arguments), say=_say)
+    else:
+        outcome = train(settings_of_flags(arguments), command=shlex.join(["thalweg", *argv]), say=_say)
     return INTERRUPTED if outcome.was_interrupted else DONE
 
 
 def _predict(arguments: argparse.Namespace, argv: list[str]) -> int:
-    count = use.predict(arguments.run, arguments.input, arguments.output)
-    if arguments.output is not None:
-        _say(f"{count:,} predictions in {arguments.output}")
+    written = use.predict(arguments.run, arguments.input, arguments.output)
+    if " in " in written:
+        _say(written)
     return DONE
 
 

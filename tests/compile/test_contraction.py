@@ -33,7 +33,7 @@ UNITS = [
 FLAGS = [*itertools.product([False, True], repeat=2)]
 SHAPES = [(1, 1, 1), (17, 31, 33), (33, 48, 97), (9, 96, 129), (65, 10, 57), (20, 60, 0)]
 SMALL = {"_REUSED": 1, "_LARGE": 1, "_HUGE": 1, "_LONGEST": 96, "_LONGEST_PACKED": 80, "_PANEL": 1,
-         "_BLOCK_OF_A": 1500, "_SMALL_BLOCK_OF_A": 1, "_BLOCK_OF_B": 20000}  # fmt: skip
+         "_BLOCK_OF_A": 1500, "_SMALL_BLOCK_OF_A": 1, "_BLOCK_OF_B": 40000}  # fmt: skip
 PARAMETERS = [f"ptr noalias %{name}" for name in ("a", "b", "c", "scratch", "more")]
 units = pytest.mark.parametrize(("vectors", "dtype"), UNITS, ids=str)
 
@@ -126,7 +126,7 @@ def test_no_access_is_past_a_buffer(vectors: Vectors, dtype: DType, flags: tuple
 @pytest.mark.usefixtures("small_limits")
 def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DType) -> None:
     for flags in FLAGS:
-        product = Product(35, 301, 70, *flags, dtype)
+        product = Product(35, 601, 70, *flags, dtype)
         cut = choose_tiling(product, vectors)
         assert cut.parts > 1
         if product.packs_a:
@@ -137,12 +137,12 @@ def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DT
 
         def write(pointers, _, row, column, mask, value, e=e):  # type: ignore[no-untyped-def]
             (more,) = pointers
-            place = e.add(e.multiply(row, e.integer(301)), column)
+            place = e.add(e.multiply(row, e.integer(601)), column)
             before = e.load(more, place, value.dtype, value.lanes, mask)
             e.store(more, place, e.subtract(before, value), mask)
 
         a, b = operands(product)
-        sums = np.ones((35, 301), dtype.numpy)
+        sums = np.ones((35, 601), dtype.numpy)
         result = computed(cut, a, b, sums, Finish(write, ["%more"]), e)
         expected, tolerance = meaning(product, a, b)
         assert (np.abs(result - expected) <= tolerance).all()

@@ -116,3 +116,156 @@ def test_values_and_two_orders_of_gradients_are_those_of_numpy(case: Case) -> No
 @pytest.mark.parametrize("case", sweep(CASES, fraction=0.04, seed=2), ids=str)
 def test_in_single_precision_too(case: Case) -> None:
     check(case, float32, 2e-5, order=1)
+
+
+@pytest.mark.parametrize("target", ["x86-64", *LEVELS])
+def test_on_every_vector_unit(target: str) -> None:
+    with compiling_for(target):
+        for case in CASES[::60]:
+            check(case, float32, 2e-5, order=1)
+
+
+def test_data_that_are_not_finite_meet_the_zeros_of_the_padding() -> None:
+    """Padding is zeros that meet weights, not places that are left out: as in the definition, 0 times inf is NaN."""
+    x, w = (make_input(shape, float32) for shape in [(1, 1, 4), (1, 1, 3)])
+    arrays = [np.array([[[1, np.inf, 2, 3]]], np.float32), np.array([[[1, np.nan, 0]]], np.float32)]
+    for form in (line(padding=((1, 1),)), line(stride=(2,), padding=((0, 1),))):
+        found, meant = run_both([x, w], [form.apply(x, w)], arrays)
+        assert_all_agree(found, meant)
+
+
+# --- beside PyTorch --------------------------------------------------------------------------------------------------
+
+
+def symmetric() -> list[Case]:
+    """Cases that PyTorch's functions can express: one padding for both ends, no dilated input, no groups of the batch."""
+    found = []
+    for dims, (inside, outside, groups), stride, padding, dilation, kernel in itertools.product(
+        (1, 2, 3), CHANNELS, (1, 2, 3), (0, 1, 2), (1, 2), (1, 2, 3)
+    ):
+        form = Form((stride,) * dims, ((padding, padding),) * dims, (1,) * dims, (dilation,) * dims, groups)
+        shape = (2, inside, *(7, 6, 5)[:dims])
+        found.append(Case(shape, (outside, inside // groups, *(kernel, min(kernel, 2), 1)[:dims]), form))
+    return found
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("case", sweep(symmetric(), fraction=0.06, seed=4), ids=str)
+def test_values_and_gradients_are_those_of_pytorch(case: Case) -> None:
+    import torch
+
+    inputs, node = case.nodes(float64)
+    generator = np.random.default_rng(0)
+    x, w, g = (generator.normal(size=each.shape) for each in (*inputs, node))
+    seed = make_input(node.shape, float64)
+    outputs = [node, *[each for each in gradients([node], [seed], inputs) if each is not None]]
+    found, _ = run_both([*inputs, seed], outputs, [x, w, g])
+    tensors = [torch.tensor(each, requires_grad=True) for each in (x, w)]
+    convolve = getattr(torch.nn.functional, f"conv{len(case.x) - 2}d")
+    padding = tuple(low for low, _ in case.form.padding)
+    y = convolve(*tensors, None, case.form.stride, padding, case.form.window_dilation, case.form.feature_groups)
+    y.backward(torch.tensor(g))
+    assert_all_agree(found, [y.detach().numpy(), *[each.grad.numpy() for each in tensors]], 1e-12)
+
+
+ENTRIES, WINDOW = (4, 3, 2), (3, 2, 3)
+
+
+def transposed() -> list[tuple[int, ...]]:
+    """Dimensions, stride, padding, output padding, dilation and groups that PyTorch takes, with places in the result."""
+
+    def has_places(dims: int, stride: int, padding: int, more: int, dilation: int) -> bool:
+        sizes = zip(ENTRIES[:dims], WINDOW[:dims], strict=True)
+        return all((n - 1) * stride - 2 * padding + dilation * (k - 1) + more + 1 > 0 for n, k in sizes)
+
+    every = itertools.product((1, 2, 3), (1, 2, 3), (0, 1, 2), (0, 1), (1, 2), (1, 2, 4))
+    return [each for each in every if each[3] < max(each[1], each[4]) and has_places(*each[:5])]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("dims", "stride", "padding", "more", "dilation", "groups"), sweep(transposed(), fraction=0.1, seed=5)
+)
+def test_transposed_ones_are_those_of_pytorch(
+    dims: int, stride: int, padding: int, more: int, dilation: int, groups: int
+) -> None:
+    import torch
+
+    x = make_input((2, 4, *ENTRIES[:dims]), float64)
+    w = make_input((4, 6 // groups if groups < 4 else 2, *WINDOW[:dims]), float64)
+    spans = [dilation * (extent - 1) for extent in w.shape[2:]]
+    ends = tuple((span - padding, span - padding + more) for span in spans)
+    form = Form((1,) * dims, ends, (stride,) * dims, (dilation,) * dims, groups)
+    node = form.apply(x, exchanged(w, groups))
+    generator = np.random.default_rng(0)
+    arrays = [generator.normal(size=each.shape) for each in (x, w, node)]
+    seed = make_input(node.shape, float64)
+    outputs = [node, *[each for each in gradients([node], [seed], [x, w]) if each is not None]]
+    found, _ = run_both([x, w, seed], outputs, arrays)
+    tensors = [torch.tensor(each, requires_grad=True) for each in arrays[:2]]
+    convolve = getattr(torch.nn.functional, f"conv_transpose{dims}d")
+    y = convolve(*tensors, None, stride, padding, more, groups, dilation)
+    y.backward(torch.tensor(arrays[2]))
+    assert_all_agree(found, [y.detach().numpy(), *[each.grad.numpy() for each in tensors]], 1e-12)
+
+
+# --- what they become ------------------------------------------------------------------------------------------------
+
+
+def names_of(case: Case, order: int = 0) -> list[str]:
+    inputs, node = case.nodes(float32)
+    seeds, outputs, _ = with_gradients([node], inputs, order)
+    return [each.op.name for each in toposort(run_passes(outputs))]
+
+
+def plane(**changes: Any) -> Form:
+    plain = {"stride": (1, 1), "padding": ((1, 1),) * 2, "input_dilation": (1, 1), "window_dilation": (1, 1)}
+    return Form(**(plain | changes))
+
+
+IMAGES, WEIGHTS = (4, 16, 9, 8), (24, 16, 3, 3)
+
+
+def test_no_convolution_is_left_and_no_window_is_copied() -> None:
+    for form in (plane(), plane(stride=(2, 2)), plane(window_dilation=(2, 1)), plane(input_dilation=(2, 2))):
+        case = Case(IMAGES, WEIGHTS, form)
+        inputs, node = case.nodes(float32)
+        seeds, outputs, _ = with_gradients([node], inputs, 1)
+        nodes = toposort(run_passes(outputs))
+        assert not any(each.op.name == "convolution" for each in nodes)
+        assert max(each.size for each in nodes) < 6 * max(each.size for each in (*inputs, *outputs))
+
+
+def test_a_pointwise_convolution_and_its_gradients_are_matrix_products() -> None:
+    names = names_of(Case(IMAGES, (24, 16, 1, 1), plane(padding=((0, 0),) * 2)), 1)
+    assert names.count("matmul") == 3
+    assert "window_product" not in names
+
+
+def test_a_plain_convolution_is_three_window_products() -> None:
+    names = names_of(Case(IMAGES, WEIGHTS, plane()), 1)
+    assert (names.count("window_product"), names.count("matmul")) == (3, 0)
+
+
+def test_zeros_between_entries_become_smaller_products() -> None:
+    """The gradient of a stride of 2 by 2 is four products without zeros, not one with three quarters of them."""
+    names = names_of(Case(IMAGES, WEIGHTS, plane(input_dilation=(2, 2))))
+    assert names.count("window_product") == 4
+
+
+def test_depthwise_ones_have_their_groups_side_by_side() -> None:
+    case = Case((2, 32, 8, 8), (32, 1, 3, 3), plane(feature_groups=32))
+    _, node = case.nodes(float32)
+    (product,) = [each for each in toposort(run_passes([node])) if each.op is ops.window_product]
+    assert product.shape[-1] == 32
+
+
+def test_a_long_sum_with_few_results_is_made_in_parts() -> None:
+    """The gradient of a small weight over a large batch: threads share the parts of its sums."""
+    case = Case((32, 4, 24, 24), (8, 4, 3, 3), plane())
+    inputs, node = case.nodes(float32)
+    seed = make_input(node.shape, float32)
+    (by_weight,) = gradients([node], [seed], inputs[1:])
+    assert by_weight is not None
+    products = [each for each in toposort(run_passes([by_weight])) if each.op is ops.window_product]
+    assert [each.shape[0] for each in products] == [16]

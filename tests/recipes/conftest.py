@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes.picture_samples import write_masked, write_photographs, write_voc
 from tests.recipes.samples import write_classes, write_numbers
 from thalweg.recipes.settings import settings_from
 from thalweg.recipes.train import train
@@ -44,3 +45,35 @@ def regressor(tmp_path_factory):
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
     return quick("digits", tmp_path_factory.mktemp("digits") / "run", epochs=4)
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+QUICK_PICTURES = {"epochs": 8, "batch_size": 8, "lr": 0.02, "quiet": True, "no_pictures": True}
+
+
+def quick_pictures(recipe, folder, **flags):
+    """Train a small network on pictures for a moment, silently."""
+    return train(settings_from(recipe, {**QUICK_PICTURES, "run": str(folder), **flags}, {}), say=lambda line: None)
+
+
+@pytest.fixture(scope="session")
+def photographs_run(tmp_path_factory):
+    folder = Path(tmp_path_factory.mktemp("photographs"))
+    data = write_photographs(folder / "photographs")
+    flags = {"network": "convolutional", "base": 4, "no_pictures": False}
+    return quick_pictures("image_folder", folder / "run", data=data, **flags)
+
+
+@pytest.fixture(scope="session")
+def masks_run(tmp_path_factory):
+    folder = Path(tmp_path_factory.mktemp("masks"))
+    data = write_masked(folder / "cells")
+    return quick_pictures("mask_folder", folder / "run", data=data, base=2, epochs=16, no_pictures=False)
+
+
+@pytest.fixture(scope="session")
+def boxes_run(tmp_path_factory):
+    folder = Path(tmp_path_factory.mktemp("boxes"))
+    data = write_voc(folder / "voc")
+    return quick_pictures("voc", folder / "run", data=data, base=4, epochs=40, no_pictures=False)

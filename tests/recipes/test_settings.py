@@ -15,6 +15,7 @@ from thalweg.recipes.flags import add_train_arguments, settings_of_flags
 from thalweg.recipes.kinds import Character, Choice, Names, Number, Switch, Text, Whole, Widths
 from thalweg.recipes.network import NetworkShape, build, learning_rate, make_optimizer, make_penalties
 from thalweg.recipes.settings import (
+    RECIPES,
     ACTIVATIONS,
     OPTIMIZERS,
     OTHER_NAMES,
@@ -123,7 +124,7 @@ def test_every_setting_is_a_flag_with_help_and_goes_into_the_record():
     parser = argparse.ArgumentParser()
     add_train_arguments(parser)
     text = " ".join(parser.format_help().split())
-    recorded = {name for recipe in ("table", "mnist") for name in Settings(recipe=recipe).record()}
+    recorded = {name for recipe in RECIPES for name in Settings(recipe=recipe).record()}
     for field in all_fields():
         assert "--" + field.name.replace("_", "-") in text
         assert field.metadata["help"].split()[0] in text

@@ -10,12 +10,12 @@ import json
 import numpy as np
 import pytest
 
-from tests.recipes.conftest import quick
+from tests.recipes.conftest import QUICK, quick
 from tests.recipes.samples import rows_of_classes, write_classes, write_images, write_numbers
 from tests.support.shared_data import shared_data
 from thalweg.data import digits, read_csv, write_idx
 from thalweg.errors import ConfigurationError, DataError, FileFormatError, NonFiniteError
-from thalweg.recipes import images, use
+from thalweg.recipes import picture_sets, use
 from thalweg.recipes.predictor import load_predictor, settings_of
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import settings_from
@@ -264,13 +264,17 @@ def test_labelled_images_are_evaluated(digits_run, tmp_path):
     assert use.evaluate(str(digits_run.folder), str(tmp_path / "a.csv")).numbers == digits_run.scores.numbers
 
 
-def test_images_in_a_folder_of_idx_files(tmp_path, monkeypatch):
-    read = images.FROM_FOLDER["mnist"]
-    monkeypatch.setitem(images.FROM_FOLDER, "mnist", lambda folder: read(folder, verify=False))
+@pytest.mark.parametrize("network", [{"layers": [16]}, {"network": "convolutional", "base": 4, "layers": None}])
+def test_images_in_a_folder_of_idx_files(tmp_path, monkeypatch, network):
+    read = picture_sets.FROM_FOLDER["mnist"]
+    monkeypatch.setitem(picture_sets.FROM_FOLDER, "mnist", lambda folder, **options: read(folder, verify=False, **options))
     folder = write_images(tmp_path / "mnist")
-    run = quick("mnist", tmp_path / "run", data=folder)
+    flags = {name: value for name, value in {**QUICK, **network}.items() if value is not None}
+    settings = settings_from("mnist", {**flags, "data": folder, "run": str(tmp_path / "run")}, {})
+    run = train(settings, say=lambda line: None)
     assert run.scores.numbers["accuracy"] > 0.9
     assert use.evaluate(str(run.folder), folder).numbers == run.scores.numbers
+    assert use.evaluate(str(run.folder), None).numbers == run.scores.numbers
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -367,9 +371,9 @@ def _cell(value):
 
 
 @pytest.mark.slow
-def test_mnist_reaches_its_figure(tmp_path):
-    folder = shared_data("mnist")
-    settings = settings_from("mnist", {"data": str(folder), "run": str(tmp_path / "run"), "quiet": True}, {})
+def test_a_perceptron_on_mnist_reaches_its_figure(tmp_path):
+    flags = {"data": str(shared_data("mnist")), "run": str(tmp_path / "run"), "quiet": True, "network": "perceptron"}
+    settings = settings_from("mnist", flags, {})
     assert train(settings, say=lambda line: None).scores.numbers["accuracy"] >= 0.975
 
 

@@ -69,12 +69,6 @@ def test_predictions_are_drawn(tmp_path, count):
     assert is_png(pictures.draw_predictions(tmp_path / "a.png", true, true * 3, "price in $ and $", "R2 0.5"))
 
 
-def test_mistakes_are_drawn(tmp_path):
-    images = np.zeros((11, 8, 8), np.float32)
-    names = [f"T-shirt number {i}" for i in range(11)]
-    assert is_png(pictures.draw_mistakes(tmp_path / "a.png", images, names, names, np.linspace(0, 1, 11)))
-
-
 def test_smoothing_keeps_the_mean_of_its_window():
     values = np.random.default_rng(0).normal(size=400)
     smooth = pictures.smoothed(values, share=0.05)

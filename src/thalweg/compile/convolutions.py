@@ -7,6 +7,8 @@ parts of a long sum become leading axes, and what has no window at all becomes a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from thalweg.compile.target import current_target
 from thalweg.compile.views import view_of
 from thalweg.graph import Node, full
@@ -81,7 +83,23 @@ def _dilated(x: Node, w: Node, form: Form, places: Ints) -> Node:
     """Zeros between the entries of x: for each remainder of a place, the part of the window that meets entries."""
     if any(step > 1 for step in form.stride) or any(gap > 1 for gap in form.window_dilation):
         return _with_zeros(x, w, form, places)
-    return _by_remainder(x, w, form, places, 0)
+    low, high = _widths(x, w, form, places)
+    x = widened(x, (0, *low, 0), (0, *high, 0))
+    shifted = [
+        (before - width * gap, 0)
+        for (before, _), width, gap in zip(form.padding, low, form.input_dilation, strict=True)
+    ]
+    return _by_remainder(x, w, replace(form, padding=tuple(shifted)), places, 0)
+
+
+def _widths(x: Node, w: Node, form: Form, places: Ints) -> tuple[Ints, Ints]:
+    """How many entries before the first and behind the last one any of the smaller products sees."""
+    low, high = [], []
+    for axis, (gap, (before, _)) in enumerate(zip(form.input_dilation, form.padding, strict=True)):
+        seen = [place + k - before for place in (0, places[axis] - 1) for k in (0, w.shape[2 + axis] - 1)]
+        low.append(max(0, -(min(seen) // gap)))
+        high.append(max(0, max(seen) // gap - x.shape[1 + axis] + 1))
+    return tuple(low), tuple(high)
 
 
 def _with_zeros(x: Node, w: Node, form: Form, places: Ints) -> Node:
@@ -125,9 +143,7 @@ def _of_remainder(x: Node, w: Node, form: Form, places: Ints, axis: int, rest: i
     part = slice_(w, start=tuple(start), stop=w.shape, step=tuple(step))
     padding, dilation = list(form.padding), list(form.input_dilation)
     padding[axis], dilation[axis] = ((low - rest - first) // gap, 0), 1
-    less = Form(
-        form.stride, tuple(padding), tuple(dilation), form.window_dilation, form.feature_groups, form.batch_groups
-    )
+    less = replace(form, padding=tuple(padding), input_dilation=tuple(dilation))
     return _by_remainder(x, part, less, places, axis + 1)
 
 

@@ -108,12 +108,11 @@ class Fusion:
                 needed.update(read_from(node))
             elif self._may_nest(node):
                 needed.update(each for each in node.inputs if turning_of(each))
-        for node in self.order:
-            if node in needed and turning_of(node):
-                needed.update(read_from(node))
         for node in reversed(self.order):
             if node in needed and self.is_alias(node):
                 needed.update(node.inputs)  # its memory is its input's
+            elif node in needed and turning_of(node):
+                needed.update(read_from(node))
         return needed
 
     def _computed_users(self) -> dict[Node, list[Node]]:

@@ -131,7 +131,9 @@ class Tiling:
         rows = min(self.product.rows, self.strip_block * self.strip)
         if rows * size <= (_BLOCK_OF_A if self.width * size <= _PANEL else _SMALL_BLOCK_OF_A):
             return 1
-        most = max(1, _BLOCK_OF_B // (self.width * size))
+        # B in rows is better read in long ones; one that has to be turned over gains nothing, and cools down.
+        block = _BLOCK_OF_B // 2 if self.product.transpose_b else _BLOCK_OF_B
+        most = max(1, block // (self.width * size))
         return -(-self.panel_count // -(-self.panel_count // most))
 
     @property
@@ -215,9 +217,9 @@ def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     """About so many pieces. What a piece packs it packs for itself, so an operand that is packed is not shared.
 
     A packed B is cut by panels, a packed A by strips; where both are, the longer side is, and only coarsely.
-    Panels that are done together stay together.
+    Of the panels that are done together a piece has a quarter at least, because it goes through all of A for them.
     """
-    product, strips, panels = tiling.product, tiling.strip_count, -(-tiling.panel_count // tiling.panel_block)
+    product, strips, panels = tiling.product, tiling.strip_count, -(-tiling.panel_count // -(-tiling.panel_block // 4))
     if product.packs_a and tiling.packs_b:
         if product.rows >= product.columns:
             return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(tiling.panel_count, 1))
@@ -227,7 +229,7 @@ def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     return Grid(cut(strips, by_strips), cut(tiling.panel_count, by_panels))
 
 
-_COARSE = 256  # rows: an operand that is packed again for each of them costs a tenth
+_COARSE = 128  # rows: an operand that is packed again for each of them costs a tenth
 
 
 def _spare(product: Product, vectors: Vectors) -> int:

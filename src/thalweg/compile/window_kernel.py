@@ -47,7 +47,7 @@ class Product:
 def emit_windows(e: Emitter, product: Product) -> None:
     """The tiles of this piece of the product.
 
-    A long sum is made in blocks: y holds the totals from one to the next, and they go on where they ended.
+    A long sum is made in blocks: y holds the totals from one to the next, and each adds its own.
     """
     tiling = product.tiling
     assert tiling.blocks.count == 1 or (product.y is not None and product.finish is None)
@@ -129,17 +129,21 @@ class _Tile:
         masks = [e.first_lanes(width - first, self.lanes) for first in range(0, width, self.lanes)]
         begins = [i * self.tiling.width if self.is_local else place for i, (_, place) in enumerate(rows)]
         places = [(e.integer(begin + j * self.lanes), mask) for begin in begins for j, mask in enumerate(masks)]
-        totals = [self._start(place, mask) for place, mask in places]
+        totals = [e.spread(literal(0, self.dtype), self.lanes)] * len(places)
         if self.windows.depth:
             totals = self._summed(self.inner, x, w, [place for place, _ in rows], masks, totals)
         for total, (place, mask) in zip(totals, places, strict=True):
-            e.store(self.y, place, total, mask)
+            e.store(self.y, place, self._with_before(total, place, mask), mask)
 
-    def _start(self, place: Value, mask: Value | None) -> Value:
-        """What the blocks before have come to. In the first the mask is off everywhere: zeros, and nothing is read."""
+    def _with_before(self, total: Value, place: Value, mask: Value | None) -> Value:
+        """A block's total and what the blocks before have come to: fewer roundings in a row than in one long chain.
+
+        In the first block the mask is off everywhere: zeros, and nothing is read.
+        """
+        return total if self.tiling.blocks.count == 1 else self.e.add(self._before(place, mask), total)
+
+    def _before(self, place: Value, mask: Value | None) -> Value:
         e, zero = self.e, literal(0, self.dtype)
-        if self.tiling.blocks.count == 1:
-            return e.spread(zero, self.lanes)
         is_later = e.compare("less", e.integer(0), self.block)
         if self.lanes == 1:
             return e.select(is_later, e.load(self.y, place, self.dtype), zero)
@@ -258,7 +262,10 @@ class _Finishing:
         self, pointers: Sequence[str], steps: Steps, place: Value, column: Value, width: Extent, values: Sequence[Value]
     ) -> None:
         e, lanes, (y, *others) = self.e, self.tile.lanes, pointers
-        known = {axis.place: step for axis, step in steps}
+        known: dict[int, Value] = {}
+        for axis, step in steps:
+            whole = e.multiply(step, e.integer(axis.step))
+            known[axis.place] = e.add(known[axis.place], whole) if axis.place in known else whole
         *outer, row = [known.get(axis, e.integer(0)) for axis in range(self.windows.rank - 1)]
         with counted(e, packing.pieces(e, width, lanes)) as j:
             within = e.multiply(j, e.integer(lanes))

@@ -24,7 +24,7 @@ from thalweg.graph import Node
 class Axis:
     """An axis of the loops: its extent, and how far one step along it is in x, in w and in the result.
 
-    `place` is which axis of the result it is.
+    `place` is which axis of the result it is, of which one step of this one is `step`.
     """
 
     extent: int
@@ -32,6 +32,7 @@ class Axis:
     in_w: int
     in_y: int = 0
     place: int = -1
+    step: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,40 @@ def windows_of(node: Node) -> Windows:
     ]
     inner.append(Axis(node.inputs[1].shape[-2], x.strides[-1], w.strides[-2]))
     inner.sort(key=lambda axis: -abs(axis.in_x) - abs(axis.in_w))
-    return Windows(tuple(axis for axis in axes if axis.extent > 1), lane, _joined(inner), node.dtype, node.ndim)
+    outer = _near([axis for axis in axes if axis.extent > 1], node.inputs[1].size, node.dtype.itemsize)
+    return Windows(tuple(outer), lane, _joined(inner), node.dtype, node.ndim)
+
+
+_NEAR = 1 << 20  # bytes that stay in the second-level cache beside a panel of w
+
+
+def _near(axes: list[Axis], entries_of_w: int, itemsize: int) -> list[Axis]:
+    """The axes with the panels of w inside so many samples as stay in the cache, where that moves fewer bytes.
+
+    All samples for one panel after the other fetch x again for each panel; all panels for each sample fetch w again.
+    """
+    panels = next((axis for axis in axes if axis.in_w and not axis.in_x), None)
+    samples = next((axis for axis in axes if not axis.in_w), None)
+    if panels is None or samples is None:
+        return axes
+    sample, w = abs(samples.in_x) * itemsize, entries_of_w * itemsize
+    fitting = [
+        count for count in range(1, samples.extent + 1) if samples.extent % count == 0 and count * sample <= _NEAR
+    ]
+    count = max(fitting, default=1)
+    again_w, again_x = w * (samples.extent // count if w > _NEAR else 1), samples.extent * sample * panels.extent
+    if samples.extent * sample <= _NEAR or again_x <= again_w:
+        return axes
+    outside = replace(samples, extent=samples.extent // count, in_x=count * samples.in_x, in_y=count * samples.in_y,
+                      step=count)  # fmt: skip
+    rest = [axis for axis in axes if axis is not samples]
+    return [axis for axis in (outside, *_inserted(rest, replace(samples, extent=count))) if axis.extent > 1]
+
+
+def _inserted(axes: list[Axis], samples: Axis) -> list[Axis]:
+    """Behind the axes that have their own w."""
+    place = sum(1 for axis in axes if axis.in_w)
+    return [*axes[:place], samples, *axes[place:]]
 
 
 def _joined(axes: Sequence[Axis]) -> tuple[Axis, ...]:

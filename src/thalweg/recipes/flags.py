@@ -12,7 +12,9 @@ from typing import Any
 from thalweg.errors import ConfigurationError, explain
 from thalweg.recipes.defaults import shown_default
 from thalweg.recipes.kinds import Kind, Switch
+from thalweg.recipes.recognition import RECOGNISED, recognised
 from thalweg.recipes.settings import (
+    FOLDERS,
     GROUPS,
     IMAGES,
     RECIPES,
@@ -24,15 +26,21 @@ from thalweg.recipes.settings import (
 )
 from thalweg.recipes.settings_file import read_settings_file
 
+WHAT = f"{', '.join(IMAGES)}; or a path: {RECOGNISED}"
 TRAIN_EXAMPLES = """\
 examples:
   thalweg train digits
   thalweg train digits --layers 64 --epochs 10 --run runs/small
-  thalweg train mnist --data data/mnist
+  thalweg train mnist --data data/mnist              # a small convolutional network
+  thalweg train mnist --data data/mnist --layers 128 # a perceptron
+  thalweg train photographs/                         # photographs/cat/1.jpg, photographs/dog/2.jpg, ...
+  thalweg train cells/                               # cells/images/1.png, cells/masks/1.png, ...
+  thalweg train VOC2007.zip                          # JPEGImages and Annotations: boxes
   thalweg train houses.csv.gz --target median_house_value
   thalweg train adult.data.gz --no-header --target 14 --test adult.test.gz
   thalweg train digits --config my.toml --seed 1     # flags win over the file
   thalweg train --config runs/digits-001/config.json # the same run again
+  thalweg train --resume runs/cifar10-001            # go on with a run that was interrupted
 
 A file of settings holds the same names as the flags, for example:
   layers = [256, 128]
@@ -40,12 +48,12 @@ A file of settings holds the same names as the flags, for example:
   lr = 0.003
 
 A run folder holds config.json (all that repeats the run), metrics.jsonl (the numbers of every step and epoch),
-model.safetensors (the weights of the best epoch), results.json and pictures."""
+model.safetensors (the weights of the best epoch), results.json, pictures, and report.html with all of them."""
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """All flags of `thalweg train`, by group, each with its default in the help."""
-    parser.add_argument("what", nargs="?", metavar="WHAT", help=f"{', '.join(IMAGES)}, or the path of a CSV file")
+    parser.add_argument("what", nargs="?", metavar="WHAT", help=WHAT)
     parser.add_argument("--config", metavar="FILE", help="TOML file of settings, or the config.json of a run")
     groups = {name: parser.add_argument_group(name, about) for name, about in GROUPS.items()}
     for field in all_fields():
@@ -67,6 +75,24 @@ def _default_text(name: str, default: Any, shown: str | None, kind: Kind) -> str
     return f"{choices} (default: {text})" if text is not None else choices
 
 
+def resume_options(arguments: argparse.Namespace) -> Settings:
+    """What may stand beside --resume: how much is told and drawn. ConfigurationError for anything else."""
+    allowed = {"resume", "quiet", "no_pictures"}
+    given = [field.name for field in all_fields() if getattr(arguments, field.name) is not None]
+    others = [flag_of(name) for name in given if name not in allowed]
+    others += [name for name in (arguments.what, arguments.config and "--config") if name]
+    if others:
+        raise ConfigurationError(
+            explain(
+                "a run goes on with its own settings",
+                received=", ".join(others),
+                expected="--resume RUN alone, or with --quiet, --no-pictures",
+                remedy=f"thalweg train --resume {arguments.resume}",
+            )
+        )
+    return Settings(recipe=TABLE, quiet=bool(arguments.quiet), no_pictures=bool(arguments.no_pictures))
+
+
 def settings_of_flags(arguments: argparse.Namespace) -> Settings:
     """The settings that were typed: flags over the file over the defaults.
 
@@ -83,15 +109,15 @@ def settings_of_flags(arguments: argparse.Namespace) -> Settings:
     if arguments.what in IMAGES:
         recipe = arguments.what
     elif arguments.what is not None:
-        recipe, flags["data"] = TABLE, arguments.what
-    elif recipe is None and "data" in {**file, **flags}:
-        recipe = TABLE
-    if recipe is None or (recipe == TABLE and "data" not in {**file, **flags}):
+        recipe, flags["data"] = recognised(arguments.what), arguments.what
+    elif recipe is None and "data" in (given := {**file, **flags}):
+        recipe = recognised(str(given["data"]))
+    if recipe is None or (recipe in (*FOLDERS, TABLE) and "data" not in {**file, **flags}):
         raise ConfigurationError(
             explain(
                 "what shall be trained on?",
                 received="nothing",
-                expected=f"{', '.join(IMAGES)}, or the path of a CSV file",
+                expected=WHAT,
                 remedy="thalweg train digits",
             )
         )

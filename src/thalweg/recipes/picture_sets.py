@@ -228,6 +228,24 @@ def _of_files(settings: Settings) -> PictureSet:
     )  # fmt: skip
 
 
+def load_labelled(
+    path: str, settings: Settings, class_names: tuple[str, ...], size: tuple[int, int], mode: str
+) -> Part:  # fmt: skip
+    """Labelled pictures to measure a run on: of its own kind, with its classes, brought to its size."""
+    values = (0, 255) if settings.recipe == "membrane" else tuple(int(each) for each in class_names if each.isdigit())
+    if path.lower().endswith(".npz"):
+        images, labels = read_labelled_npz(path)
+        return _array_part(images, labels, list(values), path)
+    on_error = "skip" if settings.skip_bad else "raise"
+    options: dict[str, Any] = {"size": size, "mode": mode, "on_error": on_error}
+    task = task_of(settings.recipe)
+    if task == SEGMENTATION:
+        return read_all(SegmentationFolder(path, values=values, **options))
+    if task == DETECTION:
+        return read_all(VOCDetection(path, None, classes=class_names, **options))
+    return read_all(ImageFolder(path, classes=class_names, **options))
+
+
 def _folder_parts(settings: Settings) -> FilesOf:
     assert settings.data is not None
     kind: type[ImageFolder] | type[SegmentationFolder]

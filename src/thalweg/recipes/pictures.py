@@ -190,7 +190,7 @@ def whole_pieces(task: str, images: np.ndarray | Part) -> list[ImageTransform]:
     size = tuple(min(side, LARGEST_PIECE) // step * step for side in (height, width))
     if task != SEGMENTATION or size == (height, width) or 0 in size:
         return []
-    return [RandomCrop(size)]  # type: ignore[arg-type]
+    return [RandomCrop(size)]
 
 
 def statistics(normalize: Normalize) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -56,7 +56,8 @@ class Predictor:
 
     def boxes(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs of a detector as boxes, (n, most, 6): corners in pixels of the input, score, class."""
-        assert isinstance(self.shape, PictureNetwork) and self.outputs.task == DETECTION
+        assert isinstance(self.shape, PictureNetwork)
+        assert self.outputs.task == DETECTION
         return np.asarray(self.shape.decoder()(raw))
 
     def predictions(self, path: str) -> Iterator[Table]:

@@ -42,7 +42,9 @@ def recognised(path: str) -> str:
         return _of_tree(open_tree(path, "the zip archive"))
     if is_image_name(path):
         remedy = "name the folder that holds the pictures"
-        raise DataError(explain("one picture is nothing to train on", received=path, expected=RECOGNISED, remedy=remedy))
+        raise DataError(
+            explain("one picture is nothing to train on", received=path, expected=RECOGNISED, remedy=remedy)
+        )
     return TABLE
 
 

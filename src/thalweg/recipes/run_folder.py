@@ -18,6 +18,8 @@ from thalweg.errors import ConfigurationError, FileFormatError, explain
 FORMAT, VERSION = "thalweg.run", 1
 RUNS = Path("runs")
 CONFIG, METRICS, WEIGHTS, RESULTS = "config.json", "metrics.jsonl", "model.safetensors", "results.json"
+CHECKPOINT = "checkpoint.safetensors"
+"""Only while a run is going on, or after it was interrupted."""
 LARGEST_CONFIG = 256 << 20
 
 
@@ -56,6 +58,10 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         return self.path / WEIGHTS
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / CHECKPOINT
 
     @property
     def results(self) -> Path:

@@ -91,7 +91,7 @@ def _checked_path(settings: Settings) -> str:
             explain(
                 "this is neither a recipe nor a file",
                 received=repr(path),
-                expected=f"{', '.join(IMAGES)}, or the path of a CSV file",
+                expected=f"{', '.join(IMAGES)}, or the path of a CSV file or a folder of pictures",
                 remedy=f"did you mean {close[0]}?",
             )
         )

@@ -10,38 +10,47 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from thalweg import nn
 from thalweg.errors import ConfigurationError, NonFiniteError, explain
-from thalweg.nn import CrossEntropyLoss
-from thalweg.recipes import images, tabular
-from thalweg.recipes.defaults import resolved
+from thalweg.recipes.defaults import resolved, with_network
 from thalweg.recipes.drawing import draw
-from thalweg.recipes.network import build, make_optimizer, make_penalties, network_shape
-from thalweg.recipes.predictor import Predictor
-from thalweg.recipes.problem import CLASSIFICATION, Outputs, Problem
+from thalweg.recipes.measures import make_loss, make_metrics, monitored
+from thalweg.recipes.network import make_optimizer, make_penalties, network_shape
+from thalweg.recipes.picture_network import Network, build_network, picture_network
+from thalweg.recipes.predictor import Predictor, settings_of
+from thalweg.recipes.preparing import check_unchanged, prepare
+from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Outputs, Problem
+from thalweg.recipes.resuming import Before, BestSoFar, ResumePoint, joined, put_back
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.scores import Scores, score
-from thalweg.recipes.settings import REGRESSION_LOSSES, TABLE, Settings
+from thalweg.recipes.settings import (
+    DETECTION_LOSSES,
+    PERCEPTRON,
+    REGRESSION_LOSSES,
+    SEGMENTATION_LOSSES,
+    Settings,
+)
 from thalweg.recipes.telling import conclusion, configuration, introduction, results
 from thalweg.tensor import manual_seed
 from thalweg.train import Trainer
 from thalweg.train.callbacks import (
     Callback,
-    EarlyStopping,
     GradientNorms,
     History,
     JSONLinesLogger,
-    ModelCheckpoint,
     ProgressBar,
     TerminateOnNaN,
 )
 from thalweg.train.checkpoint import save_weights
-from thalweg.train.metrics import Metric, RootMeanSquaredError
 
-MONITOR = "val_loss"
 NORMS_RECORDED, STEPS_RECORDED = 1000, 50_000
+FITTING_LOSSES = {
+    CLASSIFICATION: ("cross_entropy",),
+    SEGMENTATION: SEGMENTATION_LOSSES,
+    DETECTION: DETECTION_LOSSES,
+    REGRESSION: REGRESSION_LOSSES,
+}
 Say = Callable[[str], object]
 
 
@@ -55,15 +64,11 @@ class Outcome:
     predictor: Predictor
     scores: Scores
     seconds: float
+    command: str = ""
 
     @property
     def was_interrupted(self) -> bool:
         return self.history.interrupted
-
-
-def prepare(settings: Settings) -> Problem:
-    """The data of a recipe, split and encoded. Raises DataError, FileFormatError, ConfigurationError."""
-    return tabular.prepare(settings) if settings.recipe == TABLE else images.prepare(settings)
 
 
 def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
@@ -72,35 +77,74 @@ def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
     `say` takes lines of text about what happens. Raises ThalwegError for settings and data that cannot work; then
     there is no run folder. Ctrl-C ends the training and saves what is there (`Outcome.was_interrupted`).
     """
-    problem = prepare(settings)
-    settings = resolved(settings, problem)
-    _check_loss(settings, problem.outputs)
-    manual_seed(settings.seed)
-    shape = network_shape(settings, problem.input_shape, problem.outputs.width)
-    model = build(shape)
+    problem, settings, model, shape = made(settings)
     trainer = make_trainer(settings, problem, model)
     folder = RunFolder.create(problem.name, settings.run)
     folder.write(folder.config, configuration(settings, problem, shape, command))
     for line in introduction(settings, problem, shape, folder):
         say(line)
+    return _run(settings, problem, trainer, shape, folder, None, say, command)
+
+
+def resume(run: str, options: Settings, say: Say = print) -> Outcome:
+    """Go on with a run that was interrupted, with its own settings; `options` say how much is told and drawn.
+
+    Raises ConfigurationError for a run that has come to its end, DataError if its data has changed.
+    """
+    folder = RunFolder(run)
+    config = folder.read_config()
+    kept = settings_of(config, str(folder.config)).replaced(no_pictures=options.no_pictures, quiet=options.quiet)
+    problem, settings, model, shape = made(kept)
+    check_unchanged(config.get("data", {}), problem.data, folder)
+    trainer = make_trainer(settings, problem, model)
+    before = put_back(trainer, folder)
+    for line in introduction(settings, problem, shape, folder):
+        say(line)
+    if not settings.quiet:
+        say(f"goes on   after epoch {before.epochs}")
+    return _run(settings, problem, trainer, shape, folder, before, say, str(config.get("command", "")))
+
+
+def made(settings: Settings) -> tuple[Problem, Settings, nn.Module, Network]:
+    """The data, the settings without gaps, and the network that they describe, freshly initialised."""
+    settings = with_network(settings)
+    problem = prepare(settings)
+    settings = resolved(settings, problem)
+    _check_loss(settings, problem.outputs)
+    manual_seed(settings.seed)
+    is_perceptron = settings.network in (None, PERCEPTRON)
+    shape = (network_shape if is_perceptron else picture_network)(settings, problem.input_shape, problem.outputs.width)
+    return problem, settings, build_network(shape), shape
+
+
+def _run(
+    settings: Settings, problem: Problem, trainer: Trainer, shape: Network, folder: RunFolder, before: Before | None,
+    say: Say, command: str,
+) -> Outcome:  # fmt: skip
     started = time.perf_counter()
-    stopping = early_stopping(settings)
+    stopping = early_stopping(settings, problem, folder)
+    stopping.before = before
     history = trainer.fit(
         problem.training,
         validation=problem.validation,
         epochs=_known(settings.epochs),
+        initial_epoch=0 if before is None else before.epochs,
         batch_size=_known(settings.batch_size),
         drop_last=ends_in_a_single_example(settings, problem),
         callbacks=recorders(settings, problem, folder, stopping),
     )
     seconds = time.perf_counter() - started
+    if before is not None:
+        history, seconds = joined(before.history, history), seconds + before.seconds
     best = stopping.best_epoch if stopping.best_epoch >= 0 else None
     _check_learnt(history, best, settings)
-    save_weights(folder.weights, model, {"network": str(shape)})  # one entry: safetensors shuffles several
-    predictor = Predictor(model, problem.reader, problem.outputs)
+    save_weights(folder.weights, trainer.model, {"network": str(shape)})  # one entry: safetensors shuffles several
+    predictor = Predictor(trainer.model, problem.reader, problem.outputs, shape)
     scores = score(predictor, problem.test())
-    outcome = Outcome(folder, settings, history, predictor, scores, seconds)
+    outcome = Outcome(folder, settings, history, predictor, scores, seconds, command)
     folder.write(folder.results, results(outcome, best))
+    if not history.interrupted:
+        folder.checkpoint.unlink(missing_ok=True)
     for line in conclusion(outcome, best):
         say(line)
     if not settings.no_pictures:
@@ -119,7 +163,7 @@ def make_trainer(settings: Settings, problem: Problem, model: nn.Module) -> Trai
         model,
         loss=make_loss(settings),
         optimizer=make_optimizer(settings, model, problem.steps_per_epoch(settings)),
-        metrics=[_metric(problem.outputs)],
+        metrics=make_metrics(problem.outputs, model),
         clip_norm=settings.clip or None,
         penalties=make_penalties(settings, model),
         seed=settings.seed,
@@ -127,49 +171,29 @@ def make_trainer(settings: Settings, problem: Problem, model: nn.Module) -> Trai
     )
 
 
-def make_loss(settings: Settings) -> Any:
-    if settings.loss == "cross_entropy" and settings.label_smoothing:
-        return CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-    return settings.loss
-
-
 def ends_in_a_single_example(settings: Settings, problem: Problem) -> bool:
     """Whether the last batch would hold one example, over which nothing can be normalised."""
     return bool(settings.batch_norm) and problem.counts["training"] % _known(settings.batch_size) == 1
 
 
-def early_stopping(settings: Settings) -> EarlyStopping:
+def early_stopping(settings: Settings, problem: Problem, folder: RunFolder) -> BestSoFar:
     """Stops after `patience` epochs without improvement; with 0 only the best weights are put back at the end."""
+    monitor, share = monitored(problem.outputs.task, settings)
     patience = settings.patience or _known(settings.epochs) + 1
-    return EarlyStopping(MONITOR, patience=patience, restore_best_weights=True)
+    return BestSoFar(folder, monitor, patience, math.floor(share * _known(settings.epochs)))
 
 
-def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping: EarlyStopping) -> list[Callback]:
+def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping: BestSoFar) -> list[Callback]:
     """What happens beside the loop: numbers and weights go to disk while it runs."""
     steps = problem.steps_per_epoch(settings) * _known(settings.epochs)
     callbacks: list[Callback] = [
         GradientNorms(every_steps=math.ceil(steps / NORMS_RECORDED)),
         JSONLinesLogger(folder.metrics, every_steps=math.ceil(steps / STEPS_RECORDED)),
-        ModelCheckpoint(folder.weights, MONITOR, save_best_only=True, save_weights_only=True),
+        ResumePoint(folder),
         stopping,
         TerminateOnNaN(),
     ]
     return callbacks if settings.quiet else [*callbacks, ProgressBar()]
-
-
-class RootMeanSquaredErrorInUnits(RootMeanSquaredError):
-    """The RMSE of standardised values, in the units that they had before."""
-
-    def __init__(self, unit: float) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def formula(self) -> float:
-        return super().formula() * self.unit
-
-
-def _metric(outputs: Outputs) -> str | Metric:
-    return "accuracy" if outputs.scale is None else RootMeanSquaredErrorInUnits(float(outputs.scale.scale_))
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -181,8 +205,7 @@ def _known(value: int | None) -> int:
 
 
 def _check_loss(settings: Settings, outputs: Outputs) -> None:
-    classifies = outputs.task == CLASSIFICATION
-    fitting = ("cross_entropy",) if classifies else REGRESSION_LOSSES
+    fitting = FITTING_LOSSES[outputs.task]
     if settings.loss not in fitting:
         raise ConfigurationError(
             explain(
@@ -193,9 +216,9 @@ def _check_loss(settings: Settings, outputs: Outputs) -> None:
                 remedy="leave --loss out, or set --task",
             )
         )
-    if settings.label_smoothing and not classifies:
+    if settings.label_smoothing and outputs.task not in (CLASSIFICATION, SEGMENTATION):
         raise ConfigurationError(
-            explain("only classes can be smoothed", received="a regression", where="--label-smoothing")
+            explain("only classes can be smoothed", received=f"a {outputs.task}", where="--label-smoothing")
         )
 
 

@@ -1,14 +1,14 @@
 """Using a run: predictions for new inputs, and scores on the test part or on other labelled data.
 
 In: a run folder, files.
-Out: a CSV of predictions; `Scores`.
+Out: a CSV of predictions, pictures with boxes or masks; `Scores`.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -17,31 +17,52 @@ from typing import Any, TextIO
 from thalweg.data import Table
 from thalweg.data.files import atomic_write
 from thalweg.errors import ConfigurationError, DataError, explain
-from thalweg.recipes import images, tabular
+from thalweg.recipes.images import ImageReader, is_picture
+from thalweg.recipes.picture_use import draw_predictions, labelled_pictures, tables_of_pictures
 from thalweg.recipes.predictor import Predictor, load_predictor, settings_of
-from thalweg.recipes.problem import Chunk
+from thalweg.recipes.preparing import check_unchanged, prepare
+from thalweg.recipes.problem import DETECTION, SEGMENTATION, Chunk
 from thalweg.recipes.run_folder import RunFolder, unwritable
 from thalweg.recipes.scores import Scores, score
-from thalweg.recipes.settings import TABLE, Settings
+from thalweg.recipes.settings import PERCEPTRON, Settings
 from thalweg.recipes.table_reader import TableReader
 
 
-def predict(run: str, path: str, output: str | None = None) -> int:
-    """Write a CSV with a prediction for each row of a file (to stdout without `output`); returns how many.
+def predict(run: str, paths: str | Sequence[str], output: str | None = None) -> str:
+    """Predictions for files: a CSV with one for each row or picture, or pictures with boxes or masks drawn.
 
-    A file appears whole or not at all. Raises FileFormatError, DataError for a run or an input that cannot be read.
+    A CSV goes to stdout without `output`; pictures go into a folder. A file appears whole or not at all. Returns what
+    was written, in words. Raises FileFormatError, DataError for a run or an input that cannot be read.
     """
+    paths = [paths] if isinstance(paths, str) else list(paths)
     predictor = load_predictor(RunFolder(run))
-    tables = predictor.predictions(path)
+    if predictor.outputs.task in (SEGMENTATION, DETECTION):
+        return draw_predictions(predictor, paths, output or str(Path(run) / "predictions"))
+    tables = _tables(predictor, paths)
     first = next(tables, None)  # whatever is wrong with the input comes up before anything is written
     if first is None:
-        raise DataError(explain("there is nothing to predict", received="no rows", where=path))
+        raise DataError(explain("there is nothing to predict", received="no rows", where=", ".join(paths)))
     if output is None:
-        return _write_rows(sys.stdout, first, tables)
+        return f"{_write_rows(sys.stdout, first, tables):,} predictions"
     if Path(output).is_dir():
         raise ConfigurationError(explain("the output is a folder", received=output, expected="a file"))
     with _whole_file(output) as stream:
-        return _write_rows(stream, first, tables)
+        return f"{_write_rows(stream, first, tables):,} predictions in {output}"
+
+
+def _tables(predictor: Predictor, paths: list[str]) -> Iterator[Table]:
+    if isinstance(predictor.reader, ImageReader) and is_picture(paths[0]):
+        return tables_of_pictures(predictor, paths)
+    if len(paths) > 1:
+        raise ConfigurationError(
+            explain(
+                "one file at a time",
+                received=f"{len(paths)} files",
+                expected="one table or file of arrays, or pictures",
+                remedy="predict each file by itself",
+            )
+        )
+    return predictor.predictions(paths[0])
 
 
 @contextmanager
@@ -82,7 +103,7 @@ def _cell(value: Any) -> Any:
 
 
 def evaluate(run: str, data: str | None, say: Callable[[str], object] = print) -> Scores:
-    """Scores on the run's own test part, or on labelled data: a CSV, an .npz, a folder of IDX files.
+    """Scores on the run's own test part, or on labelled data: a CSV, an .npz, a folder as it was trained on.
 
     Raises DataError if the run's own data has changed, or is no longer there.
     """
@@ -92,35 +113,17 @@ def evaluate(run: str, data: str | None, say: Callable[[str], object] = print) -
     settings = settings_of(config, str(folder.config))
     if data is not None:
         return score(predictor, _chunks_of(predictor, settings, data, say))
-    problem = tabular.prepare(settings) if settings.recipe == TABLE else images.prepare(settings)
-    _check_unchanged(config.get("data", {}), problem.data, folder)
+    problem = prepare(settings)
+    check_unchanged(config.get("data", {}), problem.data, folder)
     return score(predictor, problem.test())
 
 
 def _chunks_of(predictor: Predictor, settings: Settings, data: str, say: Callable[[str], object]) -> Iterator[Chunk]:
-    if Path(data).is_dir():
-        if settings.recipe not in images.FROM_FOLDER:
-            raise ConfigurationError(explain("the data is a folder", received=data, expected="a file", where="--data"))
-        yield from images.in_chunks(images.load_folder(settings.recipe, data).test)
+    reader = predictor.reader
+    if isinstance(reader, ImageReader) and (Path(data).is_dir() or settings.network not in (None, PERCEPTRON)):
+        yield from labelled_pictures(reader, settings, data)
         return
-    yield from predictor.reader.labelled(data)
-    if isinstance(predictor.reader, TableReader):
-        for note in dict.fromkeys(predictor.reader.notes):
+    yield from reader.labelled(data)
+    if isinstance(reader, TableReader):
+        for note in dict.fromkeys(reader.notes):
             say(f"note      {note}")
-
-
-def _check_unchanged(recorded: dict[str, Any], found: dict[str, Any], folder: RunFolder) -> None:
-    if _fingerprints(recorded) != _fingerprints(found):
-        raise DataError(
-            explain(
-                "the data is not what the run was trained on: its test part may hold rows that were trained on",
-                received="another fingerprint (SHA-256)",
-                where=f"{folder.config}, key 'data'",
-                remedy="bring the old file back, or name a file of rows that are new: --data FILE",
-            )
-        )
-
-
-def _fingerprints(data: dict[str, Any]) -> list[Any]:
-    files = data.get("files", {})
-    return [data.get("sha256"), *(files.get(name, {}).get("sha256") for name in ("training", "test"))]

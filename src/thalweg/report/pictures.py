@@ -1,7 +1,7 @@
 """Pictures of a run: what a user looks at first to see whether, and how, a network has learnt.
 
 In: the numbers of a run as plain lists and arrays. Out: PNG files: loss at each iteration and each epoch, learning
-rate, gradient norm of each layer, confusion matrix, predicted against true values. matplotlib is imported only here.
+rate, gradient norm of each layer, confusion matrix, predicted against true values. Pictures of pictures are in `grids`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ BLUE, ORANGE, GREEN, GREY, DARK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#5a3d8a", "#000000")
 DOTS_PER_INCH = 130
 MOST_POINTS_OF_A_LINE = 2000
+MOST_LAYERS = 12
+"""Layers whose gradient is drawn; of more, some from the first to the last."""
 MOST_NUMBERED_CLASSES, MOST_NAMED_CLASSES = 16, 60
 LOGARITHMIC_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
@@ -62,7 +64,7 @@ def draw_loss(path: Path, steps: Mapping[str, Numbers], epochs: Mapping[str, Num
     _scale(axes, [*_finite(loss), *_finite(validation)])
     axes.set(xlabel="iteration", ylabel="loss", title="Loss at each iteration")
     axes.legend(frameon=False)
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 def draw_epochs(path: Path, epochs: Mapping[str, Numbers], best_epoch: int | None) -> Path:
@@ -79,7 +81,7 @@ def draw_epochs(path: Path, epochs: Mapping[str, Numbers], best_epoch: int | Non
         each.set(xlabel="epoch", title=name.upper() if len(name) <= 4 and name != "loss" else name.capitalize())
         each.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].legend(frameon=False)
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 def draw_learning_rate(path: Path, steps: Mapping[str, Numbers]) -> Path:
@@ -89,13 +91,13 @@ def draw_learning_rate(path: Path, steps: Mapping[str, Numbers]) -> Path:
     axes.plot(*_thinned(step + 1, rate), color=GREEN, linewidth=1.8)
     axes.set_ylim(bottom=0, top=1.08 * max(rate.max(initial=0.0), 1e-12))
     axes.set(xlabel="iteration", ylabel="learning rate", title="Learning rate at each iteration")
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 def draw_gradient_norms(path: Path, steps: Mapping[str, Numbers]) -> Path:
     """The norm of each layer's gradient over time, before clipping, on a logarithmic axis."""
     drawn, axes = figure()
-    names = [name for name in steps if name.startswith("gradient_norm/")]
+    names = spread([name for name in steps if name.startswith("gradient_norm/")], MOST_LAYERS)
     for number, name in enumerate(names):
         step, norm = _known(steps["step"], steps[name])
         step, norm = step[norm > 0], norm[norm > 0]
@@ -106,7 +108,7 @@ def draw_gradient_norms(path: Path, steps: Mapping[str, Numbers]) -> Path:
     _logarithmic(axes)
     axes.set(xlabel="iteration", ylabel="Euclidean norm", title="Gradient norm of each layer")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 # --- the test part ---------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def draw_confusion(path: Path, matrix: np.ndarray, classes: Sequence[Any]) -> Pa
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     if count <= MOST_NAMED_CLASSES:
-        texts = [_short(name) for name in classes]
+        texts = [short(name) for name in classes]
         is_long = max(map(len, texts)) > 3
         axes.set_xticks(range(count), texts, rotation=90 if is_long and count > 4 else 0)
         axes.set_yticks(range(count), texts)
@@ -131,7 +133,7 @@ def draw_confusion(path: Path, matrix: np.ndarray, classes: Sequence[Any]) -> Pa
     accuracy = np.trace(matrix) / max(matrix.sum(), 1)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, test part: accuracy {accuracy:.2%}")
     drawn.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 def _write_counts(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
@@ -152,8 +154,8 @@ def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: 
     alpha = float(np.clip(600 / len(true), 0.1, 0.7))
     axes.scatter(true, predicted, s=7, alpha=alpha, color=BLUE, linewidths=0, rasterized=True)
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.4, label="predicted = true")
-    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {_short(name, 40)}", aspect="equal")
-    axes.set(ylabel=f"predicted {_short(name, 40)}", title=f"Test part: {summary}")
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {short(name, 40)}", aspect="equal")
+    axes.set(ylabel=f"predicted {short(name, 40)}", title=f"Test part: {summary}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:g}"))
@@ -161,25 +163,21 @@ def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: 
         text = f"{outside} predictions lie outside"
         axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=8, color=DARK)
     axes.legend(frameon=False, loc="upper left")
-    return _saved(drawn, path)
-
-
-def draw_mistakes(path: Path, images: np.ndarray, true: Sequence[Any], predicted: Sequence[Any],
-                  probabilities: np.ndarray) -> Path:  # fmt: skip
-    """Images of the test part that the network takes for another class, the surest mistakes first."""
-    columns = min(8, len(images))
-    rows = math.ceil(len(images) / columns)
-    drawn, axes = figure(1.25 * columns, 1.6 * rows + 0.4, nrows=rows, ncols=columns, squeeze=False)
-    for each in axes.ravel():
-        each.set_axis_off()
-    for each, image, is_, says, share in zip(axes.ravel(), images, true, predicted, probabilities, strict=False):
-        each.imshow(image, cmap="gray_r", vmin=0.0, vmax=1.0)
-        each.set_title(f"{_short(is_)} taken for\n{_short(says)} ({share:.0%})", fontsize=7)
-    drawn.suptitle("Surest mistakes on the test part", fontsize=10)
-    return _saved(drawn, path)
+    return saved(drawn, path)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
+
+
+def spread(names: Sequence[str], most: int) -> list[str]:
+    """At most so many of the names, evenly from the first to the last.
+
+    >>> spread(["a", "b", "c", "d", "e"], 3)
+    ['a', 'c', 'e']
+    """
+    if len(names) <= most:
+        return list(names)
+    return [names[round(place * (len(names) - 1) / (most - 1))] for place in range(most)]
 
 
 def smoothed(values: np.ndarray, share: float = 0.02) -> np.ndarray:
@@ -239,12 +237,13 @@ def _logarithmic(axes: Any) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _short(name: Any, most: int = 16) -> str:
+def short(name: Any, most: int = 16) -> str:
     """A name that fits, with nothing in it that matplotlib would take for a formula."""
     text = str(name)
     return (text if len(text) <= most else text[: most - 2] + "…").replace("$", r"\$")
 
 
-def _saved(drawn: Any, path: Path) -> Path:
+def saved(drawn: Any, path: Path) -> Path:
+    """The figure as a PNG, the same bytes every time."""
     drawn.savefig(path, metadata={"Software": None})
     return path

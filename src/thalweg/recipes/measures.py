@@ -1,0 +1,99 @@
+"""What is minimised and what is measured in each task.
+
+In: settings; how outputs are read; the model. Out: a loss and metrics for `Trainer`; which number of the validation
+part tells the best epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from thalweg import nn
+from thalweg.models import CenterNet, CenterNetLoss
+from thalweg.nn import CrossEntropyLoss
+from thalweg.nn import functional as F
+from thalweg.recipes.picture_network import DETECTOR_STRIDE
+from thalweg.recipes.problem import CLASSIFICATION, DETECTION, SEGMENTATION, Outputs
+from thalweg.recipes.settings import PERCEPTRON, Settings
+from thalweg.tensor import Tensor
+from thalweg.train.metrics import IoU, MeanAveragePrecision, Metric, PixelAccuracy, RootMeanSquaredError
+
+LATE = 0.8
+"""The share of a run behind which the best epoch is looked for where a validation part is too small to tell earlier
+ones apart: the learning rate is low by then."""
+
+
+def make_loss(settings: Settings) -> Any:
+    """What `Trainer(loss=...)` takes."""
+    if settings.loss == "centernet":
+        return CenterNetLoss(DETECTOR_STRIDE)
+    if settings.loss == "cross_entropy_dice":
+        return CrossEntropyAndDice(settings.label_smoothing or 0.0)
+    if settings.loss == "cross_entropy" and settings.label_smoothing:
+        return CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    return settings.loss
+
+
+class CrossEntropyAndDice(nn.Module):
+    """The sum of both: every pixel counts, and every class by how well its area is met."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.cross_entropy = CrossEntropyLoss(label_smoothing=label_smoothing)
+
+    def forward(self, scores: Tensor, masks: Tensor) -> Tensor:
+        total: Tensor = self.cross_entropy(scores, masks) + F.dice_loss(scores, masks)
+        return total
+
+
+def make_metrics(outputs: Outputs, model: nn.Module) -> list[str | Metric]:
+    """What is measured after every epoch."""
+    if outputs.scale is not None:
+        return [RootMeanSquaredErrorInUnits(float(outputs.scale.scale_))]
+    if outputs.task == SEGMENTATION:
+        return [PixelAccuracy(), IoU(average="macro")]
+    if outputs.task == DETECTION:
+        assert isinstance(model, CenterNet)
+        return [ValidationPrecision(model)]
+    return ["accuracy"]
+
+
+def monitored(task: str, settings: Settings) -> tuple[str, float]:
+    """The number whose best epoch is kept, and the share of the run that comes before the first candidate."""
+    if task == DETECTION:
+        return "val_map_50", LATE
+    if task == SEGMENTATION:
+        return "val_pixel_accuracy", 0.0
+    is_of_pictures = task == CLASSIFICATION and settings.network not in (None, PERCEPTRON)
+    return ("val_accuracy" if is_of_pictures else "val_loss"), 0.0
+
+
+class RootMeanSquaredErrorInUnits(RootMeanSquaredError):
+    """The RMSE of standardised values, in the units that they had before."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def formula(self) -> float:
+        return super().formula() * self.unit
+
+
+class ValidationPrecision(MeanAveragePrecision):
+    """The mean average precision of the validation part; of the training part NaN: decoding it would cost a tenth."""
+
+    def __init__(self, model: CenterNet) -> None:
+        super().__init__(decode=model.decoder)
+
+        def is_training() -> bool:
+            return model.training
+
+        self.is_training = is_training  # a function, which a copy of the metric shares, as it shares the model
+
+    def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        if not self.is_training():
+            super().update(prediction, target, weight)
+
+    def compute(self) -> Any:
+        return math.nan if not self.sums["weight"] else super().compute()
