@@ -1,7 +1,7 @@
 """`python -m bench`: training with Thalweg beside PyTorch, JAX, Keras and scikit-learn, in interleaved rounds.
 
-In: which groups or rows, and which sides. Out: tables on the terminal; with `--write` docs/benchmarks.md and its figures,
-where rows that were not measured stay as they were; exit status 1 with `--check` where a row falls short.
+In: which groups or rows, and which sides. Out: tables on the terminal; with `--write` docs/benchmarks.md and its
+figures, where other rows stay as they were; exit status 1 with `--check` where a row falls short.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_train_predict_evaluate(here, capsys):
     pytest.importorskip("matplotlib")
     pictures = ["confusion_matrix", "epochs", "gradient_norms", "learning_rate", "loss"]
     names = sorted([*(f"{name}.png" for name in pictures), "config.json", "metrics.jsonl", "model.safetensors",
-                    "results.json"])  # fmt: skip
+                    "report.html", "results.json"])  # fmt: skip
     assert sorted(path.name for path in (here / "runs" / "things-001").iterdir()) == names
 
     status, out, _ = call(capsys, "predict", "runs/things-001", data)
@@ -265,6 +265,7 @@ MISUSES = [
     ("train fashion_mnist --data nowhere", "a file of fashion_mnist is missing"),
     # runs
     ("predict", "required: RUN, INPUT"),
+    ("predict things things.csv things.csv", "one file at a time"),
     ("predict nowhere things.csv", "no such run folder"),
     ("predict nothing things.csv", "holds no run"),
     ("predict foreign things.csv", "not of Thalweg"),
@@ -281,10 +282,11 @@ MISUSES = [
     ("predict digits objects.npz", "objects.npz"),
     ("predict digits things.csv", "nothing but numbers"),
     ("predict digits picture.png", "picture"),
-    ("predict digits full", "is a folder"),
+    ("predict digits full", "no pictures in this folder"),
     ("evaluate things --data no_target.csv", "there is no such column"),
     ("evaluate things --data unknown_class.csv", "a class that the training part does not have"),
-    ("evaluate things --data full", "the data is a folder"),
+    ("evaluate things --data full", "is a folder"),
+    ("evaluate digits --data full", "the data is a folder"),
     ("evaluate digits --data wrong.npy", "no labels"),
     ("evaluate digits --dta wrong.npy", "did you mean --data?"),
     ("explain --layers 2", "error"),

@@ -24,7 +24,16 @@ from thalweg.gradient import gradients
 from thalweg.graph import Node, Shape, make_input, toposort
 from thalweg.ops.convolution import Form, exchanged
 
-CHANNELS = ((1, 1, 1), (3, 5, 1), (16, 20, 1), (4, 6, 2), (6, 6, 6), (3, 9, 3), (17, 17, 17), (8, 4, 4))  # in, out, groups
+CHANNELS = (
+    (1, 1, 1),
+    (3, 5, 1),
+    (16, 20, 1),
+    (4, 6, 2),
+    (6, 6, 6),
+    (3, 9, 3),
+    (17, 17, 17),
+    (8, 4, 4),
+)  # in, out, groups
 PADDINGS = ((0, 0), (1, 1), (2, 0), (0, 3), (-1, 1), (1, -2), (-1, -1), (4, 4))
 
 

@@ -86,7 +86,9 @@ def test_a_chain_is_seen_through_wherever_numpy_makes_no_copy(data: st.DataObjec
 @given(shape=st.lists(EXTENTS, min_size=1, max_size=4), data=st.data())
 def test_strides_of_a_reshape_are_those_of_numpy(shape: list[int], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(shape))))
-    array = np.zeros(shape, np.uint8).transpose(order)[tuple(slice(None, None, data.draw(st.integers(1, 2))) for _ in shape)]
+    array = np.zeros(shape, np.uint8).transpose(order)[
+        tuple(slice(None, None, data.draw(st.integers(1, 2))) for _ in shape)
+    ]
     new = factored(data.draw, array.size)
     found = reshaped_strides(array.shape, array.strides, new)
     reshaped = array.reshape(new)

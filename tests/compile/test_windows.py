@@ -33,7 +33,9 @@ from thalweg.errors import ShapeError
 from thalweg.graph import Node, Shape, full, make_input, size_of
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
-Case = tuple[Shape, Shape, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # x, w, lead, stride, dilation, order
+Case = tuple[
+    Shape, Shape, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]
+]  # x, w, lead, stride, dilation, order
 
 
 def product(x: Node, w: Node, lead: int = 0, **attributes: tuple[int, ...]) -> Node:
@@ -62,11 +64,21 @@ def drawn(count: int) -> list[Case]:
     while len(cases) < count:
         rank, lead = choose.choice((1, 1, 2, 2, 3)), choose.choice((0, 0, 1, 2))
         leading = tuple(choose.choice((1, 2, LANES + 1) if lead == 1 else (1, 2, 3)) for _ in range(lead))
-        spatial, window = tuple(choose.choice((1, 3, 6, 9)) for _ in range(rank)), tuple(choose.choice((1, 2, 3)) for _ in range(rank))
+        spatial, window = (
+            tuple(choose.choice((1, 3, 6, 9)) for _ in range(rank)),
+            tuple(choose.choice((1, 2, 3)) for _ in range(rank)),
+        )
         channels, outputs, batch = choose.choice((1, 2, 5, LANES + 1)), choose.choice(widths), choose.choice((1, 2, 5))
         stride, dilation = (tuple(choose.choice((1, 1, 2, 3)) for _ in range(rank)) for _ in range(2))
         order = tuple(choose.sample(range(lead + rank + 2), lead + rank + 2))
-        case = ((*leading, batch, *spatial, channels), (*leading, *window, channels, outputs), lead, stride, dilation, order)
+        case = (
+            (*leading, batch, *spatial, channels),
+            (*leading, *window, channels, outputs),
+            lead,
+            stride,
+            dilation,
+            order,
+        )
         if 0 < size_of(leading) * outputs * channels * size_of(spatial) < 60_000:
             cases.append(case)
     return cases
@@ -303,7 +315,9 @@ def cut_finely(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("cut_finely")
-@pytest.mark.parametrize("case", [*SMALL[:4], ((4, 30, 30, 8), (3, 3, 8, 40), 0, {}), (*LONG[0], {}), (*LONG[1], {})], ids=str)
+@pytest.mark.parametrize(
+    "case", [*SMALL[:4], ((4, 30, 30, 8), (3, 3, 8, 40), 0, {}), (*LONG[0], {}), (*LONG[1], {})], ids=str
+)
 def test_the_bits_are_the_same_on_any_number_of_threads(case: Any) -> None:
     x, w, lead, attributes = case
     inputs = leaves(x, w)

@@ -83,7 +83,7 @@ def _turning(node: Node) -> Turning | None:
     if view is None:
         return None
     start, axes = _axes(node, view)
-    if not axes or axes[-1].in_copy != 1 or axes[-1].in_source in (0, 1) or axes[-1].extent < _SHORT:
+    if not axes or axes[-1].in_source in (0, 1) or axes[-1].extent < _SHORT:
         return None
     along = next((axis for axis in axes if axis.in_source == 1 and axis.extent >= _SHORT), None)
     if along is None:
@@ -106,24 +106,26 @@ def copied_view(node: Node) -> View | None:
 def _axes(node: Node, view: View) -> tuple[tuple[int, int], list[Axis]]:
     """Where the copy begins in both, and its axes; those of extent 1 left out, and neighbours made one where they are.
 
-    An axis along which the source is read backwards is walked from its end: the copy is then written backwards.
+    An axis along which the source is read backwards is walked from its end: the copy is then written backwards. The
+    last one is not, for it is what vectors of the copy lie along.
     """
     axes: list[Axis] = []
-    in_copy, starts = node.size, [view.start, 0]
+    in_copy = node.size
     for extent, stride in zip(node.shape, view.strides, strict=True):
         in_copy //= extent
         if extent == 1:
             continue
-        sign = -1 if stride < 0 else 1
-        axis = Axis(extent, sign * stride, sign * in_copy)
-        if sign < 0:
-            starts = [starts[0] + (extent - 1) * stride, starts[1] + (extent - 1) * in_copy]
-        before = axes[-1] if axes else Axis(1, 0, 0)
-        if (before.in_source, before.in_copy) == (extent * axis.in_source, extent * axis.in_copy):
-            axes[-1] = Axis(before.extent * extent, axis.in_source, axis.in_copy)
+        if axes and axes[-1].in_source == extent * stride:
+            axes[-1] = Axis(axes[-1].extent * extent, stride, in_copy)
         else:
-            axes.append(axis)
-    return (starts[0], starts[1]), axes
+            axes.append(Axis(extent, stride, in_copy))
+    start, begin = view.start, 0
+    for i, axis in enumerate(axes[:-1]):
+        if axis.in_source < 0:
+            start += (axis.extent - 1) * axis.in_source
+            begin += (axis.extent - 1) * axis.in_copy
+            axes[i] = Axis(axis.extent, -axis.in_source, -axis.in_copy)
+    return (start, begin), axes
 
 
 def emit_turning(e: Emitter, node: Node, turning: Turning, source: str) -> None:
