@@ -77,7 +77,7 @@ format: $(VENV)/.installed-dev
 results: $(VENV)/.installed-peers
 	$(PY) -m bench.results
 
-# Figures are written down only from a quiet machine and a run of every row.
+# Figures are written down only from a quiet machine; rows that were not measured again stay as they are.
 bench: $(VENV)/.installed-bench
 	$(PY) -m bench --write $(BENCH_ARGUMENTS)
 

@@ -8,34 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.framework import LEARNING_RATE, Call, Framework
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
-
-# So small that thousands of timed steps do not wander off to saturated units and denormal numbers.
-LEARNING_RATE = 1e-6
-
-Call = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Framework:
-    """What the two share by name, and the few things that each does its own way."""
-
-    nn: Any
-    functional: Any
-    no_grad: Any
-    tensor: Callable[[np.ndarray], Any]
-    adam: Callable[[Any, float], Any]
-    compile_step: Callable[[Callable], Callable]  # the whole step, where that is how it is done
-    compile_forward: Callable[[Callable], Callable]  # or only the forward pass and the loss
-
-
-def uncompiled(function: Callable) -> Callable:
-    return function
 
 
 def network(framework: Framework, workload: Workload) -> Any:

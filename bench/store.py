@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,12 @@ def save(report: Report, path: Path = STORE) -> None:
 
 
 def measured(row: Workload) -> dict[str, Any]:
-    """All that a row's figures depend on, as JSON gives it back."""
-    fields = {name: value for name, value in asdict(row).items() if name not in _WORDS}
-    plain: dict[str, Any] = json.loads(json.dumps(fields))
+    """All that a row's figures depend on, as JSON gives it back; what is as usual need not be said."""
+    usual = {each.name: each.default for each in fields(row)}
+    told = {
+        each: value for each, value in asdict(row).items() if each not in _WORDS and getattr(row, each) != usual[each]
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(told))
     return plain
 
 

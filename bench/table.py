@@ -189,7 +189,7 @@ def came_from(report: Report, outcomes: Sequence[Outcome]) -> str:
 
 def _words_of(run: Run) -> str:
     commit = f" at {run.commit}" if run.commit else ""
-    return f"{run.date}{commit} on {run.machine}, load average {run.load:.2f} before the start"
+    return f"{run.date[:16].replace('T', ' ')}{commit} on {run.machine}, load average {run.load:.2f} before the start"
 
 
 def _names(outcomes: Sequence[Outcome]) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.datasets import examples
-from bench.models import Framework, dense
+from bench.framework import Framework
+from bench.models import dense
 from bench.rows import ROWS
 from bench.workloads import Workload
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.models import LEARNING_RATE
+from bench.framework import LEARNING_RATE
 from bench.peers.worker import Library, best_rate, main
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 

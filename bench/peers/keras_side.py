@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from bench.datasets import examples
-from bench.models import LEARNING_RATE
+from bench.framework import LEARNING_RATE
 from bench.peers.worker import Library, Timed, main, repeated_epochs
 from bench.workloads import Workload, weights
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from bench.datasets import examples
-from bench.models import LEARNING_RATE
+from bench.framework import LEARNING_RATE
 from bench.peers.worker import Library, Timed, main, repeated_epochs
 from bench.workloads import Workload, weights
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import thalweg as tw
 from bench.datasets import examples
-from bench.models import LEARNING_RATE, network
+from bench.framework import LEARNING_RATE
+from bench.models import network
 from bench.peers.thalweg_framework import FRAMEWORK
 from bench.workloads import Workload
 

@@ -1,4 +1,4 @@
-"""Thalweg's parts for bench/models.py, and nothing that takes time to import.
+"""Thalweg's parts for bench/models.py and bench/images.py, and nothing that takes time to import.
 
 In: nothing. Out: `FRAMEWORK`.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import thalweg as tw
 import thalweg.nn.functional as F
-from bench.models import Framework, uncompiled
+from bench.framework import Framework, unchanged
 from thalweg import nn, optim
 
 FRAMEWORK = Framework(
-    nn, F, tw.no_grad, tw.tensor, lambda parameters, lr: optim.Adam(parameters, lr=lr), tw.compile, uncompiled
-)
+    nn, F, tw.no_grad, tw.tensor, lambda parameters, lr: optim.Adam(parameters, lr=lr), tw.compile, unchanged,
+    tw.cat,
+)  # fmt: skip

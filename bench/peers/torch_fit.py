@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.datasets import examples
-from bench.models import LEARNING_RATE, network
+from bench.framework import LEARNING_RATE
+from bench.models import network
 from bench.peers.torch_framework import FRAMEWORK
 from bench.workloads import Workload
 

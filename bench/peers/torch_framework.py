@@ -1,4 +1,4 @@
-"""PyTorch's parts for bench/models.py, and nothing that takes time to import.
+"""PyTorch's parts for bench/models.py and bench/images.py, and nothing that takes time to import.
 
 In: nothing. Out: `FRAMEWORK`, with Adam in its fused form.
 """
@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn, optim
 
-from bench.models import Framework, uncompiled
+from bench.framework import Framework, unchanged
 
 FRAMEWORK = Framework(
     nn, F, torch.no_grad, torch.from_numpy,
-    lambda parameters, lr: optim.Adam(parameters, lr=lr, fused=True), uncompiled, uncompiled,
+    lambda parameters, lr: optim.Adam(parameters, lr=lr, fused=True), unchanged, unchanged, torch.cat,
 )  # fmt: skip

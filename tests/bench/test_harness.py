@@ -14,10 +14,13 @@ from bench.harness import Plan, measure
 from bench.peers import AVX2, ITSELF, SIDES, Setting, environment
 from bench.peers.worker import Library, Timed, Worker, repeated, repeated_epochs, serve
 from bench.prediction import Prediction, Rates, predict
-from bench.rows import EXTENTS, PRODUCTS, ROWS, chosen
+from bench.report import Run
+from bench.report import report_of as report_of_run
+from bench.rows import EXTENTS, GROUPS, PRODUCTS, ROWS, chosen, group_of
 from bench.shortfalls import shortfalls
 from bench.stability import median_ranks, paired_ratio
-from bench.table import Report, ratio_text
+from bench.store import save, stored
+from bench.table import ratio_text
 from bench.workloads import Workload, batches, weights
 
 ROW = Workload("row", "a row", "dense", (4, 3, 2), 5, floor=2.0)
@@ -43,7 +46,7 @@ class Broken:
 
 
 def report_of(*outcomes, **rest):
-    return Report("a machine", ["thalweg", "torch", "jax"], outcomes=list(outcomes), **rest)
+    return report_of_run(outcomes, Run("a machine", sides=["thalweg", "torch", "jax"], **rest))
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
@@ -252,9 +255,64 @@ def test_every_side_is_told_to_leave_avx_512_alone():
 
 def test_the_rows_of_whole_epochs_agree_with_the_sides_about_their_variants():
     fits = [row for row in ROWS if row.family == "fit"]
-    assert {side for row in fits for side in row.peers} == {"torch", "keras", "sklearn"}
+    assert {side for row in fits for side in row.peers} == {"torch", "keras", "keras.16", "sklearn"}
     assert all(row.setting.threads == 2 for row in ROWS if row.table in ("two", "fit", "process"))
     assert {side for row in ROWS for side in row.peers if side.startswith("thalweg.")} == set(ITSELF)
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def kept(*names, date="2026-01-01T10:00:00+00:00", ratio=3.0):
+    """A run of these rows."""
+    rates = {Setting(): Rates(1e11, {1 << 20: 1e10}), Setting(threads=2): Rates(2e11, {1 << 20: 1e10})}
+    run = Run("a machine", date, "abc", 0.1, ["thalweg", "torch"], {"thalweg": "0"}, rates, {"jax": "none here"})
+    outcomes = [measure(row, {"thalweg": Scripted(1.0), "torch": Scripted(ratio)}, QUICK) for row in chosen(names)]
+    return report_of_run(outcomes, run)
+
+
+def test_what_is_kept_comes_back_as_it_was(tmp_path):
+    report = kept("mlp-784", "mlp-512", "two-mlp-784")
+    save(report, tmp_path / "kept.json")
+    again = stored(tmp_path / "kept.json")
+    assert [each.workload for each in again.outcomes] == [each.workload for each in report.outcomes]
+    assert [each.ratio(["torch"]) for each in again.outcomes] == [each.ratio(["torch"]) for each in report.outcomes]
+    assert [each.first_calls for each in again.outcomes] == [each.first_calls for each in report.outcomes]
+    assert list(again.runs.values()) == list(report.runs.values())
+    assert again.rates_of(again.outcomes[0]) == Rates(1e11, {1 << 20: 1e10})
+    save(again, tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == (tmp_path / "kept.json").read_text()
+    assert stored(tmp_path / "nothing.json").outcomes == []
+
+
+def test_rows_that_are_measured_again_are_replaced_and_the_others_keep_their_run():
+    report = kept("mlp-784", "mlp-512")
+    report.merge(kept("mlp-512", "mlp-13", date="2026-02-02T10:00:00+00:00", ratio=5.0))
+    assert [each.workload.name for each in report.outcomes] == ["mlp-13", "mlp-784", "mlp-512"]
+    assert [round(each.ratio(["torch"]).value) for each in report.outcomes] == [5, 3, 5]
+    assert [run.date[:7] for run, _ in report.runs_of(report.outcomes)] == ["2026-02", "2026-01"]
+
+
+def test_a_row_that_is_measured_in_another_way_by_now_is_not_read_back(tmp_path):
+    path = tmp_path / "kept.json"
+    save(kept("mlp-784", "mlp-512"), path)
+    path.write_text(path.read_text().replace('"sizes": [784, 128, 10]', '"sizes": [784, 64, 10]'))
+    assert [each.workload.name for each in stored(path).outcomes] == ["mlp-512"]
+
+
+def test_every_row_is_in_a_group_and_a_group_names_its_rows():
+    assert {group_of(row) for row in ROWS} == set(GROUPS)
+    assert not set(GROUPS) & {row.name for row in ROWS}
+    assert sum(len(chosen([name])) for name in GROUPS) == len(ROWS)
+    assert {row.table for row in chosen(["fit", "fresh"])} == {"fit", "process"}
+
+
+def test_keras_stands_in_the_tables_as_it_is_by_default_and_apart_with_many_steps_a_call():
+    default, tuned = chosen(["fit-mlp-13", "fit-mlp-13-keras-16"])
+    assert default.floor_against("keras") == 50
+    assert SIDES["keras"].variants["fit"] == ("one step a call",)
+    assert tuned.peers == ("keras.16",)
+    assert tuned.floor_against("keras.16") == 1
 
 
 # --- workloads -------------------------------------------------------------------------------------------------------
@@ -265,7 +323,7 @@ def test_names_are_unique_and_rows_are_found_by_name():
     assert len(set(names)) == len(names)
     assert len(PRODUCTS) == 4 * len(EXTENTS)
     assert len(chosen([])) == len(names)
-    with pytest.raises(ValueError, match="no workload nonsense"):
+    with pytest.raises(ValueError, match="no rows nonsense"):
         chosen(["nonsense"])
 
 

@@ -10,17 +10,19 @@ from bench.harness import Outcome, Plan
 from bench.peers import ONE_THREAD
 from bench.plots import draw
 from bench.prediction import Rates
+from bench.report import Report, Run
+from bench.report import report_of as report_of_run
 from bench.rows import PRODUCTS, ROWS
 from bench.shortfalls import shortfalls
-from bench.table import Report, main_table, time
+from bench.table import main_table, time
 from bench.workloads import Workload
 
 ROW = Workload("row", "a row", "dense", (4, 3, 2), 5, floor=2.0)
 
 
 def report_of(*outcomes, sides=("thalweg", "torch", "jax", "keras"), **rest):
-    return Report("a machine", list(sides), {"thalweg": "0"}, {ONE_THREAD: Rates(1e11, {1 << 20: 1e10})},
-                  list(outcomes), **rest)  # fmt: skip
+    rates = {ONE_THREAD: Rates(1e11, {1 << 20: 1e10})}
+    return report_of_run(outcomes, Run("a machine", sides=list(sides), versions={"thalweg": "0"}, rates=rates, **rest))
 
 
 def outcome_of(row, **seconds):
@@ -110,8 +112,30 @@ def test_sides_whose_first_losses_disagree_are_not_compared_silently():
 # --- document --------------------------------------------------------------------------------------------------------
 
 
+def test_each_table_says_which_run_it_came_from():
+    first, second, third = (outcome_of(row_named(name), thalweg=1e-3, torch=3e-3) for name in
+                            ("mlp-784", "mlp-512", "two-mlp-784"))  # fmt: skip
+    report = report_of(first, third, date="2026-01-01T10:00:00+00:00", commit="abc")
+    whole, _, two = figures(report).partition("### Steps, two threads")
+    assert "*Measured 2026-01-01 10:00 at abc on a machine, load average 0.00 before the start.*" in whole
+    assert "*Measured 2026-01-01 10:00 at abc on a machine" in two
+    report.merge(report_of(second, date="2026-02-02T10:00:00+00:00"))
+    text = figures(report)
+    assert "- *2026-01-01 10:00 at abc on a machine, load average 0.00 before the start: mlp-784*" in text
+    assert "- *2026-02-02 10:00 on a machine, load average 0.00 before the start: mlp-512*" in text
+    assert "- one-thread, two-threads: 2026-01-01 10:00 at abc" in text
+
+
+def test_keras_in_its_default_setting_and_tuned_stand_apart():
+    default = outcome_of(row_named("fit-mlp-13"), thalweg=1e-6, torch=1e-4, keras=6e-5)
+    tuned = outcome_of(row_named("fit-mlp-13-keras-16"), **{"thalweg": 1e-6, "keras.16": 2e-5})
+    text = figures(report_of(default, tuned))
+    assert "| 60.0 (at least 50) |" in text
+    assert "| 1 µs | Keras, steps_per_execution=16 | 20 µs | **20.0** | at least 1 |" in text
+
+
 def test_the_document_says_that_nothing_is_measured_or_what_is():
-    assert NOT_YET in document(None)
+    assert NOT_YET in document(Report())
     outcome = outcome_of(ROW, thalweg=1e-3, torch=3e-3)
     text = document(report_of(outcome, left_out={"jax": "ModuleNotFoundError: No module named 'jax'"}))
     assert NOT_YET not in text

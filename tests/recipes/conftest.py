@@ -68,8 +68,8 @@ def photographs_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def masks_run(tmp_path_factory):
     folder = Path(tmp_path_factory.mktemp("masks"))
-    data = write_masked(folder / "cells")
-    return quick_pictures("mask_folder", folder / "run", data=data, base=2, epochs=16, no_pictures=False)
+    data = write_masked(folder / "cells", 14)
+    return quick_pictures("mask_folder", folder / "run", data=data, base=2, epochs=16, batch_size=2, no_pictures=False)
 
 
 @pytest.fixture(scope="session")

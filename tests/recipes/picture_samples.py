@@ -47,7 +47,9 @@ def write_masked(folder: Path, count: int = 10, size: tuple[int, int] = (16, 24)
     return str(folder)
 
 
-def write_voc(folder: Path, count: int = 16, size: tuple[int, int] = (32, 48), seed: int = 0, lists: bool = True) -> str:
+def write_voc(
+    folder: Path, count: int = 16, size: tuple[int, int] = (32, 48), seed: int = 0, lists: bool = True
+) -> str:
     """Pascal VOC: red and blue spots, one of each in every picture; a fifth of the pictures are the test list."""
     draw = np.random.default_rng(seed)
     names = [f"p{number}" for number in range(count)]

@@ -15,10 +15,10 @@ from thalweg.recipes.flags import add_train_arguments, settings_of_flags
 from thalweg.recipes.kinds import Character, Choice, Names, Number, Switch, Text, Whole, Widths
 from thalweg.recipes.network import NetworkShape, build, learning_rate, make_optimizer, make_penalties
 from thalweg.recipes.settings import (
-    RECIPES,
     ACTIVATIONS,
     OPTIMIZERS,
     OTHER_NAMES,
+    RECIPES,
     SCHEDULES,
     Settings,
     all_fields,

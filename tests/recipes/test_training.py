@@ -270,7 +270,9 @@ CONVOLUTIONS = {"network": "convolutional", "base": 16, "layers": None, "augment
 @pytest.mark.parametrize("network", [{"layers": [16]}, CONVOLUTIONS])
 def test_images_in_a_folder_of_idx_files(tmp_path, monkeypatch, network):
     read = picture_sets.FROM_FOLDER["mnist"]
-    monkeypatch.setitem(picture_sets.FROM_FOLDER, "mnist", lambda folder, **options: read(folder, verify=False, **options))
+    monkeypatch.setitem(
+        picture_sets.FROM_FOLDER, "mnist", lambda folder, **options: read(folder, verify=False, **options)
+    )
     folder = write_images(tmp_path / "mnist")
     flags = {name: value for name, value in {**QUICK, **network}.items() if value is not None}
     settings = settings_from("mnist", {**flags, "data": folder, "run": str(tmp_path / "run")}, {})

@@ -18,11 +18,13 @@ from tests.support.compiled import LANES
 from thalweg import ops
 from thalweg.dtype import DType, int64
 from thalweg.graph import Node, Shape, full, make_input
+from thalweg.ops.convolution import Form
 
 SHAPES: list[Shape] = [
     (), (1,), (7,), (LANES + 1,), (1, 1), (3, 5), (1, LANES + 1), (LANES + 1, 1), (2, 2 * LANES + 1), (16, 16), (4, 0),
     (2, 3, 5), (2, 1, LANES - 1), (1, 3, 1),
 ]  # fmt: skip
+IMAGES: list[Shape] = [(2, 3, 5, 4), (1, LANES + 1, 3, 3), (3, 4, 6), (2, 2, 7, 1), (2, 1, 4, 5), (1, 2, 3, 2, 2)]
 _ROWS = 5  # of the table that rows are gathered from
 
 
@@ -47,21 +49,29 @@ COMPARISONS = [ops.equal, ops.not_equal, ops.less, ops.less_equal]
 class RandomGraph:
     """Nodes drawn one after the other, each from those before it."""
 
+    shapes = SHAPES
+
     def __init__(self, draw: Callable[[Any], Any], dtype: DType, count: int) -> None:
         self.draw, self.dtype = draw, dtype
         self.generator = np.random.default_rng(draw(st.integers(0, 2**16)))
         self.inputs: list[Node] = []
         self.arrays: list[np.ndarray] = []
-        shape = draw(st.sampled_from(SHAPES))
-        row = tuple(1 if axis else extent for axis, extent in enumerate(shape))
-        self.nodes = [self.real_input(shape), self.real_input(shape), self.real_input(row)]
+        shape = draw(st.sampled_from(self.shapes))
+        self.nodes = [self.real_input(shape), self.real_input(shape), self.real_input(self.row_of(shape))]
         self.table = self.real_input((_ROWS, 3))
         self.exact = {*self.nodes, self.table}
         for _ in range(count):
-            kind = draw(st.sampled_from(KINDS))
-            node = kind(self)
+            node = draw(st.sampled_from(self.kinds()))(self)
             if node is not None and node.size <= 4096:
                 self.nodes.append(node)
+
+    @staticmethod
+    def row_of(shape: Shape) -> Shape:
+        return tuple(1 if axis else extent for axis, extent in enumerate(shape))
+
+    @staticmethod
+    def kinds() -> list[Callable[[Any], Node | None]]:
+        return KINDS
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +163,8 @@ class RandomGraph:
 
     def permuted(self) -> Node:
         x = self.pick()
-        return self.keeps_exact(ops.permute(x, order=tuple(self.draw(st.permutations(range(len(x.shape)))))), x)
+        turned = ops.permute(x, order=tuple(self.draw(st.permutations(range(len(x.shape))))))
+        return self.keeps_exact(ops.contiguous(turned) if self.draw(st.booleans()) else turned, x)
 
     def flipped(self) -> Node:
         x = self.pick()
@@ -190,6 +201,33 @@ class RandomGraph:
         fits = [each for each in self.nodes if len(each.shape) == len(x.shape) and each.shape[:-2] == x.shape[:-2]
                 and each.shape[-1 if flags["transpose_b"] else -2] == inner]  # fmt: skip
         return ops.matmul(x, self.pick(fits), **flags) * 0.2 if fits else None
+
+    def convolved(self) -> Node | None:
+        """Over any axes, with groups where the channels allow them; a weight of its own."""
+        x, draw = self.pick(), self.draw
+        if len(x.shape) < 3 or len(x.shape) > 5:
+            return None
+        dims, inside = len(x.shape) - 2, x.shape[1]
+        groups = draw(st.sampled_from([each for each in (1, 1, inside) if each]))
+        kernel, stride, dilation, spread = (
+            tuple(draw(st.sampled_from(each)) for _ in range(dims)) for each in ((1, 2, 3), (1, 1, 2), (1, 1, 2), (1, 1, 2))
+        )
+        padding = tuple((draw(st.integers(-1, 2)), draw(st.integers(-1, 2))) for _ in range(dims))
+        shape = (groups * draw(st.sampled_from([1, 2, 3])), inside // groups, *kernel)
+        node = Form(stride, padding, spread, dilation, groups).apply(x, self.real_input(shape))
+        return node * 0.2 if node.size else None
+
+    def pooled(self) -> Node | None:
+        """The largest of neighbours, as pooling does it."""
+        x = self.pick_exact()
+        if len(x.shape) < 3 or x.shape[-1] < 2 or not x.size:
+            return None
+        starts = [(0,) * (len(x.shape) - 1) + (first,) for first in (0, 1)]
+        parts = [
+            ops.slice_(x, start=start, stop=(*x.shape[:-1], x.shape[-1] - 1 + start[-1]), step=(1,) * len(x.shape))
+            for start in starts
+        ]
+        return self.keeps_exact(ops.maximum(*parts), x)
 
     def gathered(self) -> Node:
         positions = self.positions(self.draw(st.sampled_from([(), (3,), (2, 5)])), _ROWS)
@@ -237,8 +275,23 @@ KINDS: list[Callable[[RandomGraph], Node | None]] = [
     RandomGraph.jump, RandomGraph.choice, RandomGraph.extreme_of_two, RandomGraph.position_of_extreme,
     RandomGraph.reshaped, RandomGraph.permuted, RandomGraph.flipped, RandomGraph.sliced, RandomGraph.padded,
     RandomGraph.joined, RandomGraph.gathered, RandomGraph.scattered, RandomGraph.counted, RandomGraph.drawn,
-    RandomGraph.whole,
+    RandomGraph.whole, RandomGraph.convolved,
 ]  # fmt: skip
+
+
+class RandomImages(RandomGraph):
+    """Graphs of convolutions and what lies between them: the order of axes changes there."""
+
+    shapes = IMAGES
+
+    @staticmethod
+    def row_of(shape: Shape) -> Shape:
+        """A number for each channel."""
+        return (1, shape[1], *(1,) * (len(shape) - 2))
+
+    @staticmethod
+    def kinds() -> list[Callable[[Any], Node | None]]:
+        return [*KINDS, *[RandomGraph.convolved] * 6, *[RandomGraph.pooled, RandomGraph.binary, RandomGraph.padded] * 2]
 
 
 def used_primitives(graph: RandomGraph) -> set[str]:

@@ -107,7 +107,7 @@ class Fusion:
             if not self._may_nest(node) and not is_move(node):
                 needed.update(read_from(node))
             elif self._may_nest(node):
-                needed.update(each for each in node.inputs if turning_of(each))
+                needed.update(each for operand in node.inputs for each in _turned(operand))
         for node in reversed(self.order):
             if node in needed and self.is_alias(node):
                 needed.update(node.inputs)  # its memory is its input's
@@ -335,6 +335,15 @@ def _only_broadcasts(operand: Node, source: Node) -> bool:
             return False
         node = node.inputs[0]
     return True
+
+
+def _turned(node: Node) -> list[Node]:
+    """What is to be put in order in memory first, because it would be read across, perhaps more than once."""
+    while not turning_of(node):
+        if not (node.op.identities.get("repeats") or node.op.identities.get("keeps_order")):
+            return []
+        node = node.inputs[0]
+    return [node]
 
 
 def topological(kernels: Iterable[Kernel]) -> list[Kernel]:

@@ -18,6 +18,7 @@ from thalweg.compile.picking import pass_pick
 from thalweg.compile.rewriting import Sharing, rewrite
 from thalweg.compile.simplify import pass_simplify
 from thalweg.compile.splitting import pass_split
+from thalweg.compile.vectors import pass_vectors
 from thalweg.graph import Node, show
 
 
@@ -38,6 +39,7 @@ PASSES = [
     Pass("pick", pass_pick),
     Pass("simplify_picked", pass_simplify),
     Pass("channels_last", pass_channels_last),
+    Pass("vectors", pass_vectors),
     Pass("masks", pass_masks),
     Pass("paddings", pass_paddings),
     Pass("split", pass_split),

@@ -103,11 +103,19 @@ class _Recomputing:
         inputs = [each for each in reader.inputs if each not in new and each is not node]
         for each in new:
             for operand in each.inputs:
-                for source in _sources(operand, {*reader.nodes, *new}):
+                for source in self._sources(operand, {*reader.nodes, *new}):
                     self._store(source)
                     inputs.append(source)
         reader.inputs = list(dict.fromkeys(inputs))
         reader.nodes = sorted([*new, *reader.nodes], key=self.place.__getitem__)
+
+    def _sources(self, node: Node, members: set[Node]) -> list[Node]:
+        """What is read from memory when the operand is read: what has no code of its own is computed on the way."""
+        if is_number(node) or node in members:
+            return []
+        if node.op.kind == "leaf" or node in self.home:
+            return [node]
+        return [source for each in node.inputs for source in self._sources(each, members)]
 
     def _store(self, source: Node) -> None:
         home = self.home.get(source)
@@ -124,15 +132,6 @@ def _behind(node: Node) -> Node:
     while is_move(node) and len(node.inputs) == 1:
         node = node.inputs[0]
     return node
-
-
-def _sources(node: Node, members: set[Node]) -> list[Node]:
-    """What is read from memory when the operand is read."""
-    if is_number(node) or node in members:
-        return []
-    if is_move(node):
-        return [source for each in node.inputs for source in _sources(each, members)]
-    return [node]
 
 
 def _memory_of(node: Node) -> Node:

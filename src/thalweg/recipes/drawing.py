@@ -14,6 +14,7 @@ from thalweg.recipes.run_folder import unwritable
 from thalweg.recipes.scores import Scores, in_figures
 from thalweg.recipes.telling import counted
 from thalweg.report import pictures
+from thalweg.report.pictures import measure_name
 from thalweg.report.run_report import RunReport, Shown
 
 REPORT = "report.html"
@@ -87,7 +88,7 @@ def report(outcome: Any, problem: Problem, best_epoch: int | None, shown: list[S
     ]  # fmt: skip
     return RunReport(
         title=f"{problem.name}: {outcome.folder.path.name}",
-        result=f"test {scores.headline.replace('_', ' ')} {in_figures(scores.numbers[scores.headline])}",
+        result=f"{measure_name(scores.headline)} of the test part: {in_figures(scores.numbers[scores.headline])}",
         facts=facts,
         tables=_tables(scores),
         pictures=shown,
@@ -97,10 +98,10 @@ def report(outcome: Any, problem: Problem, best_epoch: int | None, shown: list[S
 
 
 def _tables(scores: Scores) -> list[tuple[str, list[str], list[list[str]]]]:
-    overall = [[name.replace("_", " "), in_figures(value)] for name, value in scores.numbers.items()]
+    overall = [[measure_name(name), in_figures(value)] for name, value in scores.numbers.items()]
     tables = [(f"Test part, {scores.examples:,} examples", ["measure", "value"], overall)]
     if scores.by_class:
         names = list(next(iter(scores.by_class.values())))
         rows = [[each, *(in_figures(values[name]) for name in names)] for each, values in scores.by_class.items()]
-        tables.append(("Each class", ["class", *(name.replace("_", " ") for name in names)], rows))
+        tables.append(("Each class", ["class", *map(measure_name, names)], rows))
     return tables

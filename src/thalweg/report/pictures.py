@@ -23,6 +23,7 @@ MOST_LAYERS = 12
 MOST_NUMBERED_CLASSES, MOST_NAMED_CLASSES = 16, 60
 LOGARITHMIC_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
+MEASURES = {"map_50": "mAP at 0.5", "map": "mAP 0.5 to 0.95", "macro_iou": "Mean IoU", "mean_iou": "Mean IoU"}
 Numbers = Sequence[float | None]
 
 
@@ -78,7 +79,7 @@ def draw_epochs(path: Path, epochs: Mapping[str, Numbers], best_epoch: int | Non
         if best_epoch is not None:
             each.axvline(best_epoch + 1, color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
         _scale(each, [*_finite(epochs[name]), *_finite(epochs[f"val_{name}"])])
-        each.set(xlabel="epoch", title=name.upper() if len(name) <= 4 and name != "loss" else name.capitalize())
+        each.set(xlabel="epoch", title=measure_name(name))
         each.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].legend(frameon=False)
     return saved(drawn, path)
@@ -167,6 +168,16 @@ def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: 
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
+
+
+def measure_name(name: str) -> str:
+    """How a measure is called in words.
+
+    >>> [measure_name(each) for each in ("loss", "rmse", "pixel_accuracy", "map_50")]
+    ['Loss', 'RMSE', 'Pixel accuracy', 'mAP at 0.5']
+    """
+    short_forms = name in ("rmse", "mae", "r2", "iou")
+    return MEASURES.get(name) or (name.upper() if short_forms else name.replace("_", " ").capitalize())
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:

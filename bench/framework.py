@@ -1,0 +1,36 @@
+"""What PyTorch and Thalweg share by name, so that a network and its training step are written once for both.
+
+In: nothing. Out: `Framework`, filled in by bench/peers/torch_framework.py and bench/peers/thalweg_framework.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# So small that thousands of timed steps do not wander off to saturated units and denormal numbers.
+LEARNING_RATE = 1e-6
+
+Call = Callable[[], Any]
+
+
+def unchanged(given: Any) -> Any:
+    return given
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What the two share by name, and the few things that each does its own way."""
+
+    nn: Any
+    functional: Any
+    no_grad: Any
+    tensor: Callable[[np.ndarray], Any]
+    adam: Callable[[Any, float], Any]
+    compile_step: Callable[[Callable], Callable]  # the whole step, where that is how it is done
+    compile_forward: Callable[[Callable], Callable]  # or only the forward pass and the loss
+    concatenate: Callable[[list, int], Any]
+    arrange: Callable[[Any], Any] = unchanged  # a network or images: in the memory order of a variant
