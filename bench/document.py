@@ -6,10 +6,14 @@ machine, group by group.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.client import REPOSITORY
+from bench.harness import Outcome
 from bench.plots import FOLDER, SERIES
 from bench.report import Report
 from bench.rows import GROUPS
+from bench.rows_of_images import MEAN_FLOORS
 from bench.shortfalls import shortfalls
 from bench.table import (
     against_table,
@@ -22,6 +26,7 @@ from bench.table import (
     summary,
     variants_text,
 )
+from bench.table_of_images import convolution_table, mean_text
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 
@@ -69,6 +74,15 @@ METHOD = """\
   loss once an epoch. Keras runs on its JAX backend; with those of TensorFlow 2.21 and PyTorch it took 2.5 to 9 times as
   long on these networks (`KERAS_BACKEND` chooses). Its column is `fit` as it is by default, one step a call; a table of
   its own shows it with `steps_per_execution=16`. scikit-learn has no penalty on weights here.
+- Convolutional networks: written once in `bench/images.py`, `bench/peers/jax_images.py` says the same in JAX's idiom.
+  PyTorch and torch.compile have network and images in NCHW and in `channels_last`, JAX in NHWC (in NCHW each of these
+  networks took 1.2 to 2 times as long), Thalweg takes NCHW. Without training, networks are in evaluation mode under
+  `no_grad`; what they answer must agree too. That ResNet-20 compiles is timed in a new process, with an empty code
+  cache: the first call of its step, from the call to the loss.
+- Single convolutions of 3x3 with a padding of 1: Thalweg's compiled program of one, called by a loop in machine code,
+  images with their channels last, weights as PyTorch has them, the zeros around the images written within the time;
+  against `at::conv2d` and `at::convolution_backward` (with one result asked for) in PyTorch's C++ benchmark timer, in
+  both orders of axes.
 - Matrix products: Thalweg's compiled program of one product, called again and again by a loop in machine code, against
   `at::mm_out` in PyTorch's C++ benchmark timer. Nothing is subtracted. `Aᵀ` and `Bᵀ` lie turned over in memory.
 - Layer norm's call gives back the normalised rows and the three gradients; the update of 10 million parameters finds
@@ -92,6 +106,9 @@ HEADINGS = {
     "single": "### Steps and operations, one thread on each side",
     "two": "### Steps, two threads on each side",
     "fit": "### Time per step over whole epochs of `fit`, two threads on each side",
+    "images": "### Training steps of convolutional networks, two threads on each side",
+    "inference": "### Answers of convolutional networks, two threads on each side",
+    "convolution": "### Single convolutions of 3x3, two threads on each side",
     "process": "### Fresh processes",
     "itself": "### Threads against fewer threads",
     "batch": "### Batch size",
@@ -121,6 +138,12 @@ def figures(report: Report) -> str:
     return "\n\n".join(filter(None, [*parts, "### Where and when", origin(report)])) + "\n"
 
 
+def _compared(report: Report, table: str, rows: Sequence[Outcome]) -> str:
+    if table == "convolution":
+        return convolution_table(rows)
+    return against_table(rows) if table in ("itself", "process") else main_table(report, rows)
+
+
 def section(report: Report, table: str) -> list[str]:
     """Heading, picture, tables and means of one kind of rows."""
     rows, products = report.of(table), report.products(table)
@@ -128,7 +151,9 @@ def section(report: Report, table: str) -> list[str]:
     tuned = [each for each in rows if each not in compared]
     parts = [f"![{SERIES[table][1]} over {SERIES[table][0]}]({FOLDER}/{table}.svg)"] if table in SERIES else []
     if compared:
-        parts.append(against_table(rows) if table in ("itself", "process") else main_table(report, compared))
+        parts.append(_compared(report, table, compared))
+    if table in MEAN_FLOORS:
+        parts.append(mean_text(table, rows))
     if tuned:
         parts += ["Keras with `steps_per_execution=16`, which is not its default:", against_table(tuned)]
     if table == "fit":

@@ -20,7 +20,7 @@ from bench.rows import ROWS
 from bench.workloads import Workload
 
 TABLE = "process"
-_WITH_EMPTY_CACHE = ("first_step_empty_cache", "recompile")
+_WITH_EMPTY_CACHE = ("first_step_empty_cache", "first_call_empty_cache", "recompile")
 
 
 class FreshProcess:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import images
 from bench.framework import LEARNING_RATE, Call, Framework
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 
@@ -136,4 +137,5 @@ BUILDERS: dict[str, Callable[[Framework, Workload], Call]] = {
     "matmul": matmul,
     "overhead": overhead,
     "overhead_read": overhead_read,
+    **images.BUILDERS,
 }

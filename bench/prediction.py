@@ -6,9 +6,12 @@ longer of the two. A floor counts only what cannot be avoided: matrix products, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.image_layers import layers_of
+from bench.peers import CONVOLUTIONS
 from bench.workloads import Workload
 
 FLOAT = 4
@@ -58,14 +61,34 @@ def _product(workload: Workload) -> Prediction:
     return Prediction(2 * m * k * n, FLOAT * (m * k + k * n + m * n))
 
 
+def _image_step(workload: Workload) -> Prediction:
+    # As for dense layers: forward and two gradients cost the same, and nobody needs the first layer's data gradient.
+    layers = layers_of(workload.network)
+    flops = workload.batch * (3 * sum(each.flops for each in layers) - layers[0].flops)
+    return Prediction(flops, _ADAM_STEP * sum(each.parameters for each in layers) + _image_bytes(workload))
+
+
+def _image_inference(workload: Workload) -> Prediction:
+    layers = layers_of(workload.network)
+    flops = workload.batch * sum(each.flops for each in layers)
+    return Prediction(flops, FLOAT * sum(each.parameters for each in layers) + _image_bytes(workload))
+
+
+def _image_bytes(workload: Workload) -> int:
+    return FLOAT * workload.batch * math.prod(workload.sizes[:-1])
+
+
+def _convolution(workload: Workload) -> Prediction:
+    count, inputs, outputs, extent = workload.sizes
+    places, weights = count * extent**2, 9 * inputs * outputs
+    return Prediction(2 * places * weights, FLOAT * (places * (inputs + outputs) + weights))
+
+
 def _entrywise(passes: int) -> Callable[[Workload], Prediction]:
     """Operations that only move `passes` arrays of the row's sizes."""
 
     def formula(workload: Workload) -> Prediction:
-        size = 1
-        for extent in workload.sizes:
-            size *= extent
-        return Prediction(0, passes * FLOAT * size)
+        return Prediction(0, passes * FLOAT * math.prod(workload.sizes))
 
     return formula
 
@@ -75,6 +98,9 @@ _FORMULAS: dict[str, Callable[[Workload], Prediction]] = {
     "fit": _dense,
     "product": _product,
     "matmul": _product,
+    "image_step": _image_step,
+    "image_inference": _image_inference,
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
     "cross_entropy": _entrywise(2),  # logits read, their gradient written
     "layer_norm": _entrywise(4),  # x and the cotangent read, y and the gradient of x written
     "adam": _entrywise(7),  # value, gradient and two moments read, all but the gradient written

@@ -1,8 +1,8 @@
 """Which rows there are: from the smallest training step to whole epochs, fresh processes and Thalweg against itself.
 
 In: nothing. Out: `ROWS`, in the order of measuring; `chosen` finds rows by name or by group. A row's `table` says where
-it stands in the document: single, two (threads), fit, itself, avx2, process, batch, width. Rows of a group are run
-together, and a group can be run without the others.
+it stands in the document: single, two (threads), fit, itself, avx2, process, batch, width, images, inference,
+convolution. Rows of a group are run together, and a group can be run without the others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import product as every
 
 from bench.peers import AVX2, Setting
+from bench.rows_of_images import COMPILATION, IMAGES
 from bench.workloads import Workload
 
 TWO = Setting(threads=2)
@@ -134,10 +135,11 @@ PROCESSES = (
     _process("recompile", "kernels compiled after the last of three layers was changed, against all of its step",
              "recompile", None, unit="kernels", rounds=1, sizes=_WIDE, peers=("thalweg.whole",),
              floors=(("thalweg.whole", 1.5),)),
+    COMPILATION,
 )  # fmt: skip
 
 WORKLOADS = (*STEPS, *OPERATIONS, *OVERHEADS)
-ROWS = (*WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *SERIES, *PROCESSES, *AT_AVX2)
+ROWS = (*WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *SERIES, *PROCESSES, *IMAGES, *AT_AVX2)
 
 
 # What is run together, and what one says to run it.
@@ -149,10 +151,19 @@ GROUPS = {
     "threads": "Thalweg with more threads against Thalweg with fewer",
     "batch": "a step over batch sizes",
     "width": "a step over widths",
+    "images": "training steps of convolutional networks, two threads on each side",
+    "inference": "answers of convolutional networks, two threads on each side",
+    "convolutions": "single convolutions of 3x3 and their gradients, two threads on each side",
     "fresh": "start, memory, compilation, imports",
     "avx2": "steps, operations and products where the processor has half the vector width",
 }
-_OF_TABLE = {"single": "one-thread", "two": "two-threads", "itself": "threads", "process": "fresh"}
+_OF_TABLE = {
+    "single": "one-thread",
+    "two": "two-threads",
+    "itself": "threads",
+    "process": "fresh",
+    "convolution": "convolutions",
+}
 
 
 def group_of(row: Workload) -> str:

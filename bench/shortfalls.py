@@ -9,9 +9,11 @@ from bench.harness import OURS, Outcome
 from bench.peers import SIDES
 from bench.report import Report
 from bench.rows import PRODUCT_MEAN_FLOOR
+from bench.rows_of_images import MEAN_FLOORS
 from bench.stability import geometric_mean
 from bench.table import amount
-from bench.workloads import TORCH
+from bench.table_of_images import ratios_of
+from bench.workloads import TORCH, Workload
 
 _LARGEST_DISAGREEMENT = 1e-3
 COMPILE_LIMIT, IMPORT_LIMIT = 0.5, 0.25  # seconds
@@ -21,9 +23,12 @@ _SERIES = ("batch", "width")  # their points are read as a curve: a noisy one is
 def shortfalls(report: Report) -> list[str]:
     """Every promise that this run did not keep, and every figure that it does not trust."""
     found = [line for each in report.outcomes for line in _shortfalls_of(each)]
-    ratios = [ratio.value for each in report.products("single") if (ratio := each.ratio(TORCH)) is not None]
-    if ratios and geometric_mean(ratios) < PRODUCT_MEAN_FLOOR:
-        found.append(f"matrix products: {geometric_mean(ratios):.2f} in the mean, asked for {PRODUCT_MEAN_FLOOR}")
+    means = [("matrix products", PRODUCT_MEAN_FLOOR, report.products("single"))]
+    means += [(f"rows of the table {table}", floor, report.of(table)) for table, floor in MEAN_FLOORS.items()]
+    for name, floor, outcomes in means:
+        ratios = ratios_of(outcomes)
+        if ratios and geometric_mean(ratios) < floor:
+            found.append(f"{name}: {geometric_mean(ratios):.2f} in the mean, asked for {floor}")
     seconds = report.start_times.get("import thalweg")
     if seconds and seconds > IMPORT_LIMIT:
         found.append(f"import thalweg: {seconds:.2f} s, at most {IMPORT_LIMIT} s")
@@ -35,7 +40,7 @@ def _shortfalls_of(outcome: Outcome) -> list[str]:
     ratio, mine = outcome.ratio(TORCH), outcome.median(outcome.best(OURS) or "")
     if row.floor is not None and ratio is not None and ratio.value < row.floor:
         found.append(f"{ratio.value:.2f} times PyTorch, asked for {row.floor:g}")
-    found += [line for side in row.peers if side not in TORCH and (line := _behind(outcome, side))]
+    found += [line for side in row.peers if _counts_alone(row, side) and (line := _behind(outcome, side))]
     if row.limit is not None and mine is not None and mine > row.limit:
         found.append(f"{amount(mine, row.unit)}, at most {amount(row.limit, row.unit)}")
     first = outcome.first_calls.get(OURS)
@@ -47,6 +52,11 @@ def _shortfalls_of(outcome: Outcome) -> list[str]:
         found.append("not stable: the machine is too noisy")
     found += [f"{key}: {reason}" for key, reason in outcome.missing.items()]
     return [f"{row.name}: {line}" for line in found]
+
+
+def _counts_alone(row: Workload, side: str) -> bool:
+    """PyTorch's two ways are one side against the row's floor, unless the row asks for something against one."""
+    return side not in TORCH or side in dict(row.floors)
 
 
 def _behind(outcome: Outcome, side: str) -> str:

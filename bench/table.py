@@ -83,7 +83,7 @@ def _against_row(outcome: Outcome) -> list[str]:
     (side,) = row.peers
     mine, theirs = (amount(outcome.median(outcome.best(each) or ""), row.unit) for each in (OURS, side))
     return [row.title, mine, SIDES[side].label, theirs, f"**{ratio_text(outcome.ratio([side]), outcome)}**",
-            f"at least {row.floor_against(side):.3g}"]  # fmt: skip
+            _asked(outcome) if row.limit is not None else f"at least {row.floor_against(side):.3g}"]  # fmt: skip
 
 
 def variants_text(outcome: Outcome) -> str:
@@ -129,13 +129,14 @@ def product_table(outcomes: Sequence[Outcome]) -> str:
     """A line for each shape, a column for each transposition: ratio, and GFLOP/s of both sides."""
     cells: dict[str, dict[tuple[bool, bool], str]] = {}
     for each in outcomes:
-        cells.setdefault(each.workload.title, {})[each.workload.transposes] = _product_cell(each)
+        cells.setdefault(each.workload.title, {})[each.workload.transposes] = rates_cell(each)
     turns = list(_TURNS)
     rows = [[title, *(found.get(turn, "—") for turn in turns)] for title, found in cells.items()]
     return markdown(["rows x inner x columns", *_TURNS.values()], rows)
 
 
-def _product_cell(outcome: Outcome) -> str:
+def rates_cell(outcome: Outcome) -> str:
+    """The ratio to PyTorch, and GFLOP/s on both sides."""
     ratio, work = ratio_text(outcome.ratio(TORCH), outcome), predict(outcome.workload)
     assert work is not None
     keys = [outcome.best(side) for side in (OURS, "torch")]

@@ -17,6 +17,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.recipes.picture_samples import write_masked, write_photographs
 from tests.recipes.samples import rows_of_classes, write_classes, write_images, write_numbers
 from thalweg.cli import main
 from thalweg.recipes import record
@@ -80,6 +81,34 @@ def test_train_predict_evaluate(here, capsys):
     assert f"{results['test']['accuracy']:.4f}" in out
     status, out, _ = call(capsys, "evaluate", "runs/things-001", "--data", data)
     assert (status, out.splitlines()[0]) == (0, f"240 examples of {data}")
+
+
+def test_a_folder_of_pictures_is_trained_on_and_predicted(here, capsys):
+    data = write_photographs(here / "photographs", 4)
+    flags = ["--network", "convolutional", "--base", "2", "--epochs", "1", "--no-pictures"]
+    status, out, _ = call(capsys, "train", data, *flags)
+    assert status == 0
+    assert "classification into 3 classes" in out
+    assert "run       runs/photographs-001" in out
+    assert "test      2 examples" in out or "test      3 examples" in out
+    status, out, _ = call(capsys, "predict", "runs/photographs-001", f"{data}/red/0.png", f"{data}/red/1.png")
+    assert (status, len(out.splitlines())) == (0, 3)
+    status, out, _ = call(capsys, "predict", "runs/photographs-001", data, "-o", "p.csv")
+    assert (status, out) == (0, "12 predictions in p.csv\n")
+    assert call(capsys, "evaluate", "runs/photographs-001", "--data", data)[0] == 0
+    again = ["--config", "runs/photographs-001/config.json", "--run", "two", "--no-pictures", "--quiet"]
+    assert call(capsys, "train", *again)[0] == 0
+    weights = [(here / run / "model.safetensors").read_bytes() for run in ("two", "runs/photographs-001")]
+    assert weights[0] == weights[1]
+
+
+def test_boxes_and_masks_are_written_into_the_run_without_an_output(here, capsys):
+    data = write_masked(here / "cells", 6)
+    status, out, _ = call(capsys, "train", data, "--base", "2", "--epochs", "1", "--no-pictures", "--run", "run")
+    assert (status, "mean Dice" in out) == (0, True)
+    status, out, _ = call(capsys, "predict", "run", f"{data}/images/0.png")
+    assert (status, out) == (0, "1 picture in run/predictions, each with its masks as PNG\n")
+    assert sorted(path.name for path in (here / "run" / "predictions").iterdir()) == ["0.mask.png", "0.png"]
 
 
 def test_train_digits_with_a_file_of_settings(here, capsys):
@@ -179,6 +208,7 @@ def place(tmp_path_factory):
         (folder / "full").mkdir()
         (folder / "full" / "precious").write_text("keep me")
         (folder / "nothing").mkdir()
+        write_photographs(folder / "photographs", 2)
         np.save(folder / "wrong.npy", np.zeros((3, 5, 5)))
         np.save(folder / "bright.npy", np.full((3, 8, 8), 99.0))
         np.savez(folder / "objects.npz", images=np.array(["a"]))
@@ -260,6 +290,22 @@ MISUSES = [
     ("train things.csv --target kind --no-header", "columns have numbers, not names"),
     ("train things.csv --target kind --stream --test-fraction 0.999 --validation 0.999", "too few rows"),
     ("train mnist", "--data FOLDER"),
+    ("train cifar10", "--data FOLDER with data_batch_1.bin"),
+    ("train membrane", "--data FOLDER with membrane_train.npz"),
+    ("train bccd", "--data FOLDER with bccd.zip"),
+    ("train bccd --data nothing", "a file of bccd is missing"),
+    ("train nothing", "an empty folder"),
+    ("train full", "nothing in this folder is recognised"),
+    ("train images", "train mnist --data images"),
+    ("train picture.png", "one picture is nothing to train on"),
+    ("train objects.npz", "no labelled images"),
+    ("train photographs --network unet", "does no classification"),
+    ("train photographs --image-size 12y", "height x width"),
+    ("train things.csv --target kind --image-size 12", "means nothing for table"),
+    ("train --resume nowhere", "no such run folder"),
+    ("train --resume digits", "come to its end"),
+    ("train digits --resume digits", "a run goes on with its own settings"),
+    ("train --resume digits --epochs 3", "--epochs"),
     ("train mnist --data nothing", "a file of mnist is missing"),
     ("train mnist --data images", "not what was published"),
     ("train fashion_mnist --data nowhere", "a file of fashion_mnist is missing"),
@@ -371,6 +417,25 @@ def test_ctrl_c_saves_everything_and_exits_130(here):
     done = subprocess.run([sys.executable, "-m", "thalweg", "evaluate", "run"], cwd=here, capture_output=True,
                           env={**os.environ, "PYTHONPATH": SOURCE}, text=True)  # fmt: skip
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupted_run_goes_on(here):
+    code = "import sys; from thalweg.recipes import resuming; resuming.ResumePoint.__init__.__defaults__ = (0.0,); "
+    code += "from thalweg.cli import main; sys.exit(main(sys.argv[1:]))"
+    flags = ["--run", "run", "--epochs", "400", "--patience", "0", "--layers", "16", "--no-pictures"]
+    running = subprocess.Popen([sys.executable, "-c", code, "train", "digits", *flags], cwd=here, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "PYTHONPATH": SOURCE})  # fmt: skip
+    wait_for(here / "run" / "metrics.jsonl", '"event": "epoch", "epoch": 3', running)
+    running.send_signal(signal.SIGINT)
+    assert (running.communicate(timeout=60), running.returncode)[1] == 130
+    done = process("train", "--resume", "run", "--no-pictures", cwd=here)
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 0, err
+    assert "goes on   after epoch" in out
+    results = json.loads((here / "run" / "results.json").read_text())
+    assert (results["epochs"], results["interrupted"]) == (400, False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")

@@ -52,6 +52,10 @@ class Side:
         return (setting,)
 
 
+# The families of single convolutions of 3 x 3, and the orders of axes in which PyTorch can hold images in memory.
+CONVOLUTIONS = ("convolution_forward", "convolution_data_gradient", "convolution_weight_gradient")
+CHANNELS_LAST = "channels last"
+_ORDERS = dict.fromkeys(("image_step", "image_inference", *CONVOLUTIONS), ("NCHW", CHANNELS_LAST))
 _LOOPS = {"fit": ("slices of shuffled arrays", "rows gathered batch by batch", "DataLoader")}
 _DEFAULT, _SIXTEEN = {"fit": ("one step a call",)}, {"fit": ("16 steps a call",)}
 
@@ -59,8 +63,10 @@ SIDES = {
     side.key: side
     for side in (
         Side("thalweg", "Thalweg", "bench.peers.thalweg_side"),
-        Side("torch", "PyTorch", "bench.peers.torch_side", has_thread_choice=True, variants=_LOOPS),
-        Side("torch.compile", "torch.compile", "bench.peers.torch_compile_side", has_thread_choice=True),
+        Side("torch", "PyTorch", "bench.peers.torch_side", has_thread_choice=True, variants={**_LOOPS, **_ORDERS}),
+        Side(
+            "torch.compile", "torch.compile", "bench.peers.torch_compile_side", has_thread_choice=True, variants=_ORDERS
+        ),
         Side("jax", "JAX jit", "bench.peers.jax_side", has_thread_choice=True),
         Side("keras", "Keras", "bench.peers.keras_side", has_thread_choice=True, variants=_DEFAULT),
         Side(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench.datasets import examples
 from bench.framework import Framework
@@ -26,6 +28,18 @@ def first_step(framework: Framework) -> Task:
     def task(side: str, workload: Workload) -> dict[str, float]:
         dense(framework, workload)()
         return {}
+
+    return task
+
+
+def first_call(builder: Callable[[Workload], Callable[[], Any]]) -> Task:
+    """Seconds of the first call alone: the libraries are imported, the network is built."""
+
+    def task(side: str, workload: Workload) -> dict[str, float]:
+        call = builder(workload)
+        started = time.perf_counter()
+        call()
+        return {"cost": time.perf_counter() - started}
 
     return task
 

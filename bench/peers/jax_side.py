@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.framework import LEARNING_RATE
+from bench.peers import jax_images
 from bench.peers.worker import Library, best_rate, main
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 
@@ -179,6 +180,8 @@ BUILDERS: dict[str, Callable[[Workload], Callable[[], Any]]] = {
     "adam": adam_alone,
     "overhead": overhead,
     "overhead_read": lambda workload: overhead(workload, is_read=True),
+    "image_step": lambda workload: jax_images.image_step(workload, adam),
+    "image_inference": jax_images.image_inference,
 }
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bench.images import image_step
 from bench.models import dense
-from bench.peers.fresh import first_step, main, memory
+from bench.peers.fresh import first_call, first_step, main, memory
 from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
 from bench.workloads import Workload
@@ -32,6 +33,7 @@ if __name__ == "__main__":
     main({
         "first_step": first_step(FRAMEWORK),
         "first_step_empty_cache": first_step(FRAMEWORK),
+        "first_call_empty_cache": first_call(lambda workload: image_step(FRAMEWORK, workload)),
         "memory": memory(fit_of),
         "recompile": recompile,
     })  # fmt: skip

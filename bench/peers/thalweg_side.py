@@ -1,14 +1,11 @@
-"""Thalweg's worker: steps through `tw.compile`, single products as native programs repeated by a native loop.
+"""Thalweg's worker: steps through `tw.compile`, single products and convolutions as programs in a native loop.
 
-In and out: bench/peers/worker.py. Products are run as the compiler's own program of one kernel, called from a loop in
-machine code, so that no Python stands between two products, as in PyTorch's C++ timer.
+In and out: bench/peers/worker.py.
 """
 
 from __future__ import annotations
 
-import math
 import platform
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,16 +14,12 @@ import numpy as np
 
 import thalweg as tw
 from bench.models import BUILDERS
+from bench.peers import CONVOLUTIONS
 from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
+from bench.peers.thalweg_programs import convolution, product
 from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
 from bench.workloads import Workload
-from thalweg.compile.executable import executable_for
-from thalweg.compile.program import Program
-from thalweg.compile.runtime import STEPS
-from thalweg.dtype import float32
-from thalweg.graph import make_input
-from thalweg.ops.contract import matmul
 
 _WORKING_SETS = (1 << 20, 8 << 20, 64 << 20, 256 << 20)  # second-level cache, third, beyond
 
@@ -57,42 +50,11 @@ def _bandwidth(size: int) -> float:
 def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
     if workload.family == "product":
         return product(workload)
+    if workload.family in CONVOLUTIONS:
+        return convolution(workload)
     if workload.family == "fit":
         return repeated_epochs(fit_of(workload), workload)
     return BUILDERS[workload.family](FRAMEWORK, workload)
-
-
-def product(workload: Workload) -> Timed:
-    """One matrix product as a program of its own."""
-    m, k, n = workload.sizes
-    turn_a, turn_b = workload.transposes
-    a, b = make_input((k, m) if turn_a else (m, k), float32), make_input((n, k) if turn_b else (k, n), float32)
-    native = executable_for(Program((a, b), (matmul(a, b, transpose_a=turn_a, transpose_b=turn_b),))).native
-    if native is None:
-        raise RuntimeError("the product has no native program")
-    random = np.random.default_rng(0)
-    arrays = [_aligned(shape) for shape in (a.shape, b.shape, (m, n))]
-    for array in arrays[:2]:
-        array[...] = random.standard_normal(array.shape)
-    table = native.new_table()
-    for index, array in enumerate(arrays):
-        table.places[index] = array.ctypes.data
-
-    def run(calls: int, held: Any = arrays) -> float:
-        table.words[STEPS] = calls
-        started = time.perf_counter()
-        native.step(table.address)
-        return time.perf_counter() - started
-
-    return Timed(run, "a loop in machine code")
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """As PyTorch's allocator and our arena do: at a multiple of 64 bytes."""
-    size = math.prod(shape)
-    store = np.zeros(size + 16, np.float32)
-    start = (-store.ctypes.data % 64) // 4
-    return store[start : start + size].reshape(shape)
 
 
 LIBRARY = Library(describe, calibrate, build)

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from bench.models import BUILDERS
+from bench.peers import CHANNELS_LAST
 from bench.peers.torch_framework import FRAMEWORK
-from bench.peers.torch_side import calibrate, describe
+from bench.peers.torch_side import calibrate, describe, in_order
 from bench.peers.worker import Library, main
 from bench.workloads import Workload
 
@@ -23,9 +24,10 @@ _WHOLE_STEP = replace(FRAMEWORK, compile_step=torch.compile)  # where there is n
 
 def build(workload: Workload, variant: str = "") -> Callable[[], Any]:
     torch.manual_seed(0)
-    torch.compiler.reset()
+    if variant != CHANNELS_LAST:  # the last variant of its row: the one before must not be compiled again
+        torch.compiler.reset()
     framework = _WHOLE_STEP if workload.family in ("adam", "overhead", "overhead_read") else COMPILED
-    return BUILDERS[workload.family](framework, workload)
+    return BUILDERS[workload.family](in_order(framework, variant), workload)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,24 @@
-"""PyTorch's worker: eager, with Adam in its fused form; single products through its own C++ timer.
+"""PyTorch's worker: eager, with Adam in its fused form; single products and convolutions through its own C++ timer.
 
-In and out: bench/peers/worker.py. Without a C++ compiler and ninja the products run from Python, and the row says so.
+In and out: bench/peers/worker.py.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils import benchmark
 
+from bench.framework import Framework
 from bench.models import BUILDERS
+from bench.peers import CHANNELS_LAST, CONVOLUTIONS
 from bench.peers.torch_fit import fit_of
 from bench.peers.torch_framework import FRAMEWORK
-from bench.peers.worker import Library, Timed, best_rate, main, repeated, repeated_epochs
+from bench.peers.torch_programs import convolution, product
+from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
 from bench.workloads import Workload
-
-# One statement and setup for every product, so that the C++ compiler runs once; the extents come by the environment.
-_SETUP = """
-auto read = [](const char* name) { return (int64_t)atoll(std::getenv(name)); };
-c10::InferenceMode guard;
-const int64_t rows = read("BENCH_ROWS"), inner = read("BENCH_INNER"), columns = read("BENCH_COLUMNS");
-auto a = read("BENCH_TURN_A") ? at::randn({inner, rows}).t() : at::randn({rows, inner});
-auto b = read("BENCH_TURN_B") ? at::randn({columns, inner}).t() : at::randn({inner, columns});
-auto c = at::empty({rows, columns});
-"""
 
 
 def describe() -> dict[str, Any]:
@@ -46,34 +37,18 @@ def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
     torch.manual_seed(0)
     if workload.family == "product":
         return product(workload)
+    if workload.family in CONVOLUTIONS:
+        return convolution(workload, variant)
     if workload.family == "fit":
         return repeated_epochs(fit_of(workload, variant), workload)
-    return BUILDERS[workload.family](FRAMEWORK, workload)
+    return BUILDERS[workload.family](in_order(FRAMEWORK, variant), workload)
 
 
-def product(workload: Workload) -> Timed:
-    """`mm_out` on operands that lie turned over where the row says so."""
-    if not (shutil.which(os.environ.get("CXX", "c++")) and shutil.which("ninja")):
-        return Timed(repeated(_product_from_python(workload)), "torch.mm(out=) from Python: no C++ compiler and ninja")
-    names = ("BENCH_ROWS", "BENCH_INNER", "BENCH_COLUMNS", "BENCH_TURN_A", "BENCH_TURN_B")
-    settings = dict(zip(names, map(str, map(int, (*workload.sizes, *workload.transposes))), strict=True))
-    timer = benchmark.Timer("at::mm_out(c, a, b);", _SETUP, global_setup="#include <cstdlib>", language="c++",
-                            num_threads=torch.get_num_threads())  # fmt: skip
-
-    def run(calls: int) -> float:
-        os.environ.update(settings)
-        measurement = timer.timeit(calls)
-        return measurement.raw_times[0]
-
-    return Timed(run, "torch.utils.benchmark.Timer in C++")
-
-
-def _product_from_python(workload: Workload) -> Callable[[], Any]:
-    m, k, n = workload.sizes
-    a = torch.randn(k, m).t() if workload.transposes[0] else torch.randn(m, k)
-    b = torch.randn(n, k).t() if workload.transposes[1] else torch.randn(k, n)
-    c = torch.empty(m, n)
-    return lambda: torch.mm(a, b, out=c)
+def in_order(framework: Framework, variant: str) -> Framework:
+    """With networks and images in the memory order of a variant."""
+    if variant != CHANNELS_LAST:
+        return framework
+    return replace(framework, arrange=lambda each: each.to(memory_format=torch.channels_last))
 
 
 LIBRARY = Library(describe, calibrate, build)

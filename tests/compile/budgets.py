@@ -16,6 +16,7 @@ import numpy as np
 
 import thalweg as tw
 import thalweg.nn.functional as F
+from tests.support.zoo import Block
 from thalweg import nn, optim
 from thalweg.compile import executable, native
 from thalweg.compile.target import compiling_for
@@ -143,6 +144,24 @@ def layer_norm() -> Subject:
     return Subject(step, [(generator.normal(size=(256, 512)).astype(np.float32),) for _ in range(2)])
 
 
+def lenet() -> Subject:
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    return _training(model, F.cross_entropy, _batches((1, 28, 28), [32, 32, 7], 10))
+
+
+def residual_block() -> Subject:
+    def with_momentum(parameters: Any, lr: float) -> Any:
+        return optim.SGD(parameters, lr=lr, momentum=0.9)
+
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), Block(16), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)
+    )
+    return _training(model, F.cross_entropy, _batches((3, 16, 16), [16, 16, 5], 10), make=with_momentum)
+
+
 def adam() -> Subject:
     parameters = [tw.ones(*shape, requires_grad=True) for shape in [(300, 200)] * 4 + [(17,)] * 2]
     for each in parameters:
@@ -154,7 +173,7 @@ def adam() -> Subject:
 STEPS: dict[str, Callable[[], Subject]] = {
     each.__name__: each
     for each in (mlp_13, mlp_784, mlp_512_norm_dropout, deep_tanh, clipped_sgd, layer_norm_network,
-                 embedding_classifier, inference, cross_entropy, layer_norm, adam)
+                 embedding_classifier, inference, cross_entropy, layer_norm, lenet, residual_block, adam)
 }  # fmt: skip
 
 

@@ -5,12 +5,30 @@ In: small programs. Out: facts about one compiled module and about the arrays th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 from thalweg.compile import native
+from thalweg.compile.reference import evaluate
 from thalweg.dtype import bool_, float32, int64
 from thalweg.graph import Node, constant, full, make_input
-from thalweg.ops import add, broadcast, exp, gather, matmul, multiply, reshape, scatter_add, sum_
+from thalweg.ops import (
+    add,
+    broadcast,
+    cast,
+    exp,
+    flip,
+    gather,
+    less,
+    matmul,
+    multiply,
+    permute,
+    reshape,
+    scatter_add,
+    sum_,
+)
 
 
 def test_an_index_out_of_range_is_noticed_and_nothing_is_written() -> None:
@@ -105,3 +123,26 @@ def test_a_cell_is_read_before_it_is_overwritten_in_the_same_kernel() -> None:
     _, total = program(arrays, {0: arrays[1]})
     assert (total == 6).all()
     np.testing.assert_allclose(arrays[1], np.e, rtol=1e-6)
+
+
+ELSEWHERE: dict[str, Callable[[Node], Node]] = {
+    "turned over": lambda x: permute(x, order=(1, 0)),
+    "backwards": lambda x: flip(x, axes=(0,)),
+    "added to itself backwards": lambda x: add(x, flip(x, axes=(1,))),
+    "a question asked elsewhere": lambda x: add(
+        x, cast(flip(less(x, full(x.shape, 0, float32)), axes=(0,)), dtype="float32")
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_cell_that_is_read_elsewhere_is_not_overwritten_meanwhile(name: str, size: int) -> None:
+    cell = make_input((size, size), float32)
+    new = ELSEWHERE[name](cell)
+    program = native.build([cell], [new], {0: 0})
+    assert program is not None
+    array = np.random.default_rng(0).normal(size=cell.shape).astype(np.float32)
+    (expected,) = evaluate([new], {cell: array.copy()})
+    program([array], {0: array})
+    np.testing.assert_array_equal(array, expected)

@@ -263,3 +263,16 @@ def test_the_largest_integer_survives() -> None:
     (result,) = evaluate(pass_simplify([big + big * 0 + make_input((2,), int64, np.zeros(2, np.int64))]), {})
     assert result.tolist() == [2**62 + 1] * 2
     assert evaluate(pass_simplify([constant(1.0, float64) / 3.0]), {})[0] == 1 / 3
+
+
+def test_a_sum_goes_through_a_chain_of_any_length() -> None:
+    """Moving it inwards is a rewrite inside a rewrite: it stops at chains that are too long for that."""
+    x = node = make_input((3, 4), float32)
+    for _ in range(2000):
+        node = ops.negative(node) * 0.999
+    (lowered,) = pass_simplify([ops.sum_(node, axes=(0,))])
+    verify([lowered])
+    short = ops.sum_(ops.negative(x) * 0.5, axes=(0,))
+    (moved,) = pass_simplify([short])
+    assert moved.op.kind == "elementwise"
+    assert moved.size == 4

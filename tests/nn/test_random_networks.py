@@ -59,6 +59,45 @@ def draw_layers(draw: Any, width: int, out: int) -> Layers:
     return [*layers, lambda a=width: nn.Linear(a, out)]
 
 
+class ImageResidual(nn.Module):
+    """x + f(x) on images."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: tw.Tensor) -> tw.Tensor:
+        return x + self.inner(x).tanh()
+
+
+CHANNELS = [1, 2, 3, 4, LANES + 1]
+BETWEEN: list[Callable[[int], nn.Module]] = [
+    lambda _: nn.MaxPool2d(2), lambda _: nn.AvgPool2d(2, padding=1), lambda _: nn.Upsample(scale_factor=2),
+    lambda c: nn.Conv2d(c, c, 3, groups=c, padding=1), lambda c: nn.ConvTranspose2d(c, c, 2, stride=2), ImageResidual,
+    lambda c: nn.GroupNorm(1, c), lambda _: nn.Dropout2d(0.3), lambda _: nn.Identity(),
+]  # fmt: skip
+
+
+def draw_image_layers(draw: Any, shape: tuple[int, ...], out: int) -> Layers:
+    """Convolutions with what stands between them, then a linear layer on all entries."""
+    layers: Layers = []
+    width = shape[0]
+    for _ in range(draw(st.integers(1, 2))):
+        wide, kernel, stride = (draw(st.sampled_from(each)) for each in (CHANNELS, (1, 2, 3), (1, 1, 2)))
+        padding, normed = draw(st.integers(0, 1)), draw(st.booleans())
+        layers.append(lambda a=width, b=wide, k=kernel, s=stride, p=padding, n=normed: nn.Conv2d(
+            a, b, k, stride=s, padding=p, bias=not n))  # fmt: skip
+        if normed:
+            layers.append(lambda b=wide: nn.BatchNorm2d(b))
+        layers.append(draw(st.sampled_from([each for each in ACTIVATIONS if isinstance(each, type)])))
+        layers.append(lambda make=draw(st.sampled_from(BETWEEN)), b=wide: make(b))
+        width = wide
+    layers.append(nn.Flatten)
+    with tw.no_grad():
+        flat = nn.Sequential(*[make() for make in layers]).eval()(tw.zeros(2, *shape)).shape[1]
+    return [*layers, lambda: nn.Linear(flat, out)]
+
+
 LOSSES: dict[str, Callable[[tw.Tensor, tw.Tensor], tw.Tensor]] = {
     "mse": lambda z, y: F.mse_loss(z, y),
     "huber": lambda z, y: F.huber_loss(z, y, delta=0.5),
@@ -76,8 +115,8 @@ class Problem:
     """What Hypothesis draws: everything that a training run depends on."""
 
     def __init__(self, draw: Any) -> None:
-        self.width, self.out = draw(st.sampled_from(WIDTHS)), draw(st.sampled_from([1, 2, 3, LANES + 1]))
-        self.layers = draw_layers(draw, self.width, self.out)
+        self.out = draw(st.sampled_from([1, 2, 3, LANES + 1]))
+        self.shape, self.layers = self.draw_network(draw)
         self.loss = LOSSES[draw(st.sampled_from(sorted(LOSSES)))]
         self.optimizer, self.options = draw(st.sampled_from(OPTIMIZERS))
         if draw(st.booleans()):
@@ -88,9 +127,14 @@ class Problem:
         self.mode = draw(st.sampled_from(["train", "train", "eval"]))
         self.seed = draw(st.integers(0, 1000))
 
+    def draw_network(self, draw: Any) -> tuple[tuple[int, ...], Layers]:
+        """The shape of a sample, and the layers."""
+        width = draw(st.sampled_from(WIDTHS))
+        return (width,), draw_layers(draw, width, self.out)
+
     def batches(self, dtype: str) -> list[tuple[tw.Tensor, tw.Tensor]]:
         generator = np.random.default_rng(self.seed)
-        shapes = [((n, self.width), (n, self.out)) for n in self.sizes]
+        shapes = [((n, *self.shape), (n, self.out)) for n in self.sizes]
         return [tuple(tw.tensor(generator.normal(size=s).astype(dtype)) for s in pair) for pair in shapes]  # type: ignore[misc]
 
     def step_of(self, model: nn.Module, optimizer: Any) -> Callable[..., tw.Tensor]:
@@ -122,6 +166,17 @@ class Problem:
         return [np.array(losses), *arrays_of(tensors)]
 
 
+class ImageProblem(Problem):
+    """The same with images."""
+
+    def draw_network(self, draw: Any) -> tuple[tuple[int, ...], Layers]:
+        shape = draw(st.sampled_from([(1, 6, 6), (3, 7, 5), (2, 4, 4)]))
+        return shape, draw_image_layers(draw, shape, self.out)
+
+
+problems = pytest.mark.parametrize("kind", [Problem, ImageProblem])
+
+
 def train_in(monkeypatch: pytest.MonkeyPatch, problem: Problem, dtype: str, way: str) -> list[np.ndarray]:
     with monkeypatch.context() as patch:
         patch.setattr(lazy, "eager", way == "eager")
@@ -129,20 +184,22 @@ def train_in(monkeypatch: pytest.MonkeyPatch, problem: Problem, dtype: str, way:
         return problem.train(dtype, way)
 
 
+@problems
 @given(data=st.data())
 @settings(max_examples=8 * EXAMPLES, deadline=None)
-def test_training_is_the_same_in_every_way(data: st.DataObject) -> None:
-    problem = Problem(data.draw)
+def test_training_is_the_same_in_every_way(kind: type[Problem], data: st.DataObject) -> None:
+    problem = kind(data.draw)
     with pytest.MonkeyPatch.context() as monkeypatch:
         meant, pending, compiled = (train_in(monkeypatch, problem, "float64", way) for way in WAYS)
     assert_all_agree(pending, meant, 1e-8, is_joint=True)
     assert_all_agree(compiled, meant, 1e-8, is_joint=True)
 
 
+@problems
 @given(data=st.data())
 @settings(max_examples=6 * EXAMPLES, deadline=None)
-def test_single_precision_follows_within_its_rounding(data: st.DataObject) -> None:
-    problem = Problem(data.draw)
+def test_single_precision_follows_within_its_rounding(kind: type[Problem], data: st.DataObject) -> None:
+    problem = kind(data.draw)
     problem.optimizer, problem.options = "SGD", {"lr": 0.01, "momentum": 0.9}  # nothing divides by small gradients
     with pytest.MonkeyPatch.context() as monkeypatch:
         meant, compiled = (train_in(monkeypatch, problem, "float32", way) for way in ("eager", "compiled"))

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.recipes.conftest import quick_pictures
 from tests.recipes.picture_samples import save, write_annotation, write_masked, write_photographs, write_voc
 from tests.support.shared_data import shared_data
-from thalweg.data import bccd, cifar10
+from thalweg.data import Moment, bccd, cifar10
 from thalweg.errors import ConfigurationError, DataError, ThalwegError
 from thalweg.recipes import use
 from thalweg.recipes.defaults import with_network
@@ -223,6 +223,24 @@ def test_changed_data_is_not_evaluated_on(tmp_path):
     save(np.zeros((16, 16, 3), np.uint8), Path(data) / "red" / "0.png")
     with pytest.raises(DataError, match="not what the run was trained on"):
         use.evaluate(str(run.folder), None)
+
+
+@pytest.mark.parametrize("flags", [{"network": "convolutional", "base": 4}, {"network": "resnet20", "base": 2}])
+def test_the_digits_that_come_along_are_pictures_too(tmp_path, flags, capsys):
+    run = quick_pictures("digits", tmp_path / "run", epochs=1, **flags | {"batch_size": 64, "lr": 0.01})
+    assert run.scores.examples == 359
+    assert run.scores.numbers["accuracy"] > 0.2
+    np.save(tmp_path / "a.npy", np.zeros((2, 8, 8)))
+    use.predict(str(run.folder), [str(tmp_path / "a.npy")])
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(("write", "recipe"), [(write_masked, "mask_folder"), (write_voc, "voc")])
+def test_without_augmentation_the_pictures_stay_as_they_are(tmp_path, write, recipe):
+    problem = problem_of(recipe, write(tmp_path), augment=False)
+    plain = problem.training.with_transform(None).take([0])[0]
+    drawn = problem.training.draw([0], Moment(0, (0,)))[0]
+    np.testing.assert_array_equal(drawn, problem.reader.normalize(plain))
 
 
 def test_resnet20_takes_large_and_small_pictures():
@@ -513,8 +531,8 @@ def test_damaged_numbers_are_an_error(tmp_path, monkeypatch):
 
 
 def test_the_official_split_of_bccd_is_kept():
-    data = bccd(shared_data("bccd"), size=(24, 32))
-    problem = problem_of("bccd", shared_data("bccd"), image_size="24x32")
+    data = bccd(shared_data("bccd"), size=(32, 48))
+    problem = problem_of("bccd", shared_data("bccd"), image_size="32x48")
     assert problem.counts["test"] == len(data.test) == 72
     assert problem.counts["training"] + problem.counts["validation"] == len(data.train) + len(data.validation)
     np.testing.assert_array_equal(problem.samples().images[5], data.test[5][0])

@@ -12,7 +12,7 @@ import pytest
 from thalweg.errors import ConfigurationError, FileFormatError
 from thalweg.recipes.defaults import DEFAULTS, batch_size_for, epochs_for
 from thalweg.recipes.flags import add_train_arguments, settings_of_flags
-from thalweg.recipes.kinds import Character, Choice, Names, Number, Switch, Text, Whole, Widths
+from thalweg.recipes.kinds import Character, Choice, Names, Number, Size, Switch, Text, Whole, Widths
 from thalweg.recipes.network import NetworkShape, build, learning_rate, make_optimizer, make_penalties
 from thalweg.recipes.settings import (
     ACTIVATIONS,
@@ -41,6 +41,9 @@ from thalweg.recipes.settings_file import read_settings_file
         (Choice(("one-cycle",)), "One_Cycle", "one-cycle"),
         (Text(), 14, "14"),
         (Character(), "tab", "\t"),
+        (Size(), "120x160", (120, 160)),
+        (Size(), "64", (64, 64)),
+        (Size(), [24, 32], (24, 32)),
         (Names(), "a, b", ("a", "b")),
         (Names(), [0, "b"], ("0", "b")),
         (Switch(), True, True),
@@ -71,6 +74,9 @@ def test_values_are_read_as_they_are_written(kind, written, value):
         (Text(), " "),
         (Text(), "a\0b"),
         (Character(), "ab"),
+        (Size(), "12x"),
+        (Size(), "1x2x3"),
+        (Size(), "5000"),
         (Names(), ["a", None]),
         (Switch(), "yes"),
     ],

@@ -210,7 +210,8 @@ class RandomGraph:
         dims, inside = len(x.shape) - 2, x.shape[1]
         groups = draw(st.sampled_from([each for each in (1, 1, inside) if each]))
         kernel, stride, dilation, spread = (
-            tuple(draw(st.sampled_from(each)) for _ in range(dims)) for each in ((1, 2, 3), (1, 1, 2), (1, 1, 2), (1, 1, 2))
+            tuple(draw(st.sampled_from(each)) for _ in range(dims))
+            for each in ((1, 2, 3), (1, 1, 2), (1, 1, 2), (1, 1, 2))
         )
         padding = tuple((draw(st.integers(-1, 2)), draw(st.integers(-1, 2))) for _ in range(dims))
         shape = (groups * draw(st.sampled_from([1, 2, 3])), inside // groups, *kernel)

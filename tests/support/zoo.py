@@ -89,10 +89,45 @@ def embedding() -> tuple[Any, tuple[tw.Tensor, ...]]:
     return step, (classes(24, 50).reshape(8, 3), classes(8, 5))
 
 
+class Block(nn.Module):
+    """A residual block: two convolutions with batch norm, and the way around them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.first_norm, self.second_norm = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+
+    def forward(self, x: tw.Tensor) -> tw.Tensor:
+        y = self.first_norm(self.first(x)).relu()
+        return (self.second_norm(self.second(y)) + x).relu()
+
+
+def lenet() -> tuple[Any, tuple[tw.Tensor, ...]]:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 10, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(10, 10),
+    )  # fmt: skip
+    step = training_step(model, optim.SGD(model.parameters(), lr=0.1), F.cross_entropy)
+    return step, (rows(6, 1, 8, 8), classes(6, 10))
+
+
+def residual_block() -> tuple[Any, tuple[tw.Tensor, ...]]:
+    model = nn.Sequential(Block(8), nn.Conv2d(8, 16, 1, stride=2))
+    step = training_step(model, optim.SGD(model.parameters(), lr=0.1, momentum=0.9), F.mse_loss)
+    return step, (rows(2, 8, 6, 6), rows(2, 16, 3, 3, seed=1))
+
+
+def depthwise() -> tuple[Any, tuple[tw.Tensor, ...]]:
+    model = nn.Sequential(nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12), nn.ReLU6(), nn.Conv2d(12, 5, 1))
+    step = training_step(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+    return step, (rows(2, 12, 7, 5), rows(2, 5, 4, 3, seed=1))
+
+
 ZOO: dict[str, Build] = {
     each.__name__: each
     for each in (
-        mlp_adam, mlp_batch_norm_dropout, deep_tanh, momentum_sgd, softmax_cross_entropy, layer_norm, embedding,
+        mlp_adam, mlp_batch_norm_dropout, deep_tanh, momentum_sgd, softmax_cross_entropy, layer_norm, embedding, lenet,
+        residual_block, depthwise,
     )
 }  # fmt: skip
 

@@ -63,6 +63,8 @@ class _Rewriting:
         order = last_order(node.ndim)
         if number is not None:
             return full(tuple(node.shape[axis] for axis in order), number, node.dtype)
+        if node not in self.twins and node.op.identities.get("repeats"):  # rows of parameters: they stay repeated
+            return node.op(self._last(node.inputs[0]), **_reordered(node.attributes, order))
         return self.twins[node] if node in self.twins else permuted(self.new[node], order)
 
     def _twin(self, node: Node) -> Node | None:

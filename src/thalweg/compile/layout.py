@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from thalweg.compile.epilogues import attach
-from thalweg.compile.fuse import Kernel, fuse, is_checked, is_number
+from thalweg.compile.fuse import Kernel, fuse, is_checked, is_move, is_number
 from thalweg.compile.kernels import scratch_bytes
 from thalweg.compile.memory import plan_loosely
 from thalweg.compile.operands import read_from
@@ -75,7 +75,7 @@ class Layout:
         if position < self.checks or node not in nest.nodes or nest.axes is not None or nest.domain != node.shape:
             return False
         others = {self.source(each) for each in read_from(kernel.nodes[0])} if kernel.epilogue else set()
-        mapped = others.union(*map(_behind_moves, kernel.nodes))
+        mapped = others | _read_elsewhere(kernel)
         return self._last_read.get(cell, -1) <= position and cell not in mapped and cell not in self._shown
 
     @cached_property
@@ -117,14 +117,14 @@ class Layout:
                 self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
 
 
-def _behind_moves(node: Node) -> set[Node]:
-    """What a node reads through index maps."""
+def _read_elsewhere(kernel: Kernel) -> set[Node]:
+    """What a kernel reads through index maps, also behind what it computes anew at other places."""
     found: set[Node] = set()
-    stack = [each for each in node.inputs if each.op.kind == "move"]
+    memory = set(kernel.inputs)
+    stack = [each for node in kernel.nodes for each in (node, *node.inputs) if is_move(each)]
     while stack:
         each = stack.pop()
-        if each.op.kind == "move":
-            stack.extend(each.inputs)
-        else:
+        if each not in found:
             found.add(each)
+            stack.extend(() if each in memory else each.inputs)
     return found

@@ -72,7 +72,7 @@ def _simpler_sum(node: Node) -> Node | None:
 def _factored(x: Node, axes: Axes) -> Node | None:
     """The sum of products with one factor everywhere along the axes: that factor times the sum of the others."""
     known = x.op.identities
-    if x.op.kind != "elementwise" or x.dtype is not x.inputs[0].dtype:
+    if x.op.kind != "elementwise" or x.dtype is not x.inputs[0].dtype or _is_long_chain(x):
         return None
     if known.get("linear") and len(set(x.inputs)) == 1:
         total = sum_(x.inputs[0], axes=axes)
@@ -85,6 +85,17 @@ def _factored(x: Node, axes: Axes) -> Node | None:
             factors = [once if i == place else sum_(other, axes=axes) for i, other in enumerate(x.inputs)]
             return x.op(*factors, **x.attributes)
     return None
+
+
+_LONGEST = 32  # operations through which a sum is moved: each is a rewrite inside the one before
+
+
+def _is_long_chain(x: Node) -> bool:
+    steps = 0
+    while x.op.kind == "elementwise" and {"linear", "multilinear"} & x.op.identities.keys() and steps <= _LONGEST:
+        x = next((each for each in x.inputs if not each.op.identities.get("repeats")), x.inputs[0])
+        steps += 1
+    return steps > _LONGEST
 
 
 def _once(x: Node, axes: Axes) -> Node:

@@ -32,10 +32,10 @@ PICTURE_DEFAULTS: dict[str, dict[str, Any]] = {
 """By network; what a named set does otherwise is in `NAMED_DEFAULTS`."""
 NAMED_DEFAULTS: dict[str, dict[str, Any]] = {
     "mnist": {"epochs": 8},
-    "fashion_mnist": {"epochs": 16},
+    "fashion_mnist": {"epochs": 16, "dropout": 0.3},
     "cifar10": {"epochs": 40},
     "membrane": {"epochs": 60},
-    "bccd": {"epochs": 50},
+    "bccd": {"epochs": 60},
 }
 USUAL_NETWORK = {
     "digits": PERCEPTRON, "mnist": CONVOLUTIONAL, "fashion_mnist": CONVOLUTIONAL, "cifar10": RESNET, "membrane": UNET,

@@ -17,6 +17,7 @@ from thalweg.data.files import atomic_write
 from thalweg.data.resampling import resized_nearest
 from thalweg.errors import ConfigurationError, DataError, explain
 from thalweg.recipes.images import ImageReader, in_chunks, pictures_in
+from thalweg.recipes.picture_parts import task_of
 from thalweg.recipes.picture_sets import (
     FILES_OF,
     FROM_FOLDER,
@@ -24,7 +25,6 @@ from thalweg.recipes.picture_sets import (
     load,
     load_labelled,
     load_set,
-    task_of,
 )
 from thalweg.recipes.pictures import in_batches
 from thalweg.recipes.predictor import Predictor

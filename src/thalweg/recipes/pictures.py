@@ -26,7 +26,8 @@ from thalweg.data.image_dataset import BOXES, LABEL, MASK
 from thalweg.errors import DataError, explain
 from thalweg.recipes.images import ImageReader
 from thalweg.recipes.picture_network import DEPTH, check_network
-from thalweg.recipes.picture_sets import Part, PictureSet, load_set, task_of, with_rows
+from thalweg.recipes.picture_parts import Part, PictureSet, task_of, with_rows
+from thalweg.recipes.picture_sets import load_set
 from thalweg.recipes.problem import (
     CLASSIFICATION,
     DETECTION,
@@ -65,7 +66,9 @@ def prepare(settings: Settings) -> Problem:
     _check_classes(data)
     test, rest, validation = cut(data, settings)
     normalize = Normalize().fit(rest.images)
-    changes = changes_of(data.task, rest.images, settings) if augments(settings) else whole_pieces(data.task, rest)
+    changes = pieces_of(data.task, rest.images)
+    if settings.augment is not False:
+        changes += changes_of(data.task, rest.images, settings)
     shape = rest.images.shape[1:]
     reader = ImageReader(shape, data.maximum, data.class_names, *statistics(normalize))
     target = TARGET_OF[data.task]
@@ -166,15 +169,10 @@ def _check_classes(data: PictureSet) -> None:
 # --- what is done to pictures ----------------------------------------------------------------------------------------
 
 
-def augments(settings: Settings) -> bool:
-    """Whether training pictures are changed at random."""
-    return settings.augment is not False
-
-
 def changes_of(task: str, images: np.ndarray, settings: Settings) -> list[ImageTransform]:
-    """The random changes of a training picture."""
+    """The random changes of a training picture, behind its cutting into pieces."""
     recipe, (height, width) = settings.recipe, images.shape[-2:]
-    changes: list[ImageTransform] = whole_pieces(task, images)
+    changes: list[ImageTransform] = []
     if recipe not in HANDED:
         changes.append(RandomHorizontalFlip())
     if recipe not in UPRIGHT:
@@ -183,9 +181,9 @@ def changes_of(task: str, images: np.ndarray, settings: Settings) -> list[ImageT
     return [RandomCrop((height, width), padding=shift), *changes] if shift else changes
 
 
-def whole_pieces(task: str, images: np.ndarray | Part) -> list[ImageTransform]:
+def pieces_of(task: str, images: np.ndarray) -> list[ImageTransform]:
     """For masks: pieces of pictures that are too large to be trained on whole."""
-    height, width = (images.images if isinstance(images, Part) else images).shape[-2:]
+    height, width = images.shape[-2:]
     step = 2 ** DEPTH[UNET]
     size = tuple(min(side, LARGEST_PIECE) // step * step for side in (height, width))
     if task != SEGMENTATION or size == (height, width) or 0 in size:

@@ -11,7 +11,7 @@ from typing import Any
 from thalweg.errors import ConfigurationError, DataError, explain
 from thalweg.recipes import images, pictures, tabular
 from thalweg.recipes.picture_network import check_network
-from thalweg.recipes.picture_sets import task_of
+from thalweg.recipes.picture_parts import task_of
 from thalweg.recipes.problem import Problem
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import FOLDERS, PERCEPTRON, TABLE, Settings
