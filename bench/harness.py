@@ -18,6 +18,7 @@ from bench.stability import Ratio, paired_ratio
 from bench.workloads import Workload
 
 OURS = "thalweg"
+UNDECORATED_CALLS = 24  # until a plain loop is compiled as what it repeats
 
 
 class Asked(Protocol):
@@ -32,6 +33,7 @@ class Plan:
 
     block: float = 0.05  # seconds
     warm_up: float = 0.5
+    warm_up_calls: int = 1  # at least
     least_rounds: int = 7
     most_rounds: int = 31
     most_seconds: float = 20.0  # of a row; a block may be a single call that takes much longer than a block
@@ -42,7 +44,9 @@ class Plan:
         """Some rows take long, or give the same number every time."""
         least = self.least_rounds if row.rounds is None else min(row.rounds, self.least_rounds)
         most = self.most_rounds if row.unit == "seconds" else least
-        return replace(self, least_rounds=least, most_rounds=most, most_seconds=row.seconds or self.most_seconds)
+        calls = self.warm_up_calls if row.is_compiled else UNDECORATED_CALLS
+        return replace(self, least_rounds=least, most_rounds=most, most_seconds=row.seconds or self.most_seconds,
+                       warm_up_calls=calls)  # fmt: skip
 
 
 @dataclass
@@ -151,13 +155,13 @@ def _prepare(outcome: Outcome, key: str, each: Contender) -> None:
     each.steps = answer.get("steps", 1)
     if outcome.workload.unit != "seconds":
         return
-    calls, spent, plan = 1, 0.0, outcome.plan
+    calls, spent, made, plan = 1, 0.0, 0, outcome.plan
     while True:
         seconds = each.run(calls)
-        spent += seconds
+        spent, made = spent + seconds, made + calls
         if seconds < plan.block / 2:
             calls *= 2
-        elif spent >= plan.warm_up:
+        elif spent >= plan.warm_up and made >= plan.warm_up_calls:
             each.calls = max(1, round(plan.block / (seconds / calls)))
             each.estimate = seconds / calls / each.steps
             return

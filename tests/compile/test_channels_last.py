@@ -50,8 +50,8 @@ def padded(x: Node) -> Node:
     return ops.pad(x, low=(0, 0, 1, 2), high=(0, 1, 0, 0), interior=(0, 0, 1, 0), value=0.5)
 
 
-# What follows a convolution: how often an image is turned over. Once for the convolution's input, which is padded on the
-# way, once for the result where it is an image, and once for the input where it is added.
+# What follows a convolution: how often an image is turned over. Once for the convolution's input, which is padded
+# on the way, once for the result where it is an image, and once for the input where it is added.
 KEPT: dict[str, tuple[int, Callable[[Node], Node]]] = {
     "nothing": (2, lambda y: y),
     "functions": (2, lambda y: ops.tanh(y * 2.0)),
@@ -210,7 +210,9 @@ def test_images_are_copied_at_the_edges_only(name: str) -> None:
     images = [each for each in kernels if not is_of_weights(each, weights)]
     assert sum(all(node.op.kind == "move" for node in kernel.nodes) for kernel in images) == COPIES[name]
     assert sum(kernel.nodes[0].op.kind == "contract" for kernel in kernels) == PRODUCTS[name]
-    assert not any(kernel.nodes[0].op is ops.window_product and kernel.nodes[0].dtype is not float32 for kernel in kernels)
+    assert not any(
+        kernel.nodes[0].op is ops.window_product and kernel.nodes[0].dtype is not float32 for kernel in kernels
+    )
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -147,7 +147,7 @@ def test_data_that_are_not_finite_meet_the_zeros_of_the_padding() -> None:
 
 
 def symmetric() -> list[Case]:
-    """Cases that PyTorch's functions can express: one padding for both ends, no dilated input, no groups of the batch."""
+    """Cases that PyTorch's functions can express: equal padding at both ends, nothing of the batch or dilated."""
     found = []
     for dims, (inside, outside, groups), stride, padding, dilation, kernel in itertools.product(
         (1, 2, 3), CHANNELS, (1, 2, 3), (0, 1, 2), (1, 2), (1, 2, 3)
@@ -181,7 +181,7 @@ ENTRIES, WINDOW = (4, 3, 2), (3, 2, 3)
 
 
 def transposed() -> list[tuple[int, ...]]:
-    """Dimensions, stride, padding, output padding, dilation and groups that PyTorch takes, with places in the result."""
+    """Dimensions, stride, padding, output padding, dilation and groups that PyTorch takes."""
 
     def has_places(dims: int, stride: int, padding: int, more: int, dilation: int) -> bool:
         sizes = zip(ENTRIES[:dims], WINDOW[:dims], strict=True)
@@ -223,7 +223,7 @@ def test_transposed_ones_are_those_of_pytorch(
 
 def names_of(case: Case, order: int = 0) -> list[str]:
     inputs, node = case.nodes(float32)
-    seeds, outputs, _ = with_gradients([node], inputs, order)
+    _, outputs, _ = with_gradients([node], inputs, order)
     return [each.op.name for each in toposort(run_passes(outputs))]
 
 
@@ -239,7 +239,7 @@ def test_no_convolution_is_left_and_no_window_is_copied() -> None:
     for form in (plane(), plane(stride=(2, 2)), plane(window_dilation=(2, 1)), plane(input_dilation=(2, 2))):
         case = Case(IMAGES, WEIGHTS, form)
         inputs, node = case.nodes(float32)
-        seeds, outputs, _ = with_gradients([node], inputs, 1)
+        _, outputs, _ = with_gradients([node], inputs, 1)
         nodes = toposort(run_passes(outputs))
         assert not any(each.op.name == "convolution" for each in nodes)
         assert max(each.size for each in nodes) < 6 * max(each.size for each in (*inputs, *outputs))

@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+import thalweg.nn.functional as F
+from tests.support.compiled import executables
 from tests.support.zoo import ZOO, compiled_step
 from thalweg import nn, ops
+from thalweg.compile import window_kernel
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, fuse
 from thalweg.compile.inside.cost import Cost, cost_of
@@ -333,3 +336,79 @@ def test_the_zoo_is_compiled_natively() -> None:
     for name in ZOO:
         (compiled,) = compiled_step(name)._programs.values()
         assert compiled.executable.is_native
+
+
+# --- a network for images --------------------------------------------------------------------------------------------
+
+
+def small_cnn(classes: int) -> tuple[Callable[..., tw.Tensor], tw.Tensor]:
+    model = nn.Sequential(nn.Conv2d(2, 9, 3, padding=1), nn.BatchNorm2d(9), nn.ReLU(),
+                          nn.Conv2d(9, 9, 3, padding=1, groups=9), nn.ReLU(), nn.Conv2d(9, 4, 1),
+                          nn.Flatten(), nn.Linear(100, classes))  # fmt: skip
+
+    @tw.compile
+    def step(x: tw.Tensor) -> tw.Tensor:
+        for each in model.parameters():
+            each.grad = None
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        with tw.no_grad():
+            for each in model.parameters():
+                each.sub_(0.1 * each.grad)
+        return loss
+
+    return step, tw.tensor(np.random.default_rng(0).normal(size=(3, 2, 5, 5)).astype(np.float32))
+
+
+def test_explain_knows_window_products() -> None:
+    tw.manual_seed(0)
+    step, x = small_cnn(3)
+    step(x)
+    explanation = step.explain()  # type: ignore[attr-defined]
+    products = [each for each in explanation.kernels if "window_product" in each.operations]
+    assert len(products) == 5, "forward twice, by the input once, by the weights twice"
+    first = next(each for each in products if "windows of 3x3x2" in each.extent)
+    assert first.cost.flops >= 2 * (3 * 5 * 5 * 9) * (3 * 3 * 2)
+    assert all(each.seconds > 0 for each in products)
+    text = str(explanation)
+    assert "(chain rule of convolution)" in text
+    assert "over windows of 3x3x2" in explanation.loop_text
+    sources = [source for each in products for source in each.sources]
+    assert any(each.startswith("0 ") for each in sources)
+    assert any(each.startswith("3 ") for each in sources)
+
+
+def test_each_pass_over_a_network_for_images_is_shown() -> None:
+    stream = io.StringIO()
+    tw.manual_seed(0)
+    step, x = small_cnn(4)
+    with debugging(4, stream):
+        step(x)
+    text = stream.getvalue()
+    for each in PASSES:
+        assert f"--- before {each.name}\n" in text or f"--- {each.name} changes nothing" in text
+    after = text.partition("--- after channels_last\n")[2].partition("---")[0]
+    assert "window_product(" in after
+    assert "= convolution(" not in after
+
+
+def test_a_network_for_images_is_validated_kernel_by_kernel() -> None:
+    with validating():
+        tw.manual_seed(0)
+        step, x = small_cnn(5)
+        losses = [step(x).item() for _ in range(3)]
+    native = executables(step)[0].native
+    assert native is not None
+    assert native.step.checked >= 3 * len(native.layout.kernels)
+    tw.manual_seed(0)
+    step, x = small_cnn(5)
+    assert [step(x).item() for _ in range(3)] == losses, "looking changes no bit"
+
+
+def test_a_window_product_that_is_wrong_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = window_kernel.accumulated
+    monkeypatch.setattr(window_kernel, "accumulated", lambda e, a, b, c: e.multiply(right(e, a, b, c), e.spread(
+        e.number(1.001, float32), c.lanes)))  # fmt: skip
+    x, w = tw.rand(2, 3, 5, 11), tw.rand(4, 3, 2, 2)
+    with validating(), pytest.raises(ValidationError, match="window_product"):
+        tw.compile(lambda x: F.conv2d(x, w))(x)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.gradient_check import apply, sample
 from tests.support.zoo import ZOO, program_of
 from thalweg import ops
+from thalweg.compile import pieces
 from thalweg.compile.executable import layout_of
 from thalweg.compile.fuse import Kernel, is_number
 from thalweg.compile.inside.interpret import Buffer, run
@@ -49,9 +50,9 @@ def assert_text_means_the_kernel(kernel: Kernel, scratch: int) -> None:
     }
     arrays["scratch"] = np.zeros(scratch // kernel.nodes[0].dtype.itemsize, kernel.nodes[0].dtype.numpy)
     text = loop_text(kernel, "kernel")
-    for pieces in {0, pieces_of(kernel)}:
+    for count in {0, pieces_of(kernel)}:
         held = {name: array.copy() for name, array in arrays.items()}
-        assert run(text, held, pieces) == [], "no position is out of range"
+        assert run(text, held, count) == [], "no position is out of range"
         for name, node in buffers_of(kernel)[: len(kernel.outputs)]:
             assert not (fault := difference(node, held[name], known)), f"{name}: {fault}\n{text}"
 
@@ -200,3 +201,20 @@ def test_every_record_is_written_in_words(record: Primitive) -> None:
                 text = loop_text(kernel, "kernel")
                 assert "llvm(" not in text, text
                 compile(text, record.name, "exec")
+
+
+@TARGETS
+def test_kernels_that_are_cut_into_pieces(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of a piece is a name in the text, and the pieces together are the whole."""
+    monkeypatch.setattr(pieces, "_CYCLES", 500)
+    x, w, v = make_input((2, 9, 7, 4), float32), make_input((3, 3, 4, 19), float32), make_input((60, 40), float32)
+    y = ops.window_product(x, w, lead=0, stride=(1, 1), dilation=(1, 1), order=(0, 1, 2, 3))
+    z = ops.matmul(v, v, transpose_a=False, transpose_b=True)
+    counts: list[int] = []
+    with compiling_for(target):
+        for node in (ops.tanh(y), ops.tanh(z), ops.sum_(ops.exp(y), axes=(1,))):
+            layout = layout_of_nodes(node)
+            for kernel in layout.kernels:
+                assert_text_means_the_kernel(kernel, layout.scratch)
+            counts += map(pieces_of, layout.kernels)
+    assert sum(count > 1 for count in counts) >= 2

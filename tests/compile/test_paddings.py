@@ -1,4 +1,4 @@
-"""What a convolution wants padded is computed with its zeros around it: no copy, and every other reader sees the middle.
+"""What a convolution wants padded is computed with its zeros around it: no copy, and others see the middle.
 
 In: elementwise values that window products read padded. Out: programs without a padding of what is computed; the same
 values; and the traps: two paddings of one value, chains, what bad data can stop, what is known to be a number.
@@ -66,7 +66,9 @@ INSIDE: dict[str, Callable[[Node], Node]] = {
     "relu": relu,
     "a sum of two": lambda x: ops.add(ops.tanh(x), ops.sin(x)),
     "a normalisation": lambda x: ops.divide(x, ops.broadcast(ops.sum_(ops.multiply(x, x), axes=(0, 2)), shape=x.shape)),
-    "a choice by row": lambda x: ops.where(ops.broadcast(ops.less(ROW, full((1, 3, 1), 0.0, float64)), shape=x.shape), x, ops.negative(x)),
+    "a choice by row": lambda x: ops.where(
+        ops.broadcast(ops.less(ROW, full((1, 3, 1), 0.0, float64)), shape=x.shape), x, ops.negative(x)
+    ),
 }  # fmt: skip
 
 

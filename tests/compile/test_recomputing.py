@@ -6,7 +6,7 @@ nothing is computed again where a reader needs it elsewhere than at its own plac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -29,9 +29,8 @@ PLANE = Form((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1))
 
 
 @pytest.fixture(autouse=True)
-def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recomputing, "_LARGE", 1)
-    yield
 
 
 class Graph:

@@ -18,7 +18,9 @@ from thalweg.graph import Node, Shape, make_input
 from thalweg.verify import verify
 
 
-def cut_of(shape: Shape, axes: tuple[int, ...], record: object = ops.sum_, dtype: object = float32) -> list[tuple[int, ...]]:
+def cut_of(
+    shape: Shape, axes: tuple[int, ...], record: object = ops.sum_, dtype: object = float32
+) -> list[tuple[int, ...]]:
     """Which axes are summed, stage by stage."""
     x = make_input(shape, dtype)  # type: ignore[arg-type]
     outputs = pass_split([record(x, axes=axes)])  # type: ignore[operator]

@@ -1,7 +1,7 @@
 """Mean and variance of a batch are exact where they are hard: large means, small variances, planes of one entry.
 
-In: float32 data of all sorts. Out: what float64 gives for the same data, within a few roundings of the data; compiled and
-not; and the gradients.
+In: float32 data of all sorts. Out: what float64 gives for the same data, within a few roundings of the data,
+compiled and not; and the gradients.
 """
 
 from __future__ import annotations

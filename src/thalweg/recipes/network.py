@@ -24,7 +24,7 @@ LAYERS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus,
 }  # fmt: skip
 OUTPUT = "output"
-SGD_MOMENTUM = 0.9
+SGD_MOMENTUM, USUAL_DECAY = 0.9, 0.01
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def check_weights(shape: NetworkShape, arrays: Mapping[str, np.ndarray], where: 
 def make_optimizer(settings: Settings, model: nn.Module, steps_per_epoch: int) -> optim.Optimizer:
     """The optimizer, whose learning rate is the schedule over all steps of the run."""
     rate = learning_rate(settings, steps_per_epoch)
-    decay, parameters = settings.weight_decay, model.parameters()
+    decay = USUAL_DECAY if settings.weight_decay is None else settings.weight_decay
+    parameters = model.parameters()
     momentum = SGD_MOMENTUM if settings.momentum is None and settings.optimizer == "sgd" else settings.momentum or 0.0
     if settings.momentum is not None and settings.optimizer not in ("sgd", "rmsprop"):
         raise ConfigurationError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +30,7 @@ from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import Settings, checked, fields_of
 from thalweg.recipes.table_reader import TableReader
 from thalweg.tensor import from_numpy, no_grad
+from thalweg.train import Trainer
 from thalweg.train.checkpoint import load_weights
 
 BATCH = 256
@@ -45,14 +47,26 @@ class Predictor:
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """The outputs of the last layer, (n, outputs) or (n, outputs, height, width), batch by batch."""
+        if isinstance(self.shape, PictureNetwork):
+            return self._compiled(x)
         self.model.eval()
-        size = examples_at_once(x.shape) if isinstance(self.shape, PictureNetwork) else BATCH
         rows = []
         with no_grad():
-            for first in range(0, len(x), size):
-                batch = np.ascontiguousarray(x[first : first + size], dtype=np.float32)
+            for first in range(0, len(x), BATCH):
+                batch = np.ascontiguousarray(x[first : first + BATCH], dtype=np.float32)
                 rows.append(np.array(self.model(from_numpy(batch)).numpy()))
         return np.concatenate(rows)
+
+    def _compiled(self, x: np.ndarray) -> np.ndarray:
+        """Convolutions as one program; a short last batch is filled up, so that no second one has to be compiled."""
+        size = examples_at_once(x.shape)
+        more = -len(x) % size if len(x) > size else 0
+        whole = np.concatenate([x, np.zeros((more, *x.shape[1:]), x.dtype)]) if more else x
+        return np.asarray(self._trainer.predict(np.ascontiguousarray(whole, np.float32), batch_size=size)[: len(x)])
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return Trainer(self.model, progress=False)
 
     def boxes(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs of a detector as boxes, (n, most, 6): corners in pixels of the input, score, class."""

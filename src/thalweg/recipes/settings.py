@@ -119,8 +119,8 @@ class Settings:
     )
     l1: float = setting(0.0, Number(), "regularisation", "strength of the L1 penalty on the weights")
     l2: float = setting(0.0, Number(), "regularisation", "strength of the L2 penalty on the weights")
-    weight_decay: float = setting(
-        0.01, Number(), "regularisation", "decay of the weights in each step, decoupled for adamw"
+    weight_decay: float | None = setting(
+        None, Number(), "regularisation", "decay of the weights in each step, decoupled for adamw"
     )
     clip: float | None = setting(None, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
     label_smoothing: float | None = setting(

@@ -23,7 +23,8 @@ MOST_LAYERS = 12
 MOST_NUMBERED_CLASSES, MOST_NAMED_CLASSES = 16, 60
 LOGARITHMIC_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
-MEASURES = {"map_50": "mAP at 0.5", "map": "mAP 0.5 to 0.95", "macro_iou": "Mean IoU", "mean_iou": "Mean IoU"}
+MEASURES = {"map_50": "mAP at 0.5", "map": "mAP 0.5 to 0.95", "macro_iou": "Mean IoU", "mean_iou": "Mean IoU",
+            "iou": "IoU", "mean_dice": "Mean Dice"}  # fmt: skip
 Numbers = Sequence[float | None]
 
 
@@ -176,7 +177,7 @@ def measure_name(name: str) -> str:
     >>> [measure_name(each) for each in ("loss", "rmse", "pixel_accuracy", "map_50")]
     ['Loss', 'RMSE', 'Pixel accuracy', 'mAP at 0.5']
     """
-    short_forms = name in ("rmse", "mae", "r2", "iou")
+    short_forms = name in ("rmse", "mae", "r2")
     return MEASURES.get(name) or (name.upper() if short_forms else name.replace("_", " ").capitalize())
 
 

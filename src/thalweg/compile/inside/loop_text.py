@@ -36,6 +36,7 @@ from thalweg.compile.mathematics import DIVISIONS
 from thalweg.compile.values import Counting, Extent, Terms, Value
 from thalweg.dtype import DType, as_dtype, bool_, float32, int64
 
+_PIECE = "piece"  # the parameter that says which piece of a kernel is to be computed
 _OPERATORS = {
     "fadd": ("+", SUM), "add": ("+", SUM), "fsub": ("-", SUM), "sub": ("-", SUM), "fmul": ("*", PRODUCT),
     "mul": ("*", PRODUCT), "fdiv": ("/", PRODUCT), "udiv": ("//", PRODUCT), "urem": ("%", PRODUCT),
@@ -112,7 +113,7 @@ class LoopText(Emitter):
             return self.sums[x.name]
         if x.name.startswith("<i64"):  # what a vector that counts is made of
             return {f"lanes({x.lanes})": int(x.name.split(",")[1].split()[1])}
-        return {x.name: 1} if x.name in self.widths else {"": int(x.name)}
+        return {x.name: 1} if x.name in self.widths or x.name == _PIECE else {"": int(x.name)}
 
     def _sum(self, terms: dict[str, int], lanes: int) -> Value:
         """The terms in one expression: numbers before lanes, lanes last."""
@@ -297,7 +298,7 @@ class LoopText(Emitter):
         self.statements.append(Statement("store", (), (Expression(where), Expression(text))))
 
     def piece(self) -> Value:
-        return Value("piece", int64)
+        return Value(_PIECE, int64)
 
     def is_whole(self) -> Value:
         return self.compare("less", self.piece(), self.integer(0))
