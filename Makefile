@@ -19,7 +19,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test peers sweep lint format results bench clean
+.PHONY: help train applications test peers sweep lint format results bench clean
 
 help:
 	@echo 'make train    set up, then train a network on the handwritten digits'
@@ -56,8 +56,12 @@ train: $(VENV)/.installed-report
 	$(VENV)/bin/thalweg train digits $(TRAIN_ARGUMENTS)
 
 test: $(VENV)/.installed-test
-	@echo "left out: the comparisons with PyTorch and scikit-learn (make peers); nine tenths of each sweep (make sweep)"
-	$(PYTEST) -m "not peer"
+	@echo "left out: the comparisons with PyTorch and scikit-learn (make peers); trainings of a minute or two on real data"
+	@echo "(make applications); nine tenths of each sweep (make sweep)"
+	$(PYTEST) -m "not peer and not application"
+
+applications: $(VENV)/.installed-test
+	$(PYTEST) -m application
 
 peers: $(VENV)/.installed-peers
 	$(PYTEST) -m peer

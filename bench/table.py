@@ -116,8 +116,16 @@ def prediction_text(report: Report, outcome: Outcome) -> str:
         return "—"
     floor = prediction.floor(rates)
     share = f", {100 * floor / measured:.0f} % of the time" if measured else ""
-    work = [f"{prediction.flops / 1e6:.3g} MFLOP"] if prediction.flops else []
+    work = [_operations(prediction.flops)] if prediction.flops else []
     return f"{time(floor)}{share} ({', '.join([*work, f'{prediction.bytes / 1e6:.3g} MB'])})"
+
+
+def _operations(flops: float) -> str:
+    """
+    >>> _operations(5.94e8), _operations(1.56e10)
+    ('594 MFLOP', '15.6 GFLOP')
+    """
+    return f"{flops / 1e6:.3g} MFLOP" if flops < 1e9 else f"{flops / 1e9:.3g} GFLOP"
 
 
 # --- products --------------------------------------------------------------------------------------------------------

@@ -561,6 +561,7 @@ SHORT = {
 
 
 @pytest.mark.slow
+@pytest.mark.application
 @pytest.mark.parametrize("recipe", SHORT)
 def test_a_short_training_on_real_pictures_learns(tmp_path, recipe):
     flags, least = SHORT[recipe]

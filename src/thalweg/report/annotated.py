@@ -68,7 +68,7 @@ def with_boxes(picture: np.ndarray, boxes: np.ndarray, classes: Sequence[str]) -
             continue
         corners = [float(each) for each in row[:4]]
         draw.rectangle(corners, outline=colour_of(label), width=width)
-        if image.height >= SMALLEST_WITH_TEXT:
+        if classes[label] and image.height >= SMALLEST_WITH_TEXT:
             score = f" {row[4]:.2f}" if len(row) > 5 else ""
             _write(draw, corners, f"{classes[label]}{score}", colour_of(label))
     return np.asarray(image)
