@@ -24,6 +24,7 @@ endif
 help:
 	@echo 'make train    set up, then train a network on the handwritten digits'
 	@echo 'make test     set up, then run every test that needs no peer'
+	@echo 'make applications  a training of a minute or two on real data for each application'
 	@echo 'make peers    set up with PyTorch (CPU) and scikit-learn, then run the comparisons with them'
 	@echo 'make sweep    every test, with every configuration instead of a seeded tenth'
 	@echo 'make lint     ruff check, ruff format --check, mypy'

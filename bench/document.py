@@ -75,11 +75,11 @@ METHOD = """\
   long on these networks (`KERAS_BACKEND` chooses). Its column is `fit` as it is by default, one step a call; a table of
   its own shows it with `steps_per_execution=16`. scikit-learn has no penalty on weights here.
 - Convolutional networks: written once in `bench/images.py`, `bench/peers/jax_images.py` says the same in JAX's idiom.
-  PyTorch and torch.compile have network and images in NCHW and in `channels_last`, JAX in NHWC (in NCHW each of these
-  networks took 1.2 to 2 times as long), Thalweg takes NCHW. Without training, networks are in evaluation mode under
-  `no_grad`; what they answer must agree too. An undecorated loop makes 24 steps before it is timed, in which Thalweg
-  finds out what it repeats. That ResNet-20 compiles is timed in a new process, with an empty code
-  cache: the first call of its step, from the call to the loss.
+  PyTorch and torch.compile have network and images in NCHW and in `channels_last`, JAX in NHWC (in NCHW a step of
+  LeNet, MobileNet and ResNet took 1.2 to 2 times as long), Thalweg takes NCHW. Without training, networks are in
+  evaluation mode under `no_grad`; what they answer must agree too. An undecorated loop makes 24 steps before it is
+  timed, in which Thalweg finds out what it repeats. That ResNet-20 compiles is timed in a new process, with an empty
+  code cache: the first call of its step, from the call to the loss.
 - Single convolutions of 3x3 with a padding of 1: Thalweg's compiled program of one, called by a loop in machine code,
   images with their channels last, weights as PyTorch has them, the zeros around the images written within the time;
   against `at::conv2d` and `at::convolution_backward` (with one result asked for) in PyTorch's C++ benchmark timer, in

@@ -37,7 +37,7 @@ NAMED_DEFAULTS: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"epochs": 16, "dropout": 0.3},
     "cifar10": {"epochs": 45, "weight_decay": 0.05, "label_smoothing": 0.1},
     "membrane": {"epochs": 80},
-    "bccd": {"epochs": 60},
+    "bccd": {"epochs": 50},
 }
 USUAL_NETWORK = {
     "digits": PERCEPTRON, "mnist": CONVOLUTIONAL, "fashion_mnist": CONVOLUTIONAL, "cifar10": RESNET, "membrane": UNET,
