@@ -17,12 +17,15 @@ pytestmark = pytest.mark.peer
 torch = pytest.importorskip("torch")
 
 PUBLISHED = {
-    "resnet18": Case("resnet18", {"num_classes": 7}, (2, 3, 32, 32), (2, 7)),
+    # Its last maps have a single place here: with two samples a channel's normalised values are +-1, and gradients noise.
+    "resnet18": Case("resnet18", {"num_classes": 7}, (6, 3, 32, 32), (6, 7)),
     "resnet20": Case("resnet20", {}, (2, 3, 16, 16), (2, 10)),
 }
 
 
 def pair(case):
+    tw.manual_seed(0)
+    torch.manual_seed(0)
     ours, theirs = case.build(), case.build(torch_models())
     theirs = theirs.double()
     ours.double()
