@@ -5,7 +5,8 @@ In: nothing. Out: `Framework`, filled in by bench/peers/torch_framework.py and b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,3 +35,21 @@ class Framework:
     compile_forward: Callable[[Callable], Callable]  # or only the forward pass and the loss
     concatenate: Callable[[list, int], Any]
     arrange: Callable[[Any], Any] = unchanged  # a network or images: in the memory order of a variant
+
+
+def training_step(framework: Framework, model: Any, criterion: Any, pairs: Iterable[tuple], is_compiled: bool) -> Call:
+    """A training step, as one writes it, on batches in turn; it ends with its loss read."""
+    optimizer = framework.adam(model.parameters(), LEARNING_RATE)
+    forward = framework.compile_forward(lambda x, y: criterion(model(x), y))
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = forward(x, y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if is_compiled:
+        step = framework.compile_step(step)
+    feed = itertools.cycle(list(pairs))
+    return lambda: step(*next(feed)).item()

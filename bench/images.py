@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.framework import LEARNING_RATE, Call, Framework
+from bench.framework import Call, Framework, training_step
 from bench.workloads import BATCHES, Workload
 
 CHANNELS, BLOCKS = (16, 32, 64), 3  # ResNet-20: three stages of three blocks
@@ -170,23 +170,10 @@ def network(framework: Framework, workload: Workload) -> Any:
 
 
 def image_step(framework: Framework, workload: Workload) -> Call:
-    """A training step, as one writes it; it ends with its loss read."""
-    model, criterion = network(framework, workload), framework.functional.cross_entropy
-    optimizer = framework.adam(model.parameters(), LEARNING_RATE)
-    forward = framework.compile_forward(lambda x, y: criterion(model(x), y))
-
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    if workload.is_compiled:
-        step = framework.compile_step(step)
+    """A training step of the network."""
     pairs = [(framework.arrange(framework.tensor(x)), framework.tensor(y)) for x, y in image_batches(workload)]
-    feed = itertools.cycle(pairs)
-    return lambda: step(*next(feed)).item()
+    model, criterion = network(framework, workload), framework.functional.cross_entropy
+    return training_step(framework, model, criterion, pairs, workload.is_compiled)
 
 
 def image_inference(framework: Framework, workload: Workload) -> Call:

@@ -6,14 +6,13 @@ has another idiom; bench/peers/jax_side.py says the same in it.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from bench import images
-from bench.framework import LEARNING_RATE, Call, Framework
+from bench.framework import LEARNING_RATE, Call, Framework, training_step
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 
 
@@ -35,24 +34,11 @@ def network(framework: Framework, workload: Workload) -> Any:
 
 
 def dense(framework: Framework, workload: Workload) -> Call:
-    """A training step, as one writes it; it ends with its loss read."""
+    """A training step of a multilayer perceptron."""
     F = framework.functional
-    model = network(framework, workload)
-    optimizer = framework.adam(model.parameters(), LEARNING_RATE)
     criterion = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}[workload.loss]
-    forward = framework.compile_forward(lambda x, y: criterion(model(x), y))
-
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    if workload.is_compiled:
-        step = framework.compile_step(step)
-    feed = itertools.cycle([(framework.tensor(x), framework.tensor(y)) for x, y in batches(workload)])
-    return lambda: step(*next(feed)).item()
+    pairs = [(framework.tensor(x), framework.tensor(y)) for x, y in batches(workload)]
+    return training_step(framework, network(framework, workload), criterion, pairs, workload.is_compiled)
 
 
 def cross_entropy(framework: Framework, workload: Workload) -> Call:

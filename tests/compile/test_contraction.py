@@ -212,3 +212,16 @@ def test_code_does_not_grow_with_the_product() -> None:
         e = Emitter()
         written(e, choose_tiling(Product(2047, 2047, 4099, *flags, float32), Vectors(16, 32)))
         assert len(e.lines) < 2400, flags
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "pieces"),
+    [(32768, 64, range(32, 65)), (2048, 256, range(8, 33)), (64, 4096, range(2, 65))],
+)
+def test_a_product_with_a_packed_operand_is_cut_along_its_longer_side(rows: int, columns: int, pieces: range) -> None:
+    """B turned over, as in a linear layer: each piece packs it again, which a tall product hardly notices."""
+    chosen = choose_tiling(Product(rows, columns, 128, False, True, float32), Vectors(16, 32))
+    grid = tiling.choose_grid(chosen, 64)
+    assert chosen.packs_b
+    assert grid.count in pieces
+    assert (grid.strips.count > 1) == (rows > columns)

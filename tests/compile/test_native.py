@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from thalweg.compile import native
+from thalweg.compile.library import shared
 from thalweg.compile.reference import evaluate
 from thalweg.dtype import bool_, float32, int64
 from thalweg.graph import Node, constant, full, make_input
@@ -146,3 +147,26 @@ def test_a_cell_that_is_read_elsewhere_is_not_overwritten_meanwhile(name: str, s
     (expected,) = evaluate([new], {cell: array.copy()})
     program([array], {0: array})
     np.testing.assert_array_equal(array, expected)
+
+
+TINY = np.full(16, 1e-39, np.float32)  # below the smallest normal number
+
+
+@pytest.mark.skipif(shared().flushing == 0, reason="this processor's mode is not known")
+def test_a_program_that_writes_cells_takes_subnormal_results_for_zero() -> None:
+    cell, x = make_input((16,), float32), make_input((16,), float32)
+    program = native.build([cell, x], [add(cell, x), multiply(x, x)], {0: 0})
+    assert program is not None
+    array = np.zeros(16, np.float32)
+    assert program([array, TINY], {0: array}) is not None
+    assert (array == 0).all()
+    assert (TINY + TINY != 0).all()  # the mode of whoever called is as it was
+
+
+def test_a_program_that_writes_nothing_keeps_subnormal_numbers() -> None:
+    x = make_input((16,), float32)
+    program = native.build([x], [add(x, x)])
+    assert program is not None
+    results = program([TINY])
+    assert results is not None
+    assert (results[0] == TINY + TINY).all()

@@ -155,6 +155,7 @@ LONG = [
     ((3, 40, 40, 8), (38, 38, 8, 16), 0), ((3, 9, 9, 64), (8, 8, 64, LANES + 1), 0),
     ((2, 1, 700, 3), (2, 690, 3, 5), 1), ((1, 5000, 1), (5000, 1, 1), 0),
     ((2, 999, 1), (991, 1, 2 * LANES + 1), 0), ((2, 3, 1, 1500), (2, 1, 1500, 7), 1),
+    ((4, 16, 18, 18, 4), (4, 16, 16, 4, 4 * LANES), 1), ((2, 3, 5, 42, 2), (2, 3, 40, 2, 3 * LANES), 1),
 ]  # fmt: skip
 
 
@@ -177,6 +178,15 @@ def test_blocks_cover_the_sum_once() -> None:
             assert (parts - 1) * blocks.size < inner[blocks.place] <= parts * blocks.size
         found.append(blocks.count)
     assert max(found) > 4
+
+
+def test_a_piece_of_products_with_long_sums_is_whole_products() -> None:
+    """A thread then reads the operands of its products once, and not all operands for each few results."""
+    tiling = window_tiling_of(product(*leaves((8, 32, 18, 18, 8), (8, 16, 16, 8, 64)), 1))
+    assert tiling.windows.parts == (8,)
+    assert tiling.blocks.count > 1
+    assert tiling.pieces.units == 8
+    assert tiling.unit * 8 == tiling.tiles
 
 
 def test_a_long_sum_is_not_one_chain_of_roundings() -> None:
@@ -318,7 +328,16 @@ def cut_finely(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("cut_finely")
 @pytest.mark.parametrize(
-    "case", [*SMALL[:4], ((4, 30, 30, 8), (3, 3, 8, 40), 0, {}), (*LONG[0], {}), (*LONG[1], {})], ids=str
+    "case",
+    [
+        *SMALL[:4],
+        ((4, 30, 30, 8), (3, 3, 8, 40), 0, {}),
+        (*LONG[0], {}),
+        (*LONG[1], {}),
+        (*LONG[2], {}),
+        (*LONG[-1], {}),
+    ],
+    ids=str,
 )
 def test_the_bits_are_the_same_on_any_number_of_threads(case: Any) -> None:
     x, w, lead, attributes = case

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peer
 torch = pytest.importorskip("torch")
 
 PUBLISHED = {
-    # Its last maps have a single place here: with two samples a channel's normalised values are +-1, and gradients noise.
+    # Its last maps have a single place here: of two samples the normalised values are +-1, and gradients noise.
     "resnet18": Case("resnet18", {"num_classes": 7}, (6, 3, 32, 32), (6, 7)),
     "resnet20": Case("resnet20", {}, (2, 3, 16, 16), (2, 10)),
 }

@@ -11,19 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.compile.convolutions import lowered, permuted
-from thalweg.compile.rewriting import with_inputs
+from thalweg.compile.rewriting import renewed, rewrite_into
 from thalweg.compile.simplify import pass_simplify
-from thalweg.graph import Node, full, scope, toposort
+from thalweg.graph import Node, full, toposort
 from thalweg.ops import inverse_order, reshape
 from thalweg.ops.rules import known_number
 
 
 def pass_channels_last(outputs: Sequence[Node]) -> list[Node]:
     """The program with its convolutions made window products, and simplified again; unchanged where there are none."""
-    order = toposort(outputs)
-    if not any(map(is_convolution, order)):
+    if not any(map(is_convolution, toposort(outputs))):
         return list(outputs)
-    return pass_simplify(_Rewriting().run(order, outputs))
+    return pass_simplify(_Rewriting().run(outputs))
 
 
 def is_convolution(node: Node) -> bool:
@@ -42,20 +41,15 @@ class _Rewriting:
         self.new: dict[Node, Node] = {}
         self.twins: dict[Node, Node] = {}
 
-    def run(self, order: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
-        before = scope.path
-        try:
-            for node in order:
-                scope.path = node.origin
-                twin = self._twin(node)
-                if twin is None:
-                    self.new[node] = with_inputs(node, tuple(self.new[each] for each in node.inputs))
-                else:
-                    self.twins[node] = twin
-                    self.new[node] = permuted(twin, inverse_order(last_order(node.ndim)))
-        finally:
-            scope.path = before
-        return [self.new[node] for node in outputs]
+    def run(self, outputs: Sequence[Node]) -> list[Node]:
+        return rewrite_into(self.new, outputs, self._made)
+
+    def _made(self, node: Node) -> Node:
+        twin = self._twin(node)
+        if twin is None:
+            return renewed(node, self.new)
+        self.twins[node] = twin
+        return permuted(twin, inverse_order(last_order(node.ndim)))
 
     def _last(self, node: Node) -> Node:
         """The value with its channels last."""

@@ -8,14 +8,16 @@ packed together, parts of k, panels of B that are packed together, then the tile
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import Matrix, Packed, Part, Range, before, counted, extent_of, pack, pieces
+from thalweg.compile.runs import begin_of, choices, extent_at
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
+from thalweg.dtype import DType
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class _Kernel:
         """The tile of whichever extents strip and panel have; both are counted from the first of their ranges."""
         number, of_all = self.e.add(strips.first, strip), self.e.add(panels.first, panel)
         column = self.e.multiply(of_all, self.e.integer(self.tiling.width))
-        for height, of_height in self._choices(self.tiling.strips, number):
-            for width, of_width in self._choices(self.tiling.panels, of_all):
+        for height, of_height in choices(self.e, self.tiling.strips, number):
+            for width, of_width in choices(self.e, self.tiling.panels, of_all):
                 with of_height(), of_width():
                     _Tile(self, self._row(number), column, height, width, part, strip, panel).write()
         if self.finish and self.tiling.parts == 1:
@@ -140,7 +142,7 @@ class _Kernel:
 
     def _finish_tile(self, finish: Finish, number: Value, panel: Value, column: Value) -> None:
         """Vector by vector while the tile is in the first-level cache: written once, whatever extents the tile has."""
-        extents = [self._extent(self.tiling.strips, number), self._extent(self.tiling.panels, panel)]
+        extents = [extent_at(self.e, self.tiling.strips, number), extent_at(self.e, self.tiling.panels, panel)]
         known = [each if isinstance(each, Value) else self.e.integer(each) for each in extents]
 
         def tile(pointers: Sequence[str], values: Sequence[Value]) -> None:
@@ -169,30 +171,9 @@ class _Kernel:
             return e.add(e.multiply(i, e.integer(self.tiling.width)), j)
         return e.add(e.multiply(row, e.integer(self.tiling.product.columns)), column)
 
-    def _extent(self, runs: Sequence[tuple[int, int]], index: Value) -> Extent:
-        """The extent of piece `index`."""
-        if len(runs) == 1:
-            return runs[0][0]
-        e, (extent, count), (other, _) = self.e, *runs
-        return e.select(e.compare("less", index, e.integer(count)), e.integer(extent), e.integer(other))
-
     def _row(self, strip: Value) -> Value:
         """The first row of a strip."""
-        e, (height, count), *others = self.e, *self.tiling.strips
-        row = e.multiply(strip, e.integer(height))
-        if not others or others[0][1] == 1:
-            return row
-        return e.subtract(row, e.maximum(e.integer(0), e.subtract(strip, e.integer(count))))
-
-    def _choices(
-        self, runs: Sequence[tuple[int, int]], index: Value
-    ) -> list[tuple[int, Callable[[], AbstractContextManager[None]]]]:
-        """(extent, where the code for it stands) for each extent that piece `index` may have."""
-        if len(runs) == 1:
-            return [(runs[0][0], nullcontext)]
-        e = self.e
-        is_first = e.compare("less", index, e.integer(runs[0][1]))
-        return [(runs[0][0], lambda: e.when(is_first)), (runs[1][0], lambda: e.when(e.invert(is_first)))]
+        return begin_of(self.e, self.tiling.strips, strip)
 
 
 @dataclass(frozen=True)
@@ -235,13 +216,11 @@ class _Tile:
         ]
 
     def _start(self, place: Value, mask: Value | None) -> Value:
-        """What the parts before have come to. In the first the mask is off everywhere: zeros, and nothing is read."""
+        """What the parts before have come to."""
         e, kernel = self.kernel.e, self.kernel
         if kernel.tiling.parts == 1:
             return e.spread(literal(0, kernel.dtype), kernel.lanes)
-        is_later = e.spread(e.compare("less", e.integer(0), self.part.index), kernel.lanes)
-        wanted = is_later if mask is None else e.bitwise("bitwise_and", is_later, mask)
-        return e.load(kernel.c, place, kernel.dtype, kernel.lanes, wanted)
+        return left_before(e, kernel.c, place, kernel.dtype, kernel.lanes, self.part.index, mask)
 
     def _prefetch_next(self) -> None:
         """The next tile, below or to the right, is read when this one is done; its rows are far apart."""
@@ -271,6 +250,18 @@ class _Tile:
         if self.kernel.tiling.packs_b:
             return e.load(packed.pointer, packed.place(e, self.panel, e.integer(j), k), b.dtype, lanes)
         return e.load(b.pointer, b.place(e, column, e.add(self.part.start, k)), b.dtype, lanes, mask)
+
+
+def left_before(
+    e: Emitter, pointer: str, place: Value, dtype: DType, lanes: int, index: Value, mask: Value | None
+) -> Value:
+    """Totals that the rounds before round `index` have left. In the first nothing is read, and they are zeros."""
+    is_later = e.compare("less", e.integer(0), index)
+    if lanes == 1:
+        return e.select(is_later, e.load(pointer, place, dtype), literal(0, dtype))
+    is_later = e.spread(is_later, lanes)
+    wanted = is_later if mask is None else e.bitwise("bitwise_and", is_later, mask)
+    return e.load(pointer, place, dtype, lanes, wanted)
 
 
 def accumulated(e: Emitter, a: Value, b: Value, total: Value) -> Value:

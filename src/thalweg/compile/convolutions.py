@@ -219,10 +219,11 @@ def _split(x: Node, axis: int, count: int) -> Node:
 _LONG = 4096  # products in one sum, from which on it is worth several parts
 _FEW = 8 * 256  # results, too few to be cut among threads
 _PARTS = 16
+_WORTH = 4  # times as much is read as the parts' results come to
 
 
 def _parts(x: Node, w: Node, form: Form) -> int:
-    """Into how many parts a long sum over the channels is cut where there are too few results for threads to share.
+    """Into how many parts a long sum over the channels is cut: threads share them, and each part stays in the cache.
 
     The sums of a weight's gradient run over the batch, which is the channels here, and over all places.
     """
@@ -235,9 +236,10 @@ def _parts(x: Node, w: Node, form: Form) -> int:
     result = w.size // depth * x.shape[lead]
     for axis, (step, gap) in enumerate(zip(form.stride, form.window_dilation, strict=True)):
         result *= (x.shape[lead + 1 + axis] - (w.shape[lead + axis] - 1) * gap - 1) // step + 1
+    most = min(channels, _PARTS)
     if result >= _FEW:
-        return 1
-    return max(count for count in range(1, min(channels, _PARTS) + 1) if channels % count == 0)
+        most = min(most, (x.size + w.size) // (_WORTH * result))
+    return max((count for count in range(1, most + 1) if channels % count == 0), default=1)
 
 
 _WIDE = 512  # bytes: rows of w this far apart fall into few sets of the caches

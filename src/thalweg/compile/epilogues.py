@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from thalweg.compile.contraction import Finish
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.fuse import Kernel, is_checked, is_move, topological
+from thalweg.compile.fuse import Kernel, is_checked, is_move, memory_of, topological
 from thalweg.compile.kernels import form_product, form_windows, keeps_totals, operands_from, takes_epilogue
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.operands import reads_windows
@@ -28,7 +28,7 @@ _MOST_OPERANDS = 2
 
 def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
     """The kernels, each product with the first nest that can be its epilogue; `outputs` are those of the program."""
-    result, shown = list(kernels), set(map(_memory_of, outputs))
+    result, shown = list(kernels), set(map(memory_of, outputs))
     for nest in kernels:
         product = next((each for each in result if _fits(each, nest, result)), None)
         if product is not None:
@@ -64,20 +64,13 @@ def _names_of(product: Node, nest: Kernel) -> list[Node] | None:
     stack = [each for node in nest.nodes for each in node.inputs]
     while stack:
         each = stack.pop()
-        if _memory_of(each, stop) is product:
+        if memory_of(each, stop) is product:
             names.append(each)
         elif each not in stop:
             if is_move(each) and not each.op.identities.get("keeps_order") and _reads(each, product, stop):
                 return None
             stack.extend(each.inputs)
     return names
-
-
-def _memory_of(node: Node, stop: Iterable[Node] = ()) -> Node:
-    """What a node is a reshape of."""
-    while node not in stop and node.op.identities.get("keeps_order"):
-        node = node.inputs[0]
-    return node
 
 
 def _reads(node: Node, product: Node, stop: set[Node]) -> bool:

@@ -63,6 +63,13 @@ def is_move(node: Node) -> bool:
     return node.op.kind == "move"
 
 
+def memory_of(node: Node, stop: Iterable[Node] = ()) -> Node:
+    """What a node is a reshape of."""
+    while node not in stop and node.op.identities.get("keeps_order"):
+        node = node.inputs[0]
+    return node
+
+
 def is_checked(kernel: Kernel) -> bool:
     """Whether bad data can stop the kernel: it reads positions, or does what not every integer allows."""
     return any(may_be_refused(node) for node in kernel.nodes)

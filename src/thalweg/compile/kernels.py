@@ -19,7 +19,7 @@ from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
-from thalweg.compile.turning import copied_view, emit_turning, turning_of
+from thalweg.compile.turning import emit_turning, turning_of
 from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.compile.window_kernel import Memory, emit_windows
 from thalweg.compile.window_kernel import Product as WindowProduct
@@ -53,9 +53,9 @@ class Operand:
 def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
     """Equal for nodes that the same machine code computes."""
     operands = tuple((each.shape, each.dtype.name, number) for each, number in zip(node.inputs, numbers, strict=True))
-    turning, view = turning_of(node), copied_view(node)
-    if turning is not None and view is not None:
-        return (node.op.kind, turning, view.source.dtype.name)
+    turning = turning_of(node)
+    if turning is not None:
+        return (node.op.kind, turning, node.dtype.name)
     places = [windows_of(node), *[view.start for view in operand_views(node)]] if reads_windows(node) else ()
     return (node.op.name, attribute_key(node), operands, node.shape, node.dtype.name, *places)
 
@@ -194,12 +194,12 @@ def form_product(
 
 @dataclass(frozen=True)
 class Share:
-    """How a product is cut into pieces: along one axis of the batch, or each product of the batch by a grid."""
+    """How a kernel is cut into pieces: a batch of products along one axis or each of them by a grid, others as told."""
 
     axis: int | None = None
     pieces: Pieces = WHOLE
     grid: Grid | None = None
-    cycles: float = 0.0  # of the whole product, roughly
+    cycles: float = 0.0  # of the whole kernel, roughly
 
     @property
     def count(self) -> int:
@@ -207,9 +207,12 @@ class Share:
 
 
 def share_of(node: Node) -> Share:
-    """The pieces of a product of floats, by its cost."""
+    """The pieces of what is no nest, by its cost; a kernel of which nothing is known is one piece."""
+    planned = window_tiling_of(node) if reads_windows(node) else turning_of(node)
+    if planned is not None:
+        return Share(pieces=planned.pieces, cycles=planned.cycles)
     tiling, batch = tiling_of(node), node.shape[:-2]
-    if tiling is None:
+    if tiling is None or not node.dtype.is_floating_point:
         return Share()
     cycles = size_of(batch) * tiling.cost * max(tiling.product.inner, 1)
     wanted = wanted_pieces(cycles)
@@ -253,13 +256,7 @@ def cycles_of(kernel: Kernel) -> float:
     """What the kernel costs, roughly: to decide whether threads pay."""
     if kernel.is_nest:
         return choose_schedule(kernel).cycles
-    node = kernel.nodes[0]
-    own = share_of(node).cycles if node.dtype.is_floating_point else 0.0
-    if reads_windows(node):
-        own = window_tiling_of(node).cycles
-    turning = turning_of(node)
-    if turning is not None:
-        own = turning.cycles
+    own = share_of(kernel.nodes[0]).cycles
     return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
 
@@ -267,13 +264,7 @@ def pieces_of(kernel: Kernel) -> int:
     """Into how many pieces the kernel's function is cut."""
     if kernel.is_nest:
         return choose_schedule(kernel).pieces.count
-    node = kernel.nodes[0]
-    if reads_windows(node):
-        return window_tiling_of(node).pieces.count
-    turning = turning_of(node)
-    if turning is not None:
-        return turning.pieces.count
-    return share_of(node).count if node.dtype.is_floating_point else 1
+    return share_of(kernel.nodes[0]).count
 
 
 def takes_epilogue(node: Node) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from thalweg.compile.cache import CodeCache, cache, key_of
 from thalweg.compile.codegen import image_of, link, versions
 from thalweg.compile.modules import Module
-from thalweg.compile.runtime import runtime_text
+from thalweg.compile.runtime import flushing_mode, runtime_text
 from thalweg.compile.target import compiling_for, current_name, current_target
 
 _entries: dict[tuple[str, Module], int] = {}
@@ -117,6 +117,7 @@ class Shared:
     take: int
     keep: int
     watch: int
+    flushing: int  # the bits of a table's `MODE` for programs that write cells
     kept: object
 
 
@@ -128,7 +129,8 @@ def shared() -> Shared:
 @functools.cache
 def _shared(name: str) -> Shared:
     with compiling_for(name) as target:
-        text = runtime_text(target.triple.partition("-")[0], target.clock)
+        architecture = target.triple.partition("-")[0]
+        text = runtime_text(architecture, target.clock)
         names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
         kept, (alone, timed, lead, serve, copy, take, keep, watch) = link(image_of(text), names)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -141,5 +143,6 @@ def _shared(name: str) -> Shared:
         take,
         keep,
         watch,
+        flushing_mode(architecture),
         kept,
     )

@@ -163,6 +163,7 @@ class NativeProgram:
         head[runtime.ROWS], head[runtime.COUNT] = self.rows.ctypes.data, len(self.rows)
         head[runtime.CHECKED] = self.layout.checks or -1
         head[runtime.STEPS], head[runtime.SCRATCH] = 1, self._start + self.layout.arena
+        head[runtime.MODE] = shared().flushing if self.layout.writes else 0
         head[runtime.COUNTERS] = -(-self._counters.ctypes.data // 64) * 64
         arena = [self._start + offset for offset in self._offsets]
         return Table([*head, *[0] * self.layout.slot_count, *arena], runtime.HEAD)

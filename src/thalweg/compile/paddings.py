@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from thalweg.compile.fuse import may_be_refused
 from thalweg.compile.operands import reads_windows
-from thalweg.compile.rewriting import with_inputs
+from thalweg.compile.rewriting import renewed, rewrite_into
 from thalweg.compile.views import view_of
 from thalweg.dtype import bool_
-from thalweg.graph import Node, full, scope, toposort
+from thalweg.graph import Node, full, toposort
 from thalweg.ops import broadcast, pad, slice_, where
 from thalweg.ops.rules import known_number
 
@@ -23,9 +23,8 @@ _MOST_NODES = 24  # operations done once more where others need the values in be
 
 def pass_paddings(outputs: Sequence[Node]) -> list[Node]:
     """The program with what is padded made so; unchanged where nothing is."""
-    order = toposort(outputs)
-    wanted = _wanted(order)
-    return _Rewriting(wanted).run(order, outputs) if wanted else list(outputs)
+    wanted = _wanted(toposort(outputs))
+    return _Rewriting(wanted).run(outputs) if wanted else list(outputs)
 
 
 def _wanted(order: Sequence[Node]) -> dict[Node, Node]:
@@ -34,8 +33,9 @@ def _wanted(order: Sequence[Node]) -> dict[Node, Node]:
     for node in filter(reads_windows, order):
         for operand in node.inputs:
             source = view_of(operand).source
-            if _is_padding(source) and source.size > getattr(wanted.get(source.inputs[0]), "size", 0):
-                wanted[source.inputs[0]] = source
+            if _is_padding(source):
+                inner = source.inputs[0]
+                wanted[inner] = max(wanted.get(inner, source), source, key=lambda each: each.size)
     return wanted
 
 
@@ -65,22 +65,15 @@ class _Rewriting:
         self.new: dict[Node, Node] = {}
         self.padded: dict[Node, Whole] = {}  # of a value: it with zeros around
 
-    def run(self, order: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
-        before = scope.path
-        try:
-            for node in order:
-                scope.path = node.origin
-                inputs = tuple(self.new[each] for each in node.inputs)
-                padding = self.wanted.get(node)
-                if node.op is pad and self.wanted.get(node.inputs[0]) is node:
-                    self.new[node] = self.padded[inputs[0]].node
-                elif padding is not None:
-                    self.new[node] = self._inside(with_inputs(node, inputs), padding)
-                else:
-                    self.new[node] = with_inputs(node, inputs)
-        finally:
-            scope.path = before
-        return [self.new[node] for node in outputs]
+    def run(self, outputs: Sequence[Node]) -> list[Node]:
+        return rewrite_into(self.new, outputs, self._made)
+
+    def _made(self, node: Node) -> Node:
+        if node.op is pad and self.wanted.get(node.inputs[0]) is node:
+            return self.padded[self.new[node.inputs[0]]].node
+        padding = self.wanted.get(node)
+        again = renewed(node, self.new)
+        return again if padding is None else self._inside(again, padding)
 
     def _inside(self, node: Node, padding: Node) -> Node:
         """The middle of the value that is computed with its zeros."""

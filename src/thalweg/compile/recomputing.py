@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from thalweg.compile.fuse import Kernel, is_move, is_number
+from thalweg.compile.fuse import Kernel, is_move, is_number, memory_of
 from thalweg.compile.schedule import emission_lines
 from thalweg.graph import Node, toposort
 
@@ -31,7 +31,7 @@ class _Recomputing:
         self.kernels = list(kernels)
         self.place = {node: i for i, node in enumerate(toposort(outputs))}
         self.home = {node: kernel for kernel in kernels for node in kernel.nodes}
-        self.shown = set(map(_memory_of, outputs))
+        self.shown = set(map(memory_of, outputs))
 
     def run(self) -> list[Kernel]:
         for kernel in list(self.kernels):
@@ -70,10 +70,8 @@ class _Recomputing:
                 source = _behind(operand)
                 if is_number(operand) or _FAR_SMALLER * source.size <= node.size:
                     continue
-                if source.op.kind == "leaf" or not self._is_entrywise(source):
-                    bases.add(source)
-                elif source is operand:
-                    stack.append(operand)
+                if source is operand and source.op.kind == "elementwise" and not self._is_stored(source):
+                    stack.append(source)
                 else:
                     bases.add(source)
         lines = sum(map(emission_lines, members))
@@ -81,21 +79,15 @@ class _Recomputing:
             return None
         return sorted(members, key=self.place.__getitem__)
 
-    def _is_entrywise(self, node: Node) -> bool:
-        return node.op.kind == "elementwise" and not self._is_stored(node, beyond=True)
-
-    def _is_stored(self, node: Node, beyond: bool = False) -> bool:
+    def _is_stored(self, node: Node) -> bool:
         """Whether the value lies in memory in any case: a leaf, a product, or what a product reads."""
         if node.op.kind == "leaf":
             return True
         home = self.home.get(node)
-        if home is None:
+        if home is None or node not in home.outputs:
             return False
-        if not home.is_nest:
-            return node in home.outputs
-        return node in home.outputs and (
-            node in self.shown or any(node in each.inputs for each in self.kernels if not each.is_nest)
-        )
+        is_read = any(node in each.inputs for each in self.kernels if not each.is_nest)
+        return not home.is_nest or node in self.shown or is_read
 
     def _put(self, reader: Kernel, node: Node, recipe: Sequence[Node]) -> None:
         """The reader computes the node itself."""
@@ -130,12 +122,6 @@ class _Recomputing:
 
 def _behind(node: Node) -> Node:
     while is_move(node) and len(node.inputs) == 1:
-        node = node.inputs[0]
-    return node
-
-
-def _memory_of(node: Node) -> Node:
-    while node.op.identities.get("keeps_order"):
         node = node.inputs[0]
     return node
 

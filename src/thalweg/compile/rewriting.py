@@ -6,7 +6,7 @@ shared, nothing that no output needs is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from thalweg.graph import Node, form_key, rebuild, scope, toposort
 
@@ -14,14 +14,24 @@ from thalweg.graph import Node, form_key, rebuild, scope, toposort
 def rewrite(outputs: Sequence[Node], simpler: Callable[[Node], Node]) -> list[Node]:
     """The program with `simpler` applied to every node, inputs first."""
     new: dict[Node, Node] = {}
+    return rewrite_into(new, outputs, lambda node: simpler(renewed(node, new)))
+
+
+def rewrite_into(new: dict[Node, Node], outputs: Sequence[Node], make: Callable[[Node], Node]) -> list[Node]:
+    """The program with `make(node)` in the place of every node, inputs first; `new` is filled on the way."""
     before = scope.path
     try:
         for node in toposort(outputs):
             scope.path = node.origin  # what takes the place of a node comes from the same line of the user's code
-            new[node] = simpler(with_inputs(node, tuple([new[each] for each in node.inputs])))
+            new[node] = make(node)
     finally:
         scope.path = before
     return [new[node] for node in outputs]
+
+
+def renewed(node: Node, new: Mapping[Node, Node]) -> Node:
+    """The same operation on what has taken the place of its inputs."""
+    return with_inputs(node, tuple([new[each] for each in node.inputs]))
 
 
 def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:

@@ -22,7 +22,13 @@ COUNTERS = 6  # for each row a pair of cache lines: pieces claimed, pieces done;
 NULL = 7  # no address
 STATUS = 8  # kernel, position and value of the first bad position; 0 if all is well
 STOP = 11  # whether this walk is the last, whatever `STEPS` says
-HEAD = 12
+MODE = 12  # bits that the processor's floating-point mode has during the walks besides its own
+HEAD = 13
+
+# In that mode results too small for a normal number are zero. Numbers like that cost a hundred cycles each, and the
+# averages of an optimizer end there whenever gradients become zero for good, as those of dead units do. Programs that
+# write cells run in it; a program that only computes values keeps them.
+_FLUSHES = {"x86_64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}
 
 # The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time,
 # and how many rows must be done before it begins: all up to the last one that it depends on.
@@ -61,6 +67,7 @@ _HEADER = "".join([
   %status = getelementptr i64, ptr %table, i64 {STATUS}
   %done.at = getelementptr i64, ptr %table, i64 {DONE}
   %stop.at = getelementptr i64, ptr %table, i64 {STOP}""",
+    _word("mode", MODE), "\n  ENTER MODE",
 ])  # fmt: skip
 
 _CALL = f"""
@@ -112,6 +119,7 @@ stopped:
   store i64 %s1, ptr %done.at
   br label %leave
 leave:
+  LEAVE MODE
   ret void
 }}"""
 
@@ -330,6 +338,7 @@ leave:
   %walks = phi i64 [ %s, %step ], [ %s, %check ], [ %s1, %walked ]
   ; whoever is behind may leave at an earlier walk than the one that was the last
   %most = atomicrmw max ptr %done.at, i64 %walks acq_rel, align 8
+  LEAVE MODE
   ret void
 }}"""
 
@@ -436,19 +445,47 @@ _PAUSES = {
     "arm64": "call void @llvm.aarch64.hint(i32 1)",
 }
 
+_X86_MODE = (
+    """%own.at = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %own.at)
+  %own = load i32, ptr %own.at
+  %mode.bits = trunc i64 %mode to i32
+  %walking = or i32 %own, %mode.bits
+  %walking.at = alloca i32
+  store i32 %walking, ptr %walking.at
+  call void @llvm.x86.sse.ldmxcsr(ptr %walking.at)""",
+    "call void @llvm.x86.sse.ldmxcsr(ptr %own.at)",
+    ["declare void @llvm.x86.sse.stmxcsr(ptr)", "declare void @llvm.x86.sse.ldmxcsr(ptr)"],
+)
+_ARM_MODE = (
+    """%own = call i64 @llvm.aarch64.get.fpcr()
+  %walking = or i64 %own, %mode
+  call void @llvm.aarch64.set.fpcr(i64 %walking)""",
+    "call void @llvm.aarch64.set.fpcr(i64 %own)",
+    ["declare i64 @llvm.aarch64.get.fpcr()", "declare void @llvm.aarch64.set.fpcr(i64)"],
+)
+_MODES = {"x86_64": _X86_MODE, "aarch64": _ARM_MODE, "arm64": _ARM_MODE}
+
+
+def flushing_mode(architecture: str) -> int:
+    """The bits of `MODE` for a program whose results are zero where they are too small for a normal number."""
+    return _FLUSHES.get(architecture, 0)
+
 
 def runtime_text(architecture: str, clock: str) -> str:
     """The functions that every program shares: those that walk, and rows that are no kernels."""
     pause = _PAUSES.get(architecture, "")
+    enter, leave, modes = _MODES.get(architecture, ("", "", []))
     declarations = [
         "declare i32 @sched_yield()", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
         "declare i64 @llvm.umin.i64(i64, i64)", f"declare i64 @{clock}()",
         *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause),
-        *["declare void @llvm.aarch64.hint(i32)"] * ("aarch64" in pause),
+        *["declare void @llvm.aarch64.hint(i32)"] * ("aarch64" in pause), *modes,
     ]  # fmt: skip
     timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
     parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _AWAIT, _TOGETHER, _LEAD, _SERVE]
-    return "\n".join(parts).replace("  PAUSE", f"  {pause}")
+    text = "\n".join(parts)
+    return text.replace("  PAUSE", f"  {pause}").replace("ENTER MODE", enter).replace("LEAVE MODE", leave)
 
 
 # The shortest time of each row so far, which stands behind its other words.

@@ -18,6 +18,7 @@ from thalweg.compile.values import NotEmittable, Value
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
 _IN_FLIGHT = 4  # chains of additions side by side: an addition takes four cycles and its load half of one
+_SIDE_BY_SIDE = 8  # vectors of kept entries under which rows are summed up: more of each line in memory is used at once
 LONGEST = 1 << 10  # groups that a total takes up before it is added to a total of totals: fewer roundings in a row
 _BODY = 400  # lines of the innermost body: a longer one fills registers and compile time, not the processor
 _DRAWN = 64  # random entries that share their rounds, see `mathematics/philox.py`
@@ -106,6 +107,8 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     room = max(1, min(_IN_FLIGHT if target.registers >= 32 else _IN_FLIGHT // 2, _BODY // max(lines, 1)))
     group_axis = _group_axis(kernel, extents, axis)
     draw = _vectors_of_draw(kernel, extents, axis, width)
+    if kernel.axes and axis not in kernel.axes and target.registers >= 32:
+        room = max(room, min(_SIDE_BY_SIDE, _BODY // (2 * max(lines, 1))))
     if draw > 1:
         room = min(draw, max(room, _ROUNDS // max(lines, 1)))
     group = min(room, _steps(extents, group_axis, axis, width)) if group_axis is not None else 1

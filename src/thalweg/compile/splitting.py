@@ -26,7 +26,7 @@ def _split(node: Node) -> Node:
     if node.op.kind != "reduce" or not known.get("linear") or "axes" not in node.attributes:
         return node
     (x,), axes = node.inputs, node.attributes["axes"]
-    if x.size < _LARGE or len(axes) < 2:
+    if x.size < _LARGE or len(axes) < 2 or math.prod(x.shape[: axes[0]]) >= _ENOUGH:
         return node
     parts = next((n for n in range(1, len(axes)) if math.prod(x.shape[axis] for axis in axes[:n]) >= _ENOUGH), 0)
     return node.op(node.op(x, axes=axes[parts:]), axes=axes[:parts]) if parts else node

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from thalweg.compile.pieces import Pieces, cut, even
+from thalweg.compile.runs import nearly_equal, whole_and_rest
 from thalweg.dtype import DType
 
 
@@ -83,14 +84,13 @@ class Tiling:
     def strips(self) -> list[tuple[int, int]]:
         """(height, how many such strips follow each other), the taller first."""
         if self.product.packs_a:
-            return _cut(self.product.rows, self.strip)
-        low, tall = divmod(self.product.rows, self.strip_count)
-        return [run for run in ((low + 1, tall), (low, self.strip_count - tall)) if run[1]]
+            return whole_and_rest(self.product.rows, self.strip)
+        return nearly_equal(self.product.rows, self.strip_count)
 
     @cached_property
     def panels(self) -> list[tuple[int, int]]:
         """(width in columns, how many): whole panels, then what is left."""
-        return _cut(self.product.columns, self.width)
+        return whole_and_rest(self.product.columns, self.width)
 
     @property
     def strip_count(self) -> int:
@@ -216,12 +216,14 @@ class Grid:
 def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     """About so many pieces. What a piece packs it packs for itself, so an operand that is packed is not shared.
 
-    A packed B is cut by panels, a packed A by strips; where both are, the longer side is, and only coarsely.
+    A packed B is cut by panels, a packed A by strips. Where both are, the longer side is, and only coarsely, since each
+    piece packs the other operand again; a tall product with a packed B likewise.
     Of the panels that are done together a piece has a quarter at least, because it goes through all of A for them.
     """
     product, strips, panels = tiling.product, tiling.strip_count, -(-tiling.panel_count // -(-tiling.panel_block // 4))
-    if product.packs_a and tiling.packs_b:
-        if product.rows >= product.columns:
+    is_tall = product.rows >= product.columns
+    if tiling.packs_b and (product.packs_a or is_tall):
+        if is_tall:
             return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(tiling.panel_count, 1))
         return Grid(cut(strips, 1), cut(tiling.panel_count, min(panels, wanted, even(product.columns // _COARSE))))
     by_strips = 1 if tiling.packs_b else min(strips, wanted)
@@ -241,12 +243,6 @@ def _spare(product: Product, vectors: Vectors) -> int:
 def _is_vector(strip: int, vectors: Vectors) -> bool:
     """Whether the rows of a strip can be moved together."""
     return strip <= vectors.lanes and vectors.lanes % strip == 0
-
-
-def _cut(extent: int, size: int) -> list[tuple[int, int]]:
-    """(size, how many) of the pieces: whole ones, then what is left."""
-    whole, rest = divmod(extent, size)
-    return [run for run in ((size, whole), (rest, 1)) if all(run)]
 
 
 def _rounded_up(extent: int, to: int) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import before, share_of_piece
 from thalweg.compile.pieces import Pieces, cut, wanted_pieces
-from thalweg.compile.target import current_name, current_target
+from thalweg.compile.remembering import remembered
+from thalweg.compile.target import current_target
 from thalweg.compile.values import Value
 from thalweg.compile.views import View, view_of
 from thalweg.dtype import float32, float64
@@ -68,16 +68,10 @@ def turning_of(node: Node) -> Turning | None:
     """How a movement turns its source over; None where it does not, or not much."""
     if node.op.kind != "move" or node.dtype not in (float32, float64) or node.size < _WORTH:
         return None
-    name, turning = _turnings.get(node, ("", None))
-    if name != current_name():
-        turning = _turning(node)
-        _turnings[node] = current_name(), turning
-    return turning
+    return _turning(node)
 
 
-_turnings: WeakKeyDictionary[Node, tuple[str, Turning | None]] = WeakKeyDictionary()
-
-
+@remembered
 def _turning(node: Node) -> Turning | None:
     view = copied_view(node)
     if view is None:

@@ -51,7 +51,7 @@ def _through(chain: list[Node]) -> tuple[int, tuple[int, ...]] | None:
     NumPy's own meanings of the movements are asked, on an array of single bytes that is never read.
     """
     source = chain[-1]
-    array = _strided(source.shape, _row_major(source.shape))
+    array = _strided(source.shape, row_major(source.shape))
     begin = _address(array)
     for node in reversed(chain[:-1]):
         if node.op.identities.get("keeps_order"):
@@ -72,7 +72,8 @@ def _address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _row_major(shape: Shape) -> tuple[int, ...]:
+def row_major(shape: Shape) -> tuple[int, ...]:
+    """The strides of a shape whose last axis is the closest."""
     strides, step = [], 1
     for extent in reversed(shape):
         strides.append(step)

@@ -8,20 +8,19 @@ sum, a few vectors of w, each times one number of x for every row (or times a ve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from thalweg.compile import packing
-from thalweg.compile.contraction import Finish, accumulated
+from thalweg.compile.contraction import Finish, accumulated, left_before
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.packing import counted, extent_of, share_of_piece
+from thalweg.compile.packing import counted, extent_of, nested, share_of_piece
+from thalweg.compile.runs import begin_of, choices, extent_at
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.compile.window_tiling import Axis, WindowTiling
 
 _UNROLLED = 48  # multiply-adds that follow each other without a jump, at most
 
 Steps = Sequence[tuple[Axis, Value]]  # how far along some axes
-Runs = Sequence[tuple[int, int]]  # (extent, how many such pieces): at most two
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,13 @@ def emit_windows(e: Emitter, product: Product) -> None:
     assert tiling.blocks.count == 1 or (product.y is not None and product.finish is None)
     room = product.y or e.room(tiling.windows.dtype, len(tiling.rows(tiling.strip)) * tiling.width)
     share = share_of_piece(e, e.piece(), tiling.pieces)
-    with counted(e, tiling.blocks.count) as block, counted(e, share.count) as i:
-        _Tile(e, product, room, block, e.add(share.first, i)).write()
+    if tiling.unit == 1:
+        with counted(e, tiling.blocks.count) as block, counted(e, share.count) as i:
+            _Tile(e, product, room, block, e.add(share.first, i)).write()
+        return
+    with nested(e, [share.count, tiling.blocks.count, tiling.unit]) as (part, block, i):
+        first = e.multiply(e.add(share.first, part), e.integer(tiling.unit))
+        _Tile(e, product, room, block, e.add(first, i)).write()
 
 
 class _Tile:
@@ -68,7 +72,7 @@ class _Tile:
         index, self.strip, self.panel = self._decoded(number)
         self.column = e.multiply(self.panel, e.integer(self.tiling.width))
         before = zip(self.windows.outer[: self.tiling.axis], index, strict=True)
-        self.before: Steps = [*before, (self.tiling.along, self._first_step())]
+        self.before: Steps = [*before, (self.tiling.along, begin_of(e, self.tiling.strips, self.strip))]
         self.inner = list(self.windows.inner)
         self.cut: tuple[Axis | None, Extent] = (None, 0)  # the axis of which a block is a part
         self.begin = [*self.before, (self.windows.lane, self.column), *self._begin_of_block()]
@@ -79,8 +83,8 @@ class _Tile:
         e, tiling = self.e, self.tiling
         x = self._advanced(self.product.x.pointer, self.product.x.start, lambda axis: axis.in_x)
         w = self._advanced(self.product.w.pointer, self.product.w.start, lambda axis: axis.in_w)
-        for height, of_height in _choices(e, tiling.strips, self.strip):
-            for width, of_width in _choices(e, tiling.panels, self.panel):
+        for height, of_height in choices(e, tiling.strips, self.strip):
+            for width, of_width in choices(e, tiling.panels, self.panel):
                 with of_height(), of_width():
                     self._write(height, width, x, w)
         if self.product.finish:
@@ -92,19 +96,17 @@ class _Tile:
         """The index along the axes before the tile's, its strip, and its panel."""
         e, tiling = self.e, self.tiling
         extents = [axis.extent for axis in self.windows.outer[: tiling.axis]]
-        if tiling.panels_first:
+        if tiling.unit > 1:  # a part after the other
+            parts = len(self.windows.parts)
+            shape = (*extents[:parts], tiling.panel_count, tiling.strip_count, *extents[parts:])
+            index = e.delinear(number, shape)
+            panel, strip = index[parts : parts + 2]
+            index = [*index[:parts], *index[parts + 2 :]]
+        elif tiling.panels_first:
             panel, strip, *index = e.delinear(number, (tiling.panel_count, tiling.strip_count, *extents))
         else:
             *index, strip, panel = e.delinear(number, (*extents, tiling.strip_count, tiling.panel_count))
         return index, strip, panel
-
-    def _first_step(self) -> Value:
-        """Where the strip begins along its axis."""
-        e, (height, count), *others = self.e, *self.tiling.strips
-        step = e.multiply(self.strip, e.integer(height))
-        if not others or others[0][1] == 1:
-            return step
-        return e.subtract(step, e.maximum(e.integer(0), e.subtract(self.strip, e.integer(count))))
 
     def _begin_of_block(self) -> Steps:
         """Where this block of the sum begins; from here on `inner` has the axes inside it."""
@@ -136,20 +138,10 @@ class _Tile:
             e.store(self.y, place, self._with_before(total, place, mask), mask)
 
     def _with_before(self, total: Value, place: Value, mask: Value | None) -> Value:
-        """A block's total and what the blocks before have come to: fewer roundings in a row than in one long chain.
-
-        In the first block the mask is off everywhere: zeros, and nothing is read.
-        """
-        return total if self.tiling.blocks.count == 1 else self.e.add(self._before(place, mask), total)
-
-    def _before(self, place: Value, mask: Value | None) -> Value:
-        e, zero = self.e, literal(0, self.dtype)
-        is_later = e.compare("less", e.integer(0), self.block)
-        if self.lanes == 1:
-            return e.select(is_later, e.load(self.y, place, self.dtype), zero)
-        is_later = e.spread(is_later, self.lanes)
-        wanted = is_later if mask is None else e.bitwise("bitwise_and", is_later, mask)
-        return e.load(self.y, place, self.dtype, self.lanes, wanted)
+        """A block's total and what the blocks before have come to: fewer roundings in a row than in one long chain."""
+        if self.tiling.blocks.count == 1:
+            return total
+        return self.e.add(left_before(self.e, self.y, place, self.dtype, self.lanes, self.block, mask), total)
 
     def _summed(
         self, axes: list[Axis], x: str, w: str, rows: list[int], masks: list[Value | None], totals: list[Value]
@@ -213,7 +205,7 @@ class _Finishing:
 
     def write(self) -> None:
         e, tile = self.e, self.tile
-        extents = [_extent_of(e, self.tiling.strips, tile.strip), _extent_of(e, self.tiling.panels, tile.panel)]
+        extents = [extent_at(e, self.tiling.strips, tile.strip), extent_at(e, self.tiling.panels, tile.panel)]
         known = [each if isinstance(each, Value) else e.integer(each) for each in extents]
         axes = [axis for axis, _ in tile.before]
         begins = [index for _, index in tile.before]
@@ -286,19 +278,3 @@ def distance(e: Emitter, steps: Steps, stride: Callable[[Axis], int]) -> Value:
 def _divisor(extent: int, most: int) -> int:
     """The largest divisor that is not more than `most`, at most 8."""
     return next(each for each in range(max(1, min(most, 8, extent)), 0, -1) if extent % each == 0)
-
-
-def _extent_of(e: Emitter, runs: Runs, index: Value) -> Extent:
-    """The extent of piece `index`."""
-    if len(runs) == 1:
-        return runs[0][0]
-    (extent, count), (other, _) = runs
-    return e.select(e.compare("less", index, e.integer(count)), e.integer(extent), e.integer(other))
-
-
-def _choices(e: Emitter, runs: Runs, index: Value) -> list[tuple[int, Callable[[], AbstractContextManager[None]]]]:
-    """(extent, where the code for it stands) for each extent that piece `index` may have."""
-    if len(runs) == 1:
-        return [(runs[0][0], nullcontext)]
-    is_first = e.compare("less", index, e.integer(runs[0][1]))
-    return [(runs[0][0], lambda: e.when(is_first)), (runs[1][0], lambda: e.when(e.invert(is_first)))]

@@ -10,14 +10,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from weakref import WeakKeyDictionary
+from itertools import takewhile
 
 from thalweg.compile.pieces import Pieces, cut, wanted_pieces
-from thalweg.compile.target import current_name, current_target
+from thalweg.compile.remembering import remembered
+from thalweg.compile.runs import nearly_equal, whole_and_rest
+from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Vectors
-from thalweg.compile.views import View, view_of
+from thalweg.compile.views import View, row_major, view_of
 from thalweg.dtype import DType
-from thalweg.graph import Node
+from thalweg.graph import Node, Shape
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,15 @@ class Windows:
         """How many products are summed for a result."""
         return math.prod(axis.extent for axis in self.inner)
 
+    @cached_property
+    def parts(self) -> Shape:
+        """The axes in front that both operands have: products that follow each other."""
+        return tuple(axis.extent for axis in takewhile(lambda axis: axis.in_x and axis.in_w, self.outer))
+
     @property
     def is_long(self) -> bool:
-        """Whether few results are made of much more, as the gradient of a weight is."""
-        results = self.lane.extent * math.prod(axis.extent for axis in self.outer)
+        """Whether few results are made of much more, as the gradient of a weight is: in each of the parts."""
+        results = self.lane.extent * math.prod(axis.extent for axis in self.outer) // math.prod(self.parts)
         first = self.inner[0] if self.inner else Axis(0, 0, 0)
         return results < first.extent * (abs(first.in_x) + abs(first.in_w)) and self.depth >= 2 * _STEPS
 
@@ -71,7 +78,7 @@ def operand_views(node: Node) -> tuple[View, View]:
     if lane.extent == 1 or lane.in_w == 1:
         return x, w
     copied = node.inputs[1]
-    return x, View(copied, 0, tuple(math.prod(copied.shape[axis + 1 :]) for axis in range(copied.ndim)))
+    return x, View(copied, 0, row_major(copied.shape))
 
 
 def _lane_place(node: Node, axes: Sequence[Axis]) -> int:
@@ -86,7 +93,7 @@ def _result_axes(node: Node, x: View, w: View) -> list[Axis]:
     lead, stride, order = (node.attributes[name] for name in ("lead", "stride", "order"))
     in_x = [*x.strides[: lead + 1], *(step * x.strides[lead + 1 + axis] for axis, step in enumerate(stride)), 0]
     in_w = [*w.strides[:lead], *[0] * (len(stride) + 1), w.strides[-1]]
-    in_y = [math.prod(node.shape[place + 1 :]) for place in range(node.ndim)]
+    in_y = row_major(node.shape)
     return [Axis(node.shape[place], in_x[axis], in_w[axis], in_y[place], place) for place, axis in enumerate(order)]
 
 
@@ -196,8 +203,7 @@ class WindowTiling:
     @cached_property
     def strips(self) -> list[tuple[int, int]]:
         """(steps, how many such strips follow each other), of nearly equal extent, the longer first."""
-        low, tall = divmod(self.along.extent, self.strip_count)
-        return [run for run in ((low + 1, tall), (low, self.strip_count - tall)) if run[1]]
+        return nearly_equal(self.along.extent, self.strip_count)
 
     @property
     def strip_count(self) -> int:
@@ -215,8 +221,7 @@ class WindowTiling:
     @cached_property
     def panels(self) -> list[tuple[int, int]]:
         """(entries, how many): whole panels, then what is left."""
-        whole, rest = divmod(self.windows.lane.extent, self.width)
-        return [run for run in ((self.width, whole), (rest, 1)) if all(run)]
+        return whole_and_rest(self.windows.lane.extent, self.width)
 
     @property
     def panel_count(self) -> int:
@@ -271,10 +276,16 @@ class WindowTiling:
                 total += strips * panels * tile
         return total * math.prod(axis.extent for axis in windows.outer[: self.axis])
 
+    @property
+    def unit(self) -> int:
+        """Tiles that stay together: all of a part where its sums are made in blocks, each of which they pass by."""
+        parts = math.prod(self.windows.parts)
+        return self.tiles // parts if self.blocks.count > 1 and parts > 1 else 1
+
     @cached_property
     def pieces(self) -> Pieces:
-        """The tiles that threads claim, in runs."""
-        return cut(self.tiles, wanted_pieces(self.cycles))
+        """The units that threads claim, in runs."""
+        return cut(self.tiles // self.unit, wanted_pieces(self.cycles))
 
 
 _LOAD = 0.2  # of a cycle: a part of the loads comes from the second-level cache
@@ -314,15 +325,9 @@ def _most(windows: Windows, axis: int) -> int:
     return windows.outer[axis].extent if axis < len(windows.outer) else 1
 
 
-_tilings: WeakKeyDictionary[Node, tuple[str, WindowTiling]] = WeakKeyDictionary()
-
-
+@remembered
 def window_tiling_of(node: Node) -> WindowTiling:
     """How a window product is cut for this machine."""
-    name, tiling = _tilings.get(node, ("", None))
-    if tiling is None or name != current_name():
-        target = current_target()
-        vectors = Vectors(target.vector_bytes // node.dtype.itemsize, target.registers)
-        tiling = choose_window_tiling(windows_of(node), vectors)
-        _tilings[node] = current_name(), tiling
-    return tiling
+    target = current_target()
+    vectors = Vectors(target.vector_bytes // node.dtype.itemsize, target.registers)
+    return choose_window_tiling(windows_of(node), vectors)

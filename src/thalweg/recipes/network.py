@@ -7,10 +7,10 @@ optimizer, penalties; and a description of the network as plain values, from whi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,8 +23,30 @@ LAYERS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU, "silu": nn.SiLU,
     "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus,
 }  # fmt: skip
+T = TypeVar("T")
 OUTPUT = "output"
 SGD_MOMENTUM, USUAL_DECAY = 0.9, 0.01
+
+
+def plain_values(shape: Any) -> dict[str, Any]:
+    """What config.json says about a network: its fields, tuples as lists."""
+    values = {name: getattr(shape, name) for name in shape.__dataclass_fields__}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def described(kind: type[T], config: Any, where: str, tuples: Sequence[str], is_valid: Callable[[T], bool]) -> T:
+    """The network that `plain_values` described; `tuples` are the fields that are some. FileFormatError otherwise."""
+    try:
+        values = {name: config[name] for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+        shape = kind(**values | {name: tuple(values[name]) for name in tuples})
+        valid = is_valid(shape)
+    except (TypeError, KeyError):
+        valid = False
+    if not valid:
+        raise FileFormatError(
+            explain("the description of the network is damaged", received=f"{config!r:.80}", where=where)
+        )
+    return shape
 
 
 @dataclass(frozen=True)
@@ -59,26 +81,17 @@ class NetworkShape:
         return "-".join(map(str, self.widths)) + f" {self.activation}"
 
     def to_config(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return plain_values(self)
 
     @classmethod
     def from_config(cls, config: Any, where: str) -> NetworkShape:
         """The shape that `to_config` described. Raises FileFormatError for anything else."""
-        try:
-            values = {name: config[name] for name in cls.__dataclass_fields__}
-            lists = {name: tuple(values[name]) for name in ("input_shape", "layers")}
-            shape = cls(**values | lists)
-            whole = all(
-                type(width) is int and width > 0 for width in (*shape.input_shape, *shape.layers, shape.outputs)
-            )
-            valid = whole and shape.activation in ACTIVATIONS and 0 <= shape.dropout < 1
-        except (TypeError, KeyError):
-            valid = False
-        if not valid:
-            raise FileFormatError(
-                explain("the description of the network is damaged", received=f"{config!r:.80}", where=where)
-            )
-        return shape
+        return described(cls, config, where, ("input_shape", "layers"), cls._is_valid)
+
+    def _is_valid(self) -> bool:
+        widths = (*self.input_shape, *self.layers, self.outputs)
+        whole = all(type(width) is int and width > 0 for width in widths)
+        return whole and self.activation in ACTIVATIONS and 0 <= self.dropout < 1
 
 
 def network_shape(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> NetworkShape:

@@ -15,7 +15,7 @@ import numpy as np
 
 from thalweg import models, nn
 from thalweg.errors import ConfigurationError, FileFormatError, explain
-from thalweg.recipes.network import NetworkShape, build, check_weights
+from thalweg.recipes.network import NetworkShape, build, check_weights, described, plain_values
 from thalweg.recipes.problem import CLASSIFICATION, DETECTION, SEGMENTATION
 from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, NETWORKS, PERCEPTRON, RESNET, UNET, Settings
 
@@ -116,26 +116,17 @@ class PictureNetwork:
                 )
 
     def to_config(self) -> dict[str, Any]:
-        names = self.__dataclass_fields__
-        values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return plain_values(self)
 
     @classmethod
     def from_config(cls, config: Any, where: str) -> PictureNetwork:
         """The network that `to_config` described. Raises FileFormatError for anything else."""
-        try:
-            values = {name: config[name] for name in cls.__dataclass_fields__}
-            shape = cls(**values | {"input_shape": tuple(values["input_shape"])})
-            numbers = (*shape.input_shape, shape.outputs, shape.base)
-            whole = all(type(number) is int and 0 < number <= LARGEST for number in numbers)
-            valid = whole and len(shape.input_shape) == 3 and shape.kind in FIRST_AND_LAST and 0 <= shape.dropout < 1
-        except (TypeError, KeyError):
-            valid = False
-        if not valid:
-            raise FileFormatError(
-                explain("the description of the network is damaged", received=f"{config!r:.80}", where=where)
-            )
-        return shape
+        return described(cls, config, where, ("input_shape",), cls._is_valid)
+
+    def _is_valid(self) -> bool:
+        numbers = (*self.input_shape, self.outputs, self.base)
+        whole = all(type(number) is int and 0 < number <= LARGEST for number in numbers)
+        return whole and len(self.input_shape) == 3 and self.kind in FIRST_AND_LAST and 0 <= self.dropout < 1
 
 
 Network = NetworkShape | PictureNetwork

@@ -63,9 +63,9 @@ class Meters:
     def _add_losses(self, losses: Sequence[float], sizes: Sequence[float]) -> int:
         """The losses one after the other; how many of the batches came before anything was spoilt."""
         if not self.is_spoilt and np.isfinite(losses).all():
-            products = np.asarray(losses, np.float64) * sizes
-            self._total = float(np.add.accumulate([self._total, *products])[-1])
-            self._weight = float(np.add.accumulate([self._weight, *sizes])[-1])
+            counts = np.array(sizes, np.float64)
+            self._total = _added(self._total, np.asarray(losses, np.float64) * counts)
+            self._weight = _added(self._weight, counts)
             return len(losses)
         seen = 0
         for loss, size in zip(losses, sizes, strict=True):
@@ -89,6 +89,12 @@ class Meters:
             except ThalwegError as error:
                 error.add_note(f"the metric {metric.name} does not fit this model and this data")
                 raise
+
+
+def _added(total: float, numbers: np.ndarray) -> float:
+    """The sum with the bits that adding one after the other gives."""
+    numbers[0] += total
+    return float(np.add.accumulate(numbers)[-1])
 
 
 def counts_exactly(metric: Metric) -> bool:

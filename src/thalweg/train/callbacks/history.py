@@ -76,8 +76,7 @@ def _is_number(value: Any) -> bool:
 
 def _extend(lists: dict[str, list[Any]], columns: dict[str, list[Any]], count: int) -> None:
     """Add `count` entries to every list; a name that is new, or missing this time, is filled with None."""
-    length = max(map(len, lists.values()), default=0)
-    for name in columns:
-        lists.setdefault(name, [None] * length)
+    for name in columns.keys() - lists.keys():
+        lists[name] = [None] * max(map(len, lists.values()), default=0)
     for name, values in lists.items():
         values.extend(columns.get(name) or [None] * count)
