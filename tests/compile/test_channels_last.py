@@ -184,7 +184,7 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 # Kernels that only move entries of images: the input is turned over and padded, the result turned back; a padding of
 # what was joined is one more, and so is the residual.
-COPIES = {"cnn": 1, "residual": 3, "bottleneck": 2, "joined": 3}
+COPIES = {"cnn": 1, "residual": 3, "bottleneck": 1, "joined": 3}
 PRODUCTS = {"cnn": 3, "residual": 2, "bottleneck": 3, "joined": 7}
 
 

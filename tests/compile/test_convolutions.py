@@ -245,9 +245,20 @@ def test_no_convolution_is_left_and_no_window_is_copied() -> None:
         assert max(each.size for each in nodes) < 6 * max(each.size for each in (*inputs, *outputs))
 
 
-def test_a_pointwise_convolution_and_its_gradients_are_matrix_products() -> None:
-    names = names_of(Case(IMAGES, (24, 16, 1, 1), plane(padding=((0, 0),) * 2)), 1)
+def test_a_pointwise_convolution_with_a_large_weight_is_matrix_products_and_so_are_its_gradients() -> None:
+    names = names_of(Case((4, 256, 6, 5), (512, 256, 1, 1), plane(padding=((0, 0),) * 2)), 1)
     assert names.count("matmul") == 3
+    assert "window_product" not in names
+
+
+def test_a_pointwise_convolution_with_a_small_weight_goes_sample_by_sample() -> None:
+    """Only the gradient of the weight, a sum over all samples, is a matrix product."""
+    names = names_of(Case(IMAGES, (24, 16, 1, 1), plane(padding=((0, 0),) * 2)), 1)
+    assert (names.count("window_product"), names.count("matmul")) == (2, 1)
+
+
+def test_a_pointwise_convolution_of_single_places_is_a_matrix_product() -> None:
+    names = names_of(Case((4, 16, 1, 1), (24, 16, 1, 1), plane(padding=((0, 0),) * 2)), 1)
     assert "window_product" not in names
 
 
@@ -272,7 +283,7 @@ def test_depthwise_ones_have_their_groups_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("x", "w", "parts"),
     [
-        ((32, 4, 24, 24), (8, 4, 3, 3), [16]),
+        ((32, 4, 24, 24), (8, 4, 3, 3), [32]),
         ((64, 32, 16, 16), (64, 32, 3, 3), [16]),
         ((64, 64, 10, 10), (64, 64, 3, 3), [4]),  # sixteen would come to more than what they are made of
         ((4, 16, 66, 66), (16, 16, 3, 3), [4]),  # a sample in each

@@ -366,7 +366,7 @@ def test_explain_knows_window_products() -> None:
     step(x)
     explanation = step.explain()  # type: ignore[attr-defined]
     products = [each for each in explanation.kernels if "window_product" in each.operations]
-    assert len(products) == 5, "forward twice, by the input once, by the weights twice"
+    assert len(products) == 7, "forward three times, by the input twice, by the weights of 3x3 twice"
     first = next(each for each in products if "windows of 3x3x2" in each.extent)
     assert first.cost.flops >= 2 * (3 * 5 * 5 * 9) * (3 * 3 * 2)
     assert all(each.seconds > 0 for each in products)

@@ -279,7 +279,7 @@ def test_many_steps_are_the_steps_one_by_one(count: int) -> None:
     model, optimizer = network()
     step = step_of(model, optimizer)
     first, _ = step(tw.tensor(x[order[:10]]), tw.tensor(y[order[:10]]))
-    done, (rest, scores) = step.many([x, y], order[10:], 10, [1])
+    done, (rest, scores) = step.many([x, y], order[10:], 10, lambda position, size: True)
     assert done == 19
     assert scores.shape == (19, 10, 3)
     assert [first.item(), *rest.tolist()] == losses

@@ -218,7 +218,7 @@ def _split(x: Node, axis: int, count: int) -> Node:
 
 _LONG = 4096  # products in one sum, from which on it is worth several parts
 _FEW = 8 * 256  # results, too few to be cut among threads
-_PARTS = 16
+_PARTS = 64
 _WORTH = 4  # times as much is read as the parts' results come to
 
 
@@ -249,16 +249,20 @@ def _panel(w: Node, parts: int, groups: int) -> int:
     """How many outputs stand side by side in w where all of them together lie too far apart; 0 for all."""
     width = 2 * current_target().vector_bytes // w.dtype.itemsize
     is_wide = w.shape[-1] * w.dtype.itemsize >= _WIDE and w.shape[-1] % width == 0 and w.shape[-1] > width
-    is_wide = is_wide and view_of(w).strides[-1] != 1  # it is copied anyway
+    is_wide = is_wide and w.size * w.dtype.itemsize > _STAYS and view_of(w).strides[-1] != 1  # it is copied anyway
     return width if is_wide and parts == 1 and groups == 1 else 0
 
 
 # --- matrix products -------------------------------------------------------------------------------------------------
 
 
+_STAYS = 1 << 18  # bytes: a smaller w stays in the cache as it lies, while the results go by sample after sample
+
+
 def _is_pointwise(x: Node, w: Node, form: Form) -> bool:
-    """Whether each place meets one entry of w: the product of a matrix of places with one of channels."""
-    return all(extent == 1 for extent in w.shape[2:]) and set(form.input_dilation) == {1}
+    """Whether this is the product of a matrix of places with one of channels, large enough for w to be packed."""
+    is_large = w.size * w.dtype.itemsize > _STAYS or set(x.shape[1:-1]) == {1}
+    return is_large and all(extent == 1 for extent in w.shape[2:]) and set(form.input_dilation) == {1}
 
 
 def _pointwise(x: Node, w: Node, form: Form) -> Node:

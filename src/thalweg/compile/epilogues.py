@@ -109,8 +109,11 @@ def emit_with_epilogue(
     pointers = {node: f"%out{i}" for i, node in enumerate(kernel.outputs)}
     pointers |= {node: f"%in{i + len(product.inputs)}" for i, node in enumerate(operands_of(kernel))}
     operands = operands_from(e, product, numbers)
-    form = form_windows if reads_windows(product) else form_product
-    form(e, product, operands, pointers.get(product), _Epilogue(e, kernel, pointers).finish_at)
+    out, finish_at = pointers.get(product), _Epilogue(e, kernel, pointers).finish_at
+    if reads_windows(product):
+        form_windows(e, product, operands, out, finish_at, kernel.parts)
+    else:
+        form_product(e, product, operands, out, finish_at)
     parameters = [
         *[f"ptr {each}" for each in pointers.values() if each.startswith("%out")],
         *[f"ptr {each.pointer}" for each in operands],

@@ -37,6 +37,8 @@ class Kernel:
     outputs: list[Node] = field(default_factory=list)
     after: set[Kernel] = field(default_factory=set)  # every kernel that must have run before, transitively
     epilogue: Kernel | None = None  # a nest that is done where this product's tiles leave the registers
+    parts: int = 0  # pieces along the first axis, where it is one of a chain; 0: as many as it likes
+    links: int = 0  # how many kernels behind it go on with each piece
 
     @property
     def row_shape(self) -> Shape | None:

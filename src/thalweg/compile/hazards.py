@@ -23,25 +23,33 @@ class Access:
     writes: bool
 
 
-def needs(rows: Sequence[Sequence[Access]]) -> list[int]:
-    """How many rows must be done before each row.
+def needs(rows: Sequence[Sequence[Access]], links: Sequence[int]) -> list[int]:
+    """How many rows must be done before each row; before a chain, what any of its rows needs of those before it.
+
+    A row with `links` is the first of a chain, in which so many rows behind it are done with it, piece by piece.
 
     >>> a, b = Access(0, 0, 64, True), Access(0, 64, 128, True)
-    >>> needs([[a], [b], [Access(0, 0, 64, False)], [Access(0, 100, 101, True)]])
+    >>> needs([[a], [b], [Access(0, 0, 64, False)], [Access(0, 100, 101, True)]], [0, 0, 0, 0])
     [0, 0, 1, 2]
+    >>> needs([[a], [b], [Access(0, 0, 64, False)], [Access(0, 100, 101, True)]], [0, 0, 1, 0])
+    [0, 0, 2, 2]
     """
     flat = [(row, *_numbers(access)) for row, accesses in enumerate(rows) for access in accesses]
     table = np.array(flat, np.int64).reshape(-1, 5)
     begins = np.searchsorted(table[:, 0], np.arange(len(rows)))
-    result = []
+    result: list[int] = []
+    first, last_of_chain = 0, -1
     for row, accesses in enumerate(rows):
-        before, last = table[: begins[row]], 0
+        if row > last_of_chain:
+            first, last_of_chain = row, row + links[row]
+        before, last = table[: begins[first]], 0
         for access in accesses:
             memory, start, end, writes = _numbers(access)
             meets = (before[:, 1] == memory) & (before[:, 2] < end) & (before[:, 3] > start)
             meets &= (before[:, 4] | writes) != 0
             last = max(last, int(before[meets, 0].max(initial=-1)) + 1)
         result.append(last)
+        result[first] = max(result[first], last)
     return result
 
 

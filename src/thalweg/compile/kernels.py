@@ -61,15 +61,21 @@ def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
 
 
 def emit_kernel(
-    name: str, node: Node, numbers: Sequence[Value | None], e: Emitter | None = None
+    name: str, node: Node, numbers: Sequence[Value | None], e: Emitter | None = None, parts: int = 0
 ) -> tuple[str, set[str]]:
-    """The function `name(out, inputs..., status, kernel)` for a node, and the declarations that it needs."""
+    """The function `name(out, inputs..., status, kernel)` for a node, and the declarations that it needs.
+
+    `parts` is how many pieces there are along the first axis, for one of a chain.
+    """
     form = FORMS_OF_RECORDS.get(node.op.identities.get("form", ""), FORMS.get(node.op.kind))
     if form is None or node.op.multiple:
         raise NotEmittable(node.op.name)
     e = e or Emitter()
     operands = operands_from(e, node, numbers)
-    form(e, node, operands)
+    if parts:
+        form_windows(e, node, operands, parts=parts)
+    else:
+        form(e, node, operands)
     pointers = ["%out", *[f"%in{i}" for i in range(len(operands))]]
     parameters = [
         *[f"ptr noalias {each}" for each in pointers],
@@ -146,6 +152,7 @@ def form_windows(
     operands: Sequence[Operand],
     out: str | None = "%out",
     finish_at: Callable[[Sequence[Value]], Finish] | None = None,
+    parts: int = 0,
 ) -> None:
     """A convolution or one of its gradients, in register tiles."""
     if node.size:
@@ -154,7 +161,9 @@ def form_windows(
             raise NotEmittable("a window product whose outputs are not side by side")  # `simpler` puts them so
         views = zip(operands, operand_views(node), strict=True)
         x, w = (Memory(each.pointer, view.start, each.number) for each, view in views)
-        emit_windows(e, WindowProduct(window_tiling_of(node), x, w, out, finish_at([]) if finish_at else None))
+        tiling = window_tiling_of(node)
+        pieces = cut(tiling.tiles // tiling.unit, parts) if parts else tiling.pieces
+        emit_windows(e, WindowProduct(tiling, x, w, out, finish_at([]) if finish_at else None, pieces))
 
 
 def form_turned(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
@@ -262,6 +271,8 @@ def cycles_of(kernel: Kernel) -> float:
 
 def pieces_of(kernel: Kernel) -> int:
     """Into how many pieces the kernel's function is cut."""
+    if kernel.parts:
+        return kernel.parts
     if kernel.is_nest:
         return choose_schedule(kernel).pieces.count
     return share_of(kernel.nodes[0]).count

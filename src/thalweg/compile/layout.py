@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from thalweg.compile.chains import chained
 from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_move, is_number
 from thalweg.compile.kernels import scratch_bytes
 from thalweg.compile.memory import plan_loosely
 from thalweg.compile.operands import read_from
 from thalweg.compile.recomputing import recompute
+from thalweg.compile.schedule import levels_of
 from thalweg.compile.sequence import in_order
 from thalweg.graph import Node
 
@@ -38,7 +40,7 @@ class Layout:
     def __post_init__(self) -> None:
         replaced = {self.source(self.outputs[index]): self.inputs[cell] for index, cell in self.writes.items()}
         kernels = recompute(attach(fuse(self.outputs), self.outputs), self.outputs)
-        self.kernels = in_order(kernels, replaced)
+        self.kernels = chained(in_order(kernels, replaced), replaced)
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
         for index, node in enumerate(self.outputs):
@@ -72,7 +74,7 @@ class Layout:
         position = self._made_by[node]
         kernel = self.kernels[position]
         nest = kernel.epilogue or kernel
-        if position < self.checks or node not in nest.nodes or nest.axes is not None or nest.domain != node.shape:
+        if position < self.checks or node not in nest.nodes or nest.domain != node.shape or not _is_one_pass(nest):
             return False
         others = {self.source(each) for each in read_from(kernel.nodes[0])} if kernel.epilogue else set()
         mapped = others | _read_elsewhere(kernel)
@@ -96,10 +98,13 @@ class Layout:
     def _plan(self) -> None:
         births: list[tuple[int, Node]] = []
         deaths: dict[Node, int] = {}
+        first, last = 0, -1
         for time, kernel in enumerate(self.kernels):
+            if time > last:
+                first, last = time, time + kernel.links  # the pieces of a chain run at any time between
             for each in (*kernel.outputs, *kernel.inputs):
-                deaths[each] = time
-            births += [(time, node) for node in kernel.outputs if node not in self.slots]
+                deaths[each] = last
+            births += [(first, node) for node in kernel.outputs if node not in self.slots]
         for node in self.outputs:
             deaths[self.source(node)] = len(self.kernels)
         sizes = {node: node.size * node.dtype.itemsize for _, node in births}
@@ -115,6 +120,11 @@ class Layout:
             if source in written and source is not self.inputs[position]:
                 self.held[index] = self.arena
                 self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
+
+
+def _is_one_pass(nest: Kernel) -> bool:
+    """Whether it comes to each entry once: sums ride along, and nothing is computed from them for the entries."""
+    return nest.axes is None or max(levels_of(nest).values()) == 0
 
 
 def _read_elsewhere(kernel: Kernel) -> set[Node]:

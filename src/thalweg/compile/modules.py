@@ -111,13 +111,13 @@ def _module(symbol: str, pointers: int, helpers: Sequence[str], body: str) -> Mo
 def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]]]]:
     """A key that is equal for kernels with equal code, and how to write that code: by a name, in an emitter's words."""
     if kernel.is_nest:
-        key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes)
+        key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes, kernel.parts)
         return key, lambda name, e=None: emit_nest(name, kernel, e)
     node = kernel.nodes[0]
     numbers = [number_of(each) for each in read_from(node)]
-    product = kernel_key(node, numbers)
+    product = kernel_key(node, numbers), kernel.parts
     if kernel.epilogue is None:
-        return product, lambda name, e=None: emit_kernel(name, node, numbers, e)
+        return product, lambda name, e=None: emit_kernel(name, node, numbers, e, kernel.parts)
     nest = kernel.epilogue
     rest = structure_key(nest.outputs, [node, *operands_of(kernel)]), nest.domain, node in kernel.outputs
     return (product, rest), lambda name, e=None: emit_with_epilogue(name, kernel, numbers, e)

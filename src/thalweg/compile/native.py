@@ -64,7 +64,7 @@ class NativeProgram:
         self._slots: list[Any] = []  # kept alive: rows hold their addresses
         self._accesses: list[list[Access]] = []  # of each row
         self.rows = np.array([*self._kernel_rows(entries), *self._last_rows()], np.int64).reshape(-1, runtime.ROW)
-        self.rows[:, runtime.NEED] = needs(self._accesses)
+        self._link()
         self._counters = np.zeros((len(self.rows) + 2) * runtime.COUNTER, np.int64)
         self.step: Callable[[int], Any] = self._together if self._gains_from_threads() else shared().alone
         self.lock = threading.Lock()
@@ -81,18 +81,28 @@ class NativeProgram:
         for number, (entry, kernel) in enumerate(zip(entries, self.layout.kernels, strict=True), 1):
             places = [self._place(each) for each in arguments_of(kernel)]
             outputs = len(kernel.outputs)
-            rows.append(self._row(entry, places[:outputs], places[outputs:], number, pieces_of(kernel)))
+            row = self._row(entry, places[:outputs], places[outputs:], number, pieces_of(kernel), kernel.links)
+            rows.append(row)
         return rows
+
+    def _link(self) -> None:
+        """What each row waits for; only the first of a chain has pieces to claim."""
+        links = self.rows[:, runtime.LINKS]
+        self.rows[:, runtime.NEED] = needs(self._accesses, links)
+        for first in np.flatnonzero(links):
+            self.rows[first + 1 : first + 1 + links[first], runtime.PIECES] = 0
 
     def _place(self, node: Node) -> Place:
         return Place(self.slot_of(node), node.size * node.dtype.itemsize)
 
-    def _row(self, entry: int, written: Sequence[Place], read: Sequence[Place], number: int, pieces: int = 1) -> Row:
+    def _row(
+        self, entry: int, written: Sequence[Place], read: Sequence[Place], number: int, pieces: int = 1, links: int = 0
+    ) -> Row:
         places = [*written, *read]
         self._slots.append((ctypes.c_int64 * len(places))(*[each.slot for each in places]))
         accesses = [self._access(place, index < len(written)) for index, place in enumerate(places)]
         self._accesses.append([each for each in accesses if each.start < each.end])
-        return entry, ctypes.addressof(self._slots[-1]), number, pieces, 0, 0
+        return entry, ctypes.addressof(self._slots[-1]), number, pieces, 0, 0, links
 
     def _access(self, place: Place, writes: bool) -> Access:
         """The memory behind a slot. A written cell is its input's memory, whichever slot it is reached by."""
@@ -138,9 +148,14 @@ class NativeProgram:
 
     def _gains_from_threads(self) -> bool:
         """Whether two threads would be done clearly earlier than one: by what kernels cost and what each waits for."""
-        cycles, counts = map(cycles_of, self.layout.kernels), self.rows[:, runtime.PIECES]
+        counts = self.rows[:, runtime.PIECES]
+        cycles = list(map(cycles_of, self.layout.kernels))
+        cycles = [sum(cycles[i : i + 1 + kernel.links]) for i, kernel in enumerate(self.layout.kernels)]
         total, ends, free = 0.0, [0.0], [0.0, 0.0]  # when all rows before are done, and when each thread is
         for cost, need, count in zip(cycles, self.rows[:, runtime.NEED], counts, strict=False):
+            if not count:  # done with the first of its chain
+                ends.append(ends[-1])
+                continue
             total += cost
             begins = sorted(max(each, ends[need]) for each in free)
             shared = _SHARED * cost + _CYCLES_OF_A_ROW

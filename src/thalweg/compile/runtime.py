@@ -4,6 +4,7 @@ In: a table of words: what to call, how often, and the addresses of all buffers.
 whoever did which piece of it, or a status word that says which bad position was met before any cell was written.
 
 Kernels are cut into pieces by size, never by the number of threads; a thread that runs alone does each as a whole.
+Rows that are linked are a chain: who claims a piece of the first does the same piece of the others right away.
 Together, a thread claims pieces of one row after another. It begins a row when the rows that this one depends on are
 done, not when every other thread has come: one that the system has put to sleep is not waited for, and rows that do not
 depend on each other run side by side.
@@ -31,9 +32,10 @@ HEAD = 13
 _FLUSHES = {"x86_64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}
 
 # The words of a row: its function, the slots of its arguments, a number for it, how many pieces, its shortest time,
-# and how many rows must be done before it begins: all up to the last one that it depends on.
-ROW = 6
-PIECES, TICKS, NEED = 3, 4, 5
+# how many rows must be done before it begins (all up to the last one that it depends on), and how many rows behind it
+# are done with it, piece by piece; those have no pieces of their own.
+ROW = 7
+PIECES, TICKS, NEED, LINKS = 3, 4, 5, 6
 
 # What every function of a row takes. `slots` are the places of its buffers in the table; piece -1 is all of them.
 ENTRY = "ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch"
@@ -79,11 +81,39 @@ _CALL = f"""
   %number.at = getelementptr i64, ptr %row.at, i64 2
   %number = load i64, ptr %number.at
   %pieces.at = getelementptr i64, ptr %row.at, i64 3
-  %pieces = load i64, ptr %pieces.at"""
+  %pieces = load i64, ptr %pieces.at
+  %links.at = getelementptr i64, ptr %row.at, i64 6
+  %links = load i64, ptr %links.at"""
+
+# One piece of a row and of those that are linked to it.
+_LINKED = f"""
+define internal void @linked(ptr %table, ptr %first, i64 %links, i64 %piece, i64 %step, ptr %scratch) {{
+entry:
+  br label %row
+row:
+  %i = phi i64 [ 0, %entry ], [ %i1, %row ]
+  %offset = mul i64 %i, {ROW}
+  %row.at = getelementptr i64, ptr %first, i64 %offset
+  %function = load ptr, ptr %row.at
+  %slots.at = getelementptr i64, ptr %row.at, i64 1
+  %slots = load ptr, ptr %slots.at
+  %number.at = getelementptr i64, ptr %row.at, i64 2
+  %number = load i64, ptr %number.at
+  call void %function(ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch)
+  %i1 = add i64 %i, 1
+  %more = icmp ule i64 %i1, %links
+  br i1 %more, label %row, label %done
+done:
+  ret void
+}}"""
 
 
-def walk_alone(name: str = "alone", before: str = "", after: str = "") -> str:
-    """One walk after another by a single thread; `before` and `after` stand around each row %r."""
+def walk_alone(name: str = "alone", before: str = "", after: str = "", chains: bool = True) -> str:
+    """One walk after another by a single thread; `before` and `after` stand around each row %r.
+
+    Without `chains` linked rows are done as a whole too, one after the other.
+    """
+    is_chain = "icmp ne i64 %links, 0" if chains else "icmp ne i64 0, 0"
     return f"""
 define void @{name}(ptr %table) {{
 entry:{_HEADER}{_word("scratch", SCRATCH, "ptr")}
@@ -105,10 +135,21 @@ begin:
   %is_row = icmp ult i64 %r, %count
   br i1 %is_row, label %call, label %walked
 call:{_CALL}{before}
+  %is_chain = {is_chain}
+  br i1 %is_chain, label %piece, label %whole
+whole:
   call void %function(ptr %table, ptr %slots, i64 %number, i64 -1, i64 %s, ptr %scratch)
   br label %next
-next:{after}
-  %r1 = add i64 %r, 1
+piece:
+  %p = phi i64 [ 0, %call ], [ %p1, %piece ]
+  call void @linked(ptr %table, ptr %row.at, i64 %links, i64 %p, i64 %s, ptr %scratch)
+  %p1 = add i64 %p, 1
+  %is_last = icmp uge i64 %p1, %pieces
+  br i1 %is_last, label %next, label %piece
+next:
+  %behind = phi i64 [ 0, %whole ], [ %links, %piece ]{after}
+  %r0 = add i64 %r, %behind
+  %r1 = add i64 %r0, 1
   br label %row
 walked:
   %s1 = add i64 %s, 1
@@ -320,11 +361,20 @@ work:
   %last = sub i64 %pieces, 1
   %from_back = sub i64 %last, %back
   %p = select i1 %is_back, i64 %from_back, i64 %front
+  %is_chain = icmp ne i64 %links, 0
+  br i1 %is_chain, label %chain, label %single
+single:
   call void %function(ptr %table, ptr %slots, i64 %number, i64 %p, i64 %s, ptr %scratch)
+  br label %worked
+chain:
+  call void @linked(ptr %table, ptr %row.at, i64 %links, i64 %p, i64 %s, ptr %scratch)
+  br label %worked
+worked:
   %before = atomicrmw add ptr %ready, i64 1 acq_rel, align 8
   br label %look
 next:
-  %r1 = add i64 %r, 1
+  %r0 = add i64 %r, %links
+  %r1 = add i64 %r0, 1
   br label %row
 end_of_walk:
   %whole = call i64 @await(ptr %rows, ptr %first_counter, i64 %q1, i64 %count, i64 %walk, i64 %spin)
@@ -482,9 +532,9 @@ def runtime_text(architecture: str, clock: str) -> str:
         *["declare void @llvm.x86.sse2.pause()"] * ("x86" in pause),
         *["declare void @llvm.aarch64.hint(i32)"] * ("aarch64" in pause), *modes,
     ]  # fmt: skip
-    timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock))
-    parts = [*declarations, walk_alone(), timed, _COPY, _TAKE_ROWS, _KEEP, _WATCH, _AWAIT, _TOGETHER, _LEAD, _SERVE]
-    text = "\n".join(parts)
+    timed = walk_alone("timed", f"\n  %begun = call i64 @{clock}()", _TAKE.format(clock=clock), chains=False)
+    walks = [_LINKED, walk_alone(), timed, _AWAIT, _TOGETHER, _LEAD, _SERVE]
+    text = "\n".join([*declarations, *walks, _COPY, _TAKE_ROWS, _KEEP, _WATCH])
     return text.replace("  PAUSE", f"  {pause}").replace("ENTER MODE", enter).replace("LEAVE MODE", leave)
 
 

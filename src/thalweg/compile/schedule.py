@@ -107,11 +107,12 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     room = max(1, min(_IN_FLIGHT if target.registers >= 32 else _IN_FLIGHT // 2, _BODY // max(lines, 1)))
     group_axis = _group_axis(kernel, extents, axis)
     draw = _vectors_of_draw(kernel, extents, axis, width)
-    if kernel.axes and axis not in kernel.axes and target.registers >= 32:
-        room = max(room, min(_SIDE_BY_SIDE, _BODY // (2 * max(lines, 1))))
     if draw > 1:
         room = min(draw, max(room, _ROUNDS // max(lines, 1)))
-    group = min(room, _steps(extents, group_axis, axis, width)) if group_axis is not None else 1
+    beside = room
+    if kernel.axes and axis not in kernel.axes and target.registers >= 32:
+        beside = max(room, min(_SIDE_BY_SIDE, _BODY // (2 * max(lines, 1))))
+    group = min(beside, _steps(extents, group_axis, axis, width)) if group_axis is not None else 1
     if axis in (kernel.axes or ()):
         row = _full_bytes(kernel) * size_of(tuple(kernel.domain[each] for each in kernel.axes or ()))
         group = max(1, min(group, _NEAR // max(row, 1))) if draw == 1 else 1  # neighbours are along the reduced axis
@@ -121,6 +122,8 @@ def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
     steps = _steps(extents, innermost, axis, width) if innermost is not None else 1
     chains = max(1, min(2 * room // group if group == 1 and draw == 1 else room // group, steps))
     sweeps = _sweeps(kernel, size_of(tuple(extents[each] for each in kernel.axes or ())) * group, width)
+    totals = max((len(each.reductions) for each in sweeps), default=0)
+    chains = max(1, min(chains, target.registers * 3 // 4 // max(totals, 1)))  # more totals would not stay in registers
     is_stream = kernel.axes is None and _full_bytes(kernel) * size_of(kernel.domain) > _CACHES
     schedule = Schedule(extents, axis, width, group_axis, group, chains, sweeps, is_stream)
     return _cut(kernel, schedule, lines)
@@ -135,6 +138,8 @@ def _cut(kernel: Kernel, schedule: Schedule, lines: int) -> Schedule:
     entries = size_of(kernel.domain)
     cycles = entries * max(lines / (2 * schedule.width), _full_bytes(kernel) / 16)
     schedule, wanted = replace(schedule, cycles=cycles), wanted_pieces(cycles)
+    if kernel.parts:
+        return replace(schedule, cut_axis=0, pieces=cut(schedule.extents[0], kernel.parts))
     if wanted == 1 or any(sweep.columns for sweep in schedule.sweeps):
         return schedule
     groups = {axis: _groups_of(schedule, axis) for axis in kept}
@@ -192,6 +197,8 @@ def merged_extents(kernel: Kernel) -> Shape:
     axes = [axis for axis, extent in enumerate(extents) if extent != 1]
     reduced, stored = kernel.axes or (), set(kernel.inputs)
     for a, b in pairwise(axes):
+        if a == 0 and kernel.parts:
+            continue  # cut there
         if (a in reduced) == (b in reduced) and all(_is_read_as_one(node, a, b, stored) for node in kernel.nodes):
             extents[a], extents[b] = 1, extents[a] * extents[b]
     return tuple(extents)

@@ -43,6 +43,17 @@ def view_of(node: Node) -> View:
     return View(node, start, strides)
 
 
+def keeps_slabs(start: int, strides: tuple[int, ...], shape: Shape, entries: int) -> bool:
+    """Whether what a view shows at index i of its first axis lies in slab i of its source, `entries` each.
+
+    >>> keeps_slabs(6, (30, 6, 1), (4, 3, 6), 30), keeps_slabs(6, (30, 6, 1), (4, 5, 6), 30)
+    (True, False)
+    """
+    ends = [(extent - 1) * stride for extent, stride in zip(shape[1:], strides[1:], strict=True)]
+    low, high = (start + sum(pick(0, end) for end in ends) for pick in (min, max))
+    return strides[0] == entries and low >= 0 and high < entries
+
+
 def _through(chain: list[Node]) -> tuple[int, tuple[int, ...]] | None:
     """The first node of a chain as a view of the last: where it starts there, and its strides.
 
@@ -62,6 +73,12 @@ def _through(chain: list[Node]) -> tuple[int, tuple[int, ...]] | None:
         else:
             array = node.op.numpy(array, **node.attributes)
     return _address(array) - begin, array.strides
+
+
+def step_of(node: Node) -> View | None:
+    """The view that a movement shows of its own operand; None where no strides do it."""
+    through = _through([node, node.inputs[0]]) if node.op.identities.get("view") and node.size else None
+    return View(node.inputs[0], *through) if through else None
 
 
 def _strided(shape: Shape, strides: tuple[int, ...]) -> np.ndarray:

@@ -14,6 +14,7 @@ from thalweg.compile import packing
 from thalweg.compile.contraction import Finish, accumulated, left_before
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import counted, extent_of, nested, share_of_piece
+from thalweg.compile.pieces import WHOLE, Pieces
 from thalweg.compile.runs import begin_of, choices, extent_at
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.compile.window_tiling import Axis, WindowTiling
@@ -41,6 +42,7 @@ class Product:
     w: Memory
     y: str | None
     finish: Finish | None = None
+    pieces: Pieces = WHOLE
 
 
 def emit_windows(e: Emitter, product: Product) -> None:
@@ -51,7 +53,7 @@ def emit_windows(e: Emitter, product: Product) -> None:
     tiling = product.tiling
     assert tiling.blocks.count == 1 or (product.y is not None and product.finish is None)
     room = product.y or e.room(tiling.windows.dtype, len(tiling.rows(tiling.strip)) * tiling.width)
-    share = share_of_piece(e, e.piece(), tiling.pieces)
+    share = share_of_piece(e, e.piece(), product.pieces)
     if tiling.unit == 1:
         with counted(e, tiling.blocks.count) as block, counted(e, share.count) as i:
             _Tile(e, product, room, block, e.add(share.first, i)).write()

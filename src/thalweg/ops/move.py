@@ -44,6 +44,36 @@ def _reshape_shape(source: Shape, *, shape: Shape) -> Shape:
     return shape
 
 
+def _groups(a: Shape, b: Shape) -> list[tuple[slice, slice]]:
+    """Neighbouring axes of two shapes that have equally many entries, as few in each group as can be.
+
+    >>> _groups((4, 6), (2, 2, 6))
+    [(slice(0, 1, None), slice(0, 2, None)), (slice(1, 2, None), slice(2, 3, None))]
+    """
+    if 0 in a:
+        return [(slice(0, len(a)), slice(0, len(b)))]
+    groups, begins, ends, sizes = list[tuple[slice, slice]](), [0, 0], [0, 0], [1, 1]
+    while ends != [len(a), len(b)]:
+        side = int(ends[0] == len(a) or (sizes[1] < sizes[0] and ends[1] < len(b)))
+        sizes[side] *= (a, b)[side][ends[side]]
+        ends[side] += 1
+        if sizes[0] == sizes[1] and all(end > begin for begin, end in zip(begins, ends, strict=True)):
+            groups.append((slice(begins[0], ends[0]), slice(begins[1], ends[1])))
+            begins, sizes = list(ends), [1, 1]
+    if begins != ends and groups:  # axes of one entry at the end
+        (first, second), whole = groups.pop(), (len(a), len(b))
+        groups.append((slice(first.start, whole[0]), slice(second.start, whole[1])))
+    return groups or [(slice(0, len(a)), slice(0, len(b)))]
+
+
+def _emit_reshape(e: Any, index: Sequence[Any], x: Any, *, shape: Shape) -> Any:
+    """Group by group of axes, so that those that stay as they are cost nothing."""
+    places: list[Any] = []
+    for ours, its in _groups(shape, x.shape):
+        places += e.delinear(e.linear(index[ours], shape[ours]), x.shape[its])
+    return x.load(places)
+
+
 reshape: Primitive = register(
     Primitive(
         "reshape",
@@ -52,7 +82,7 @@ reshape: Primitive = register(
         _keeps_dtype,
         lambda x, *, shape: x.reshape(shape),
         lambda g, y, x, *, shape: (reshape(g, shape=x.shape),),
-        emit=lambda e, index, x, *, shape: x.load(e.delinear(e.linear(index, shape), x.shape)),
+        emit=_emit_reshape,
         identities=VIEW | {"keeps_order": True, "simpler": merging.simpler_reshape},
         probes=(
             Probe(((3, 4),), attributes={"shape": (2, 6)}),
@@ -246,7 +276,10 @@ def _pad_rule(g: Node, y: Node, x: Node, *, low: Ints, high: Ints, interior: Int
 def _emit_pad(e: Any, index: Sequence[Any], x: Any, *, low: Ints, high: Ints, interior: Ints, value: float) -> Any:
     """The input's entry where there is one (read at a clamped place elsewhere), else the value."""
     inside, places = e.boolean(True), []
-    for i, before, gap, extent in zip(index, low, interior, x.shape, strict=True):
+    for i, before, after, gap, extent in zip(index, low, high, interior, x.shape, strict=True):
+        if not before and not after and not gap:
+            places.append(i)
+            continue
         shifted = e.subtract(i, e.integer(before))
         place = e.quotient(shifted, gap + 1)
         # below `low`, the unsigned quotient is huge, so one comparison serves both edges

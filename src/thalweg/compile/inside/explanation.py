@@ -38,6 +38,7 @@ class KernelReport:
     cost: Cost
     seconds: float
     shortest: float  # seconds that this machine would need at its peak
+    follows: str = ""  # the kernel before it in a chain that is done piece by piece; times are of each as a whole
 
     @property
     def share(self) -> float:
@@ -69,13 +70,14 @@ class ProgramExplanation:
         self.in_place = sum(layout.slots.get(layout.source(layout.outputs[o])) is not None for o in layout.writes)
         self.peak: Peak = measured_peak(float64 if _is_double(layout) else float32)
         times = kernel_seconds(native, arrays, destinations)
-        self.kernels = [self._report(*each) for each in zip(names, layout.kernels, times, strict=True)]
+        before = _before_in_chain(names, layout.kernels)
+        self.kernels = [self._report(*each) for each in zip(names, layout.kernels, times, before, strict=True)]
 
-    def _report(self, name: str, kernel: Kernel, seconds: float) -> KernelReport:
+    def _report(self, name: str, kernel: Kernel, seconds: float, before: str) -> KernelReport:
         cost = cost_of(kernel)
         return KernelReport(
             name, operations_of(kernel), extent_of(kernel), tuple(sources_of(kernel)), cost,
-            seconds, self.peak.shortest(cost),
+            seconds, self.peak.shortest(cost), before,
         )  # fmt: skip
 
     @property
@@ -131,12 +133,22 @@ class ProgramExplanation:
         return [*lines, rows[-1]]
 
 
+def _before_in_chain(names: Sequence[str], kernels: Sequence[Kernel]) -> list[str]:
+    """For each kernel the one before it in its chain, or nothing."""
+    before = [""] * len(names)
+    for place, kernel in enumerate(kernels):
+        for member in range(place + 1, place + 1 + kernel.links):
+            before[member] = names[member - 1]
+    return before
+
+
 def _told_of(kernel: KernelReport) -> list[str]:
     operations = kernel.operations
     if len(operations) > _LONGEST:
         operations = operations[: operations.rindex(" ", 0, _LONGEST)] + " ..."
     more = len(kernel.sources) - _MOST_SOURCES
-    return [operations, *kernel.sources[:_MOST_SOURCES], *([f"and {more} more lines"] if more > 0 else [])]
+    chain = [f"piece by piece after {kernel.follows}"] if kernel.follows else []
+    return [operations, *chain, *kernel.sources[:_MOST_SOURCES], *([f"and {more} more lines"] if more > 0 else [])]
 
 
 def _cells(kernel: KernelReport) -> list[str]:

@@ -38,8 +38,9 @@ def kernel_seconds(
 
 def run_rows(native: NativeProgram, table: Table, first: int, count: int) -> None:
     """Some rows of a step, by one thread; the status word is left in the table."""
-    before = table.words[:]
-    table.words[runtime.ROWS] = native.rows[first:].ctypes.data
+    before, rows = table.words[:], native.rows[first : first + count].copy()
+    rows[:, runtime.LINKS] = 0
+    table.words[runtime.ROWS] = rows.ctypes.data
     table.words[runtime.COUNT], table.words[runtime.CHECKED] = count, -1
     shared().alone(table.address)
     for word in (runtime.ROWS, runtime.COUNT, runtime.CHECKED):
@@ -55,7 +56,7 @@ def ticks_per_second() -> float:
     source, result = np.ones(1 << 22, np.uint8), np.empty(1 << 22, np.uint8)
     slots, rates = np.array([runtime.HEAD, runtime.HEAD + 1]), list[float]()
     for _ in range(20):
-        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max, 0])
+        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max, 0, 0])
         head = [0] * runtime.HEAD
         head[runtime.ROWS], head[runtime.COUNT], head[runtime.STEPS], head[runtime.CHECKED] = row.ctypes.data, 1, 1, -1
         table = Table([*head, result.ctypes.data, source.ctypes.data], runtime.HEAD)
