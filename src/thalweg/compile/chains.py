@@ -39,7 +39,8 @@ class Slabs:
 
 def chained(kernels: Sequence[Kernel], replaced: Iterable[Node] = ()) -> list[Kernel]:
     """The kernels with the members of each chain behind each other. `replaced` are values that overwrite cells."""
-    found, cells = {each: slabs_of(each) for each in kernels}, set(replaced)
+    cells = set(replaced)
+    found = {each: slabs_of(each) for each in kernels if any(map(_is_large, (*each.inputs, *each.outputs)))}
     slabs = {each: slab for each, slab in found.items() if slab and not cells.intersection(each.outputs)}
     left, result = dict.fromkeys(kernels), list[Kernel]()
     done: set[Kernel] = set()
@@ -65,10 +66,13 @@ def _next(
     for kernel in left:
         if kernel in slabs and kernel not in chain and kernel.after <= done.union(chain):
             links = made.intersection(kernel.inputs)
-            is_worth = any(node.size * node.dtype.itemsize >= _LINK for node in links)
-            if is_worth and links <= slabs[kernel].values and _pieces([*chain, kernel], slabs):
+            if any(map(_is_large, links)) and links <= slabs[kernel].values and _pieces([*chain, kernel], slabs):
                 return kernel
     return None
+
+
+def _is_large(node: Node) -> bool:
+    return node.size * node.dtype.itemsize >= _LINK
 
 
 def _pieces(chain: Sequence[Kernel], slabs: Mapping[Kernel, Slabs]) -> int:
