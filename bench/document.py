@@ -112,6 +112,7 @@ HEADINGS = {
     "convolution": "### Single convolutions of 3x3, two threads on each side",
     "process": "### Fresh processes",
     "itself": "### Threads against fewer threads",
+    "watch": "### What watching every layer at every step costs",
     "batch": "### Batch size",
     "width": "### Width",
     "avx2": "### Steps and operations at AVX2, one thread on each side",
@@ -142,7 +143,7 @@ def figures(report: Report) -> str:
 def _compared(report: Report, table: str, rows: Sequence[Outcome]) -> str:
     if table == "convolution":
         return convolution_table(rows)
-    return against_table(rows) if table in ("itself", "process") else main_table(report, rows)
+    return against_table(rows) if table in ("itself", "watch", "process") else main_table(report, rows)
 
 
 def section(report: Report, table: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Which rows there are: from the smallest training step to whole epochs, fresh processes and Thalweg against itself.
 
 In: nothing. Out: `ROWS`, in the order of measuring; `chosen` finds rows by name or by group. A row's `table` says where
-it stands in the document: single, two (threads), fit, itself, avx2, process, batch, width, images, inference,
+it stands in the document: single, two (threads), fit, itself, watch, avx2, process, batch, width, images, inference,
 convolution. Rows of a group are run together, and a group can be run without the others.
 """
 
@@ -106,6 +106,14 @@ THREADS = (
            setting=Setting(threads=8, processors=2)),
 )  # fmt: skip
 
+_WATCHED = {"family": "watched", "batch": 64, "peers": ("thalweg.plain",), "table": "watch", "examples": 64 * 100}
+WATCHING = (
+    Workload("watch-mlp-784", "MLP 784-128-10, batch 64: every layer watched at every step, against nothing watched",
+             sizes=(784, 128, 10), floors=(("thalweg.plain", 1 / 1.05),), **_WATCHED),
+    Workload("watch-lenet", "LeNet-5 on 28 x 28, batch 64: the same", sizes=(784, 10), network="lenet",
+             floors=(("thalweg.plain", 1 / 1.03),), **_WATCHED),
+)  # fmt: skip
+
 
 def _series(name: str, value: int, sizes: tuple[int, ...], batch: int) -> Workload:
     """One point of a curve: no figure is asked for, but nobody should be ahead."""
@@ -139,7 +147,7 @@ PROCESSES = (
 )  # fmt: skip
 
 WORKLOADS = (*STEPS, *OPERATIONS, *OVERHEADS)
-ROWS = (*WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *SERIES, *PROCESSES, *IMAGES, *AT_AVX2)
+ROWS = (*WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *WATCHING, *SERIES, *PROCESSES, *IMAGES, *AT_AVX2)
 
 
 # What is run together, and what one says to run it.
@@ -149,6 +157,7 @@ GROUPS = {
     "two-threads": "steps, two threads on each side",
     "fit": "whole epochs",
     "threads": "Thalweg with more threads against Thalweg with fewer",
+    "watch": "Thalweg with every layer watched against Thalweg with none",
     "batch": "a step over batch sizes",
     "width": "a step over widths",
     "images": "training steps of convolutional networks, two threads on each side",

@@ -64,7 +64,7 @@ def test_train_predict_evaluate(here, capsys):
     pytest.importorskip("matplotlib")
     pictures = ["confusion_matrix", "epochs", "gradient_norms", "learning_rate", "loss"]
     names = sorted([*(f"{name}.png" for name in pictures), "config.json", "metrics.jsonl", "model.safetensors",
-                    "report.html", "results.json"])  # fmt: skip
+                    "record.npz", "report.html", "results.json"])  # fmt: skip
     assert sorted(path.name for path in (here / "runs" / "things-001").iterdir()) == names
 
     status, out, _ = call(capsys, "predict", "runs/things-001", data)

@@ -80,6 +80,7 @@ SIDES = {
         # Thalweg against itself.
         Side("thalweg.one", "Thalweg, 1 thread", "bench.peers.thalweg_side", threads=1),
         Side("thalweg.two", "Thalweg, 2 threads", "bench.peers.thalweg_side", threads=2),
+        Side("thalweg.plain", "Thalweg, nothing watched", "bench.peers.thalweg_plain"),
         Side("thalweg.whole", "Thalweg, from nothing", "bench.peers.thalweg_fresh"),
     )
 }

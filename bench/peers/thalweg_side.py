@@ -54,6 +54,8 @@ def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
         return convolution(workload)
     if workload.family == "fit":
         return repeated_epochs(fit_of(workload), workload)
+    if workload.family == "watched":
+        return repeated_epochs(fit_of(workload, is_watched=True), workload)
     return BUILDERS[workload.family](FRAMEWORK, workload)
 
 

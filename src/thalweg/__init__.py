@@ -14,7 +14,7 @@ from thalweg.dtype import bool_ as bool
 from thalweg.errors import ThalwegError
 
 if TYPE_CHECKING:
-    from thalweg import data, models
+    from thalweg import data, diagnose, models
     from thalweg import report as report
     from thalweg import train as train
     from thalweg.compile.cores import get_num_threads, set_num_threads
@@ -31,6 +31,7 @@ _LATER = {
     "Trainer": ("thalweg.train", "Trainer"),
     "callbacks": ("thalweg.train.callbacks", ""),
     "data": ("thalweg.data", ""),
+    "diagnose": ("thalweg.diagnose", ""),
     "explain": ("thalweg.report.explain", "explain"),
     "get_num_threads": ("thalweg.compile.cores", "get_num_threads"),
     "metrics": ("thalweg.train.metrics", ""),
@@ -57,7 +58,7 @@ def __dir__() -> list[str]:
 
 __version__ = "0.1.0"
 __all__ = [
-    "DType", "ThalwegError", "Trainer", "bool", "callbacks", "data", "double", "explain", "float", "float32",
-    "float64", "get_num_threads", "int32", "int64", "long", "metrics", "models", "nn", "optim", "set_num_threads",
-    "uint8", *_OF_TENSORS,
+    "DType", "ThalwegError", "Trainer", "bool", "callbacks", "data", "diagnose", "double", "explain", "float",
+    "float32", "float64", "get_num_threads", "int32", "int64", "long", "metrics", "models", "nn", "optim",
+    "set_num_threads", "uint8", *_OF_TENSORS,
 ]  # fmt: skip

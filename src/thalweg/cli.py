@@ -19,11 +19,16 @@ from typing import Any, NoReturn, TextIO
 
 from thalweg.errors import ConfigurationError, ThalwegError, explain
 from thalweg.recipes import use
+from thalweg.recipes.explaining import explanation_of
 from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, resume_options, settings_of_flags
+from thalweg.recipes.kernel_times import measure_kernels
 from thalweg.recipes.record import thalweg_version
+from thalweg.recipes.reporting import write_report
+from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import OTHER_NAMES, flag_of
 from thalweg.recipes.train import resume, train
 from thalweg.report.explain import add_arguments as add_explain_arguments
+from thalweg.report.explain import refuse_example_flags, written
 from thalweg.report.explain import run as run_explain
 
 DONE, FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
@@ -36,6 +41,8 @@ examples:
   thalweg predict runs/data-001 new.csv -o predictions.csv
   thalweg evaluate runs/digits-001
   thalweg explain --layers 2,2,2 --activation sigmoid   backpropagation as a worked example in numbers
+  thalweg explain runs/digits-001 --html explained.html a step of a trained network, as a graph to move about in
+  thalweg report runs/digits-001 runs/digits-002        compare runs on one page
 
 thalweg COMMAND --help says more."""
 PREDICT_EXAMPLES = """\
@@ -55,6 +62,12 @@ examples:
   thalweg evaluate runs/digits-001                      on the test part of the run
   thalweg evaluate runs/adult-001 --data new.csv        on other rows, with their target
   thalweg evaluate runs/mnist-001 --data other.npz      arrays `images` and `labels`"""
+
+REPORT_EXAMPLES = """\
+examples:
+  thalweg report runs/digits-001                        write runs/digits-001/report.html again
+  thalweg report runs/digits-001 --kernels              with time and memory of a step, kernel by kernel
+  thalweg report runs/digits-*                          compare several runs: comparison.html"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,7 +110,8 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     abouts = {"train": ("train a network", TRAIN_EXAMPLES),
               "predict": ("predict with a trained network", PREDICT_EXAMPLES),
               "evaluate": ("measure a trained network on labelled data", EVALUATE_EXAMPLES),
-              "explain": ("backpropagation as a worked example in numbers", "")}  # fmt: skip
+              "explain": ("backpropagation as a worked example in numbers", ""),
+              "report": ("a page about a run, or about several side by side", REPORT_EXAMPLES)}  # fmt: skip
     commands: dict[str, Parser] = {
         name: parsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
         for name, (about, epilog) in abouts.items()
@@ -115,9 +129,21 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     commands["evaluate"].add_argument("run", metavar="RUN", help="a run folder")
     commands["evaluate"].add_argument("--data", metavar="PATH", help="labelled data (default: the run's test part)")
     add_explain_arguments(commands["explain"])
+    _add_report_arguments(commands["report"])
     for command in commands.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser, commands
+
+
+def _add_report_arguments(command: Parser) -> None:
+    command.add_argument("run", metavar="RUN", nargs="+", help="a run folder, or several to compare")
+    command.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="page to write (default: RUN/report.html; comparison.html for several runs)",
+    )  # fmt: skip
+    command.add_argument(
+        "--kernels", action="store_true", help="measure a training step first, kernel by kernel, on this machine"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,11 +196,24 @@ def _evaluate(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _explain(arguments: argparse.Namespace, argv: list[str]) -> int:
-    return run_explain(arguments)
+    if arguments.what is None:
+        return run_explain(arguments)
+    refuse_example_flags(arguments)
+    title, explanation = explanation_of(arguments.what, arguments.examples)
+    _say(str(explanation) if arguments.html is None else written(explanation, arguments.html, title))
+    return DONE
+
+
+def _report_runs(arguments: argparse.Namespace, argv: list[str]) -> int:
+    for run in arguments.run if arguments.kernels else ():
+        measure_kernels(RunFolder(run))
+    _say(f"report  {write_report(arguments.run, arguments.output)}")
+    return DONE
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "train": _train, "predict": _predict, "evaluate": _evaluate, "explain": _explain,
+    "report": _report_runs,
 }  # fmt: skip
 
 

@@ -264,8 +264,10 @@ def test_the_report_shows_every_picture_and_needs_no_other_file(name, request):
     text = (run.folder.path / REPORT).read_text(encoding="utf-8")
     drawn = {path.stem for path in run.folder.path.glob("*.png")}
     assert drawn >= {*SHOWN[name], "loss", "epochs", "learning_rate", "gradient_norms"}
-    assert text.count('src="data:image/png;base64,') == len(drawn) == text.count("<img")
-    assert all(f"({each}.png)" in text for each in drawn)
+    curves = {"loss", "epochs", "learning_rate", "gradient_norms", "confusion_matrix"}  # drawn on the page, as SVG
+    assert text.count('src="data:image/png;base64,') == len(drawn - curves) == text.count("<img")
+    assert all(f"({each}.png)" in text for each in drawn - curves)
+    assert text.count("<figure><svg") >= 4
     assert text.startswith("<!doctype html>")
     assert "http" not in text
     assert "Predictions beside the truth" in text

@@ -30,8 +30,8 @@ def epochs(count=6, **changes):
     return made | {"seconds": [0.1] * count} | changes
 
 
-def is_png(path):
-    return path.read_bytes().startswith(b"\x89PNG")
+def is_png(path, drawn):
+    return pictures.saved(drawn, path).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -48,25 +48,25 @@ def is_png(path):
     ],
 )
 def test_the_course_of_training_is_drawn(tmp_path, steps, by_epoch, best):
-    assert is_png(pictures.draw_loss(tmp_path / "loss.png", steps, by_epoch, best))
-    assert is_png(pictures.draw_learning_rate(tmp_path / "rate.png", steps))
-    assert is_png(pictures.draw_gradient_norms(tmp_path / "norms.png", steps))
+    assert is_png(tmp_path / "loss.png", pictures.draw_loss(steps, by_epoch, best))
+    assert is_png(tmp_path / "rate.png", pictures.draw_learning_rate(steps))
+    assert is_png(tmp_path / "norms.png", pictures.draw_gradient_norms(steps))
     if by_epoch:
-        assert is_png(pictures.draw_epochs(tmp_path / "epochs.png", by_epoch, best))
+        assert is_png(tmp_path / "epochs.png", pictures.draw_epochs(by_epoch, best, pictures.measures_of(by_epoch)))
 
 
 @pytest.mark.parametrize("count", [2, 10, 40, 300])
 def test_confusion_matrices_of_any_size_are_drawn(tmp_path, count):
     matrix = np.random.default_rng(0).integers(0, 50, (count, count)).astype(float)
     names = [f"class $ number {i}" for i in range(count)]
-    assert is_png(pictures.draw_confusion(tmp_path / "a.png", matrix, names))
-    assert is_png(pictures.draw_confusion(tmp_path / "b.png", np.zeros((count, count)), list(range(count))))
+    assert is_png(tmp_path / "a.png", pictures.draw_confusion(matrix, names))
+    assert is_png(tmp_path / "b.png", pictures.draw_confusion(np.zeros((count, count)), list(range(count))))
 
 
 @pytest.mark.parametrize("count", [1, 50, 20_000])
 def test_predictions_are_drawn(tmp_path, count):
     true = np.linspace(1, 2, count)
-    assert is_png(pictures.draw_predictions(tmp_path / "a.png", true, true * 3, "price in $ and $", "R2 0.5"))
+    assert is_png(tmp_path / "a.png", pictures.draw_predictions(true, true * 3, "price in $ and $", "R2 0.5"))
 
 
 def test_smoothing_keeps_the_mean_of_its_window():
@@ -78,5 +78,6 @@ def test_smoothing_keeps_the_mean_of_its_window():
 
 
 def test_pictures_are_the_same_bytes_every_time(tmp_path):
-    one, two = (pictures.draw_loss(tmp_path / name, history(), epochs(), 1) for name in ("a.png", "b.png"))
+    names = [tmp_path / "a.png", tmp_path / "b.png"]
+    one, two = (pictures.saved(pictures.draw_loss(history(), epochs(), 1), name) for name in names)
     assert one.read_bytes() == two.read_bytes()

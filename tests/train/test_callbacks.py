@@ -31,9 +31,12 @@ MAKERS = {
     "LearningRateScheduler": lambda folder: cb.LearningRateScheduler(lambda epoch: 0.05),
     "ModelCheckpoint": lambda folder: cb.ModelCheckpoint(folder / "{epoch}.safetensors"),
     "ProgressBar": lambda folder: cb.ProgressBar(io.StringIO()),
+    "Provenance": lambda folder: cb.Provenance(),
     "ReduceLROnPlateau": lambda folder: cb.ReduceLROnPlateau(),
     "RunFolder": lambda folder: cb.RunFolder(folder / "run"),
     "TerminateOnNaN": lambda folder: cb.TerminateOnNaN(),
+    "Doctor": lambda folder: cb.Doctor(show=False),
+    "Watch": lambda folder: cb.Watch(),
 }
 
 
@@ -108,7 +111,7 @@ def _record(event):
 for _event in EVENTS:
     setattr(Recorder, f"on_{_event}", _record(_event))
 
-STEP = ["batch_begin", "loss", "gradients", "update", "slice_end", "batch_end"]
+STEP = ["batch_begin", "loss", "gradients", "weights", "update", "slice_end", "batch_end"]
 
 
 @pytest.mark.parametrize("compile", [True, False])
@@ -118,7 +121,7 @@ def test_the_events_of_a_run_in_their_order(compile):
     made.fit(classes(20), validation=classes(10), epochs=2, batch_size=10)
     epoch = ["epoch_begin", *STEP * 2, "validation_begin", "validation_end", "epoch_end"]
     assert recorder.seen == ["fit_begin", *epoch * 2, "fit_end"]
-    assert len(EVENTS) == 13
+    assert len(EVENTS) == 14
     assert TRACED_EVENTS < STEP_EVENTS < set(STEP) < set(EVENTS)
 
 

@@ -25,7 +25,7 @@ def nothing(_):
 # --- Python beside a compiled step -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", ["batch_begin", "loss", "gradients", "update", "slice_end", "batch_end"])
+@pytest.mark.parametrize("event", ["batch_begin", "loss", "gradients", "weights", "update", "slice_end", "batch_end"])
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_callback_beside_the_step_changes_no_bit_and_no_number(event, every):
     seen = []

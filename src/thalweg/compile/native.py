@@ -88,7 +88,7 @@ class NativeProgram:
     def _link(self) -> None:
         """What each row waits for; only the first of a chain has pieces to claim."""
         links = self.rows[:, runtime.LINKS]
-        self.rows[:, runtime.NEED] = needs(self._accesses, links)
+        self.rows[:, runtime.NEED] = needs(self._accesses, links.tolist())
         for first in np.flatnonzero(links):
             self.rows[first + 1 : first + 1 + links[first], runtime.PIECES] = 0
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from thalweg.errors import ThalwegError
 from thalweg.graph import scope
+from thalweg.nn import hooks
 
 
 class Calls(threading.local):
@@ -36,7 +37,10 @@ def call(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) ->
     before = scope.path, calls.root, calls.prefix
     scope.path = path = _enter(module)
     try:
-        result = module.forward(*arguments, **options)
+        if module._forward_pre_hooks or module._forward_hooks:
+            result = _call_with_hooks(module, arguments, options)
+        else:
+            result = module.forward(*arguments, **options)
     except ThalwegError as error:
         _name_layer(error, module, path)
         raise
@@ -45,6 +49,16 @@ def call(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) ->
     if calls.observer is not None:
         calls.observer(module, result)
     return result
+
+
+def _call_with_hooks(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    arguments, options = hooks.before(module, module._forward_pre_hooks, arguments, options)
+    try:
+        result = module.forward(*arguments, **options)
+    except BaseException:
+        hooks.after_failure(module, module._forward_hooks, arguments, options)
+        raise
+    return hooks.after(module, module._forward_hooks, arguments, options, result)
 
 
 def _enter(module: Any) -> str:

@@ -6,8 +6,10 @@ errors name the layer, and whose every change that a compiled step depends on ra
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -15,9 +17,11 @@ import numpy as np
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, float32, float64
 from thalweg.errors import ArgumentError, DTypeError, ThalwegError, TraceError, explain
 from thalweg.graph import full, make_input
-from thalweg.nn import state, summaries
+from thalweg.nn import hooks, state, summaries
 from thalweg.nn.applying import write
 from thalweg.nn.calls import Structure, call
+from thalweg.nn.construction import construction_line
+from thalweg.nn.hooks import Hook, RemovableHandle
 from thalweg.nn.parameter import Parameter
 from thalweg.tensor.core import Tensor, bump_version
 from thalweg.tensor.modes import modes
@@ -60,6 +64,9 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent: set[str]
+    _forward_hooks: Mapping[int, Hook] = MappingProxyType({})  # a table of its own comes with the first hook
+    _forward_pre_hooks: Mapping[int, Hook] = MappingProxyType({})
+    _made_at: tuple[str, int] | None = None
 
     def __init__(self) -> None:
         own = self.__dict__
@@ -68,6 +75,7 @@ class Module:
         own["_buffers"] = {}
         own["_modules"] = {}
         own["_non_persistent"] = set()
+        own["_made_at"] = construction_line(self, sys._getframe(1))
         if modes.trace is not None:  # made by the step itself, so it may be written by it
             own["_made_in"] = modes.trace
 
@@ -267,6 +275,50 @@ class Module:
                 )
             )
 
+    # --- hooks -----------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before every `forward`, as in PyTorch; a result replaces the arguments.
+
+        With `with_kwargs` it is ``hook(module, args, kwargs)``, and what replaces them ``(args, kwargs)``. Inside a
+        compiled step a hook runs while the step is traced, and what it computes is part of the program.
+
+        Returns:
+            A handle; `handle.remove()` takes the hook off.
+
+        >>> import thalweg as tw
+        >>> layer = tw.nn.ReLU()
+        >>> handle = layer.register_forward_pre_hook(lambda module, args: (args[0] - 1.0,))
+        >>> layer(tw.tensor([3.0]))
+        tensor([2.])
+        >>> handle.remove()
+        """
+        self._refuse_in_trace("hook", "registered", hook)
+        return hooks.add(self, "_forward_pre_hooks", Hook(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, result)`` after every `forward`, as in PyTorch; its own result replaces that one.
+
+        With `with_kwargs` it is ``hook(module, args, kwargs, result)``; with `always_call` it is called, with None as
+        the result, also where `forward` raised.
+
+        Returns:
+            A handle; `handle.remove()` takes the hook off.
+
+        >>> import thalweg as tw
+        >>> layer, shapes = tw.nn.Linear(3, 2), []
+        >>> with layer.register_forward_hook(lambda module, args, result: shapes.append(result.shape)):
+        ...     _ = layer(tw.ones(4, 3))
+        >>> shapes
+        [(4, 2)]
+        """
+        self._refuse_in_trace("hook", "registered", hook)
+        return hooks.add(self, "_forward_hooks", Hook(hook, with_kwargs, always_call), prepend)
+
     # --- walking ---------------------------------------------------------------------------------------------------
 
     def named_modules(
@@ -465,6 +517,10 @@ class Module:
             return f"{name}({settings})" if "\n" not in settings else f"{name}(\n  {_indent(settings)}\n)"
         lines = "\n  ".join([*(settings.splitlines()), *children])
         return f"{name}(\n  {lines}\n)"
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        return summaries.architecture_html(self)
 
     def summary(self, *input_shapes: Any, dtype: object = None) -> summaries.Summary:
         """A table of the layers for an input of this shape (with the batch axis): output shapes, parameters, bytes.

@@ -1,12 +1,12 @@
 """`Module.summary`: which layers a network has, what shapes flow through it, and what its parameters cost.
 
-In: a module and the shapes of its inputs. Out: a table as text. The forward pass is run on lazy tensors in evaluation
-mode, so no value is computed and no running statistic or random generator moves.
+In: a module and the shapes of its inputs. Out: a table as text, and as HTML for notebooks. The forward pass is run on
+lazy tensors in evaluation mode, so no value is computed and no running statistic or random generator moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from thalweg.dtype import DType, as_dtype, float32
@@ -14,6 +14,7 @@ from thalweg.errors import ArgumentError, explain
 from thalweg.graph import full
 from thalweg.nn.calls import calls
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.markup import escaped, html_table
 from thalweg.tensor.modes import set_recording
 from thalweg.tensor.random import default_generator
 
@@ -21,29 +22,65 @@ _HEADINGS = ("layer", "path", "output shape", "parameters")
 
 
 class Summary(str):
-    """Text that shows itself as it is, in a terminal and in a notebook."""
+    """Text that shows itself as it is in a terminal, and as a table in a notebook."""
 
-    __slots__ = ()
+    markup: str
+
+    def __new__(cls, text: str, markup: str) -> Summary:
+        made = super().__new__(cls, text)
+        made.markup = markup
+        return made
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{self}</pre>"
+        return self.markup
 
 
 def summarise(module: Any, input_shapes: Sequence[Any], dtype: object) -> Summary:
     """The table of `Module.summary`."""
     shapes = _shapes(input_shapes)
     results = _observe(module, shapes, as_dtype(dtype) if dtype is not None else _parameter_dtype(module))
-    rows: list[tuple[str, ...]] = []
+    rows = [
+        (type(layer).__name__, path, results.get(id(layer), "-"), f"{count:,}")
+        for path, layer, count in _counted_layers(module)
+    ]
+    text = "\n".join([*_table(rows), *_totals(module)])
+    return Summary(text, html_table(_HEADINGS, rows, numbers=(2, 3)) + _totals_html(module))
+
+
+def architecture_html(module: Any) -> str:
+    """The layers of a module as a table: settings, shapes of the parameters and how many numbers they hold.
+
+    >>> from thalweg import nn
+    >>> "10 x 4" in architecture_html(nn.Linear(4, 10))
+    True
+    """
+    rows = []
+    for path, layer, count in _counted_layers(module):
+        shapes = [f"{name} {' x '.join(map(str, each.shape))}" for name, each in layer.named_parameters(recurse=False)]
+        rows.append((path or type(module).__name__, _told(layer), ", ".join(shapes), f"{count:,}"))
+    return html_table(("path", "layer", "shapes", "parameters"), rows, numbers=(3,)) + _totals_html(module)
+
+
+def _told(layer: Any) -> str:
+    """The layer with its settings, in one line."""
+    text = repr(layer)
+    return text if "\n" not in text else type(layer).__name__
+
+
+def _counted_layers(module: Any) -> Iterator[tuple[str, Any, int]]:
+    """Path, layer and number of parameters of whatever has parameters of its own, or nothing below it.
+
+    A parameter that two layers share counts at the first of them.
+    """
     seen: set[int] = set()
     for path, layer in module.named_modules():
         own = {id(each): each.numel() for each in layer.parameters(recurse=False) if id(each) not in seen}
         seen |= own.keys()
         if own or not any(True for _ in layer.children()):
-            rows.append((type(layer).__name__, path, results.get(id(layer), "-"), f"{sum(own.values()):,}"))
-    return Summary("\n".join([*_table(rows), *_totals(module)]))
+            yield path, layer, sum(own.values())
 
 
 def _shapes(given: Sequence[Any]) -> list[tuple[int, ...]]:
@@ -104,11 +141,19 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [texts[0], rule, *texts[1:], rule]
 
 
-def _totals(module: Any) -> list[str]:
+def _sizes(module: Any) -> list[tuple[str, int]]:
     parameters = list(module.parameters())
     total = sum(each.numel() for each in parameters)
     trainable = sum(each.numel() for each in parameters if each.requires_grad)
     size = sum(each.numel() * each.element_size() for each in [*parameters, *module.buffers()])
-    pairs = (("total parameters", total), ("trainable parameters", trainable), ("bytes", size))
+    return [("total parameters", total), ("trainable parameters", trainable), ("bytes", size)]
+
+
+def _totals_html(module: Any) -> str:
+    return f"<p>{escaped(', '.join(f'{label} {value:,}' for label, value in _sizes(module)))}</p>"
+
+
+def _totals(module: Any) -> list[str]:
+    pairs = _sizes(module)
     width = max(len(f"{value:,}") for _, value in pairs)
     return [f"{label:<26} {value:>{width},}" for label, value in pairs]

@@ -109,6 +109,29 @@ class Optimizer:
             if value is not state[name]:
                 state[name]._assign(value.node)
 
+    def preview(self, gradients: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+        """What `step` would make of parameters that had these gradients; nothing is changed.
+
+        >>> import thalweg as tw
+        >>> w = tw.tensor([1.0, 2.0], requires_grad=True)
+        >>> tw.optim.SGD([w], lr=0.5).preview({w: tw.tensor([1.0, -1.0])})[w]
+        tensor([0.5, 2.5])
+        """
+        with no_grad():
+            return {
+                param: self._previewed(param, gradients[param], group)
+                for group in self.param_groups
+                for param in group["params"]
+                if param in gradients
+            }
+
+    def _previewed(self, param: Tensor, grad: Any, group: ParamGroup) -> Tensor:
+        hyper = group.operands()
+        known = self.state.get(param, {})
+        state = {name: known.get(name, new) for name, new in self.init(param, group).items()}
+        new, _ = self.update(-grad if hyper.get("maximize") else grad, param, state, hyper)
+        return new.to(param.dtype)  # type: ignore[no-any-return]
+
     def _prepare(self, param: Tensor, group: ParamGroup) -> State:
         """The state of a parameter, made at its first step; a term switched on later begins then, one off is lost."""
         if self._prepared.get(param) != group.structure:

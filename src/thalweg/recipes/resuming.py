@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,18 +108,29 @@ def _was_interrupted(folder: RunFolder) -> bool:
 
 def kept_history(folder: RunFolder, epochs: int) -> History:
     """The numbers of the first epochs out of metrics.jsonl, which then holds no others."""
+    kept = [line for line in recorded_lines(folder) if line["epoch"] < epochs]
+    with atomic_write(folder.metrics) as stream:
+        stream.write("".join(json.dumps(line) + "\n" for line in kept).encode("utf-8"))
+    return history_of(kept)
+
+
+def recorded_lines(folder: RunFolder) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl that hold the numbers of a step or an epoch. FileFormatError for a damaged file."""
     try:
         lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines() if line.strip()]
-        kept = [line for line in lines if line.get("event") in ("step", "epoch") and line["epoch"] < epochs]
+        return [line for line in lines if line.get("event") in ("step", "epoch") and line["epoch"] >= 0]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = "train again: the file is damaged"
         raise FileFormatError(
             explain("the numbers of the run cannot be read", received=error, where=str(folder.metrics), remedy=remedy)
         ) from None
-    with atomic_write(folder.metrics) as stream:
-        stream.write("".join(json.dumps(line) + "\n" for line in kept).encode("utf-8"))
+
+
+def history_of(lines: Iterable[Mapping[str, Any]]) -> History:
+    """The history that these lines were written of."""
     history = History()
-    for line in kept:
+    for each in lines:
+        line = dict(each)
         event = line.pop("event")
         if event == "step":
             _append(history.steps, line)

@@ -18,6 +18,8 @@ from thalweg.errors import ConfigurationError, FileFormatError, explain
 FORMAT, VERSION = "thalweg.run", 1
 RUNS = Path("runs")
 CONFIG, METRICS, WEIGHTS, RESULTS = "config.json", "metrics.jsonl", "model.safetensors", "results.json"
+RECORD = "record.npz"
+"""What was watched of the layers."""
 CHECKPOINT = "checkpoint.safetensors"
 """Only while a run is going on, or after it was interrupted."""
 LARGEST_CONFIG = 256 << 20
@@ -62,6 +64,10 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         return self.path / CHECKPOINT
+
+    @property
+    def record(self) -> Path:
+        return self.path / RECORD
 
     @property
     def results(self) -> Path:

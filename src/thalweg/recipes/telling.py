@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from thalweg.recipes import record
 from thalweg.recipes.picture_network import Network
 from thalweg.recipes.problem import DETECTION, SEGMENTATION, Problem
 from thalweg.recipes.run_folder import FORMAT, VERSION, RunFolder
+from thalweg.recipes.scores import Scores
 from thalweg.recipes.settings import Settings
+
+MOST_POINTS = 1000
+"""Of a regression's test part that the results keep."""
 
 
 def configuration(settings: Settings, problem: Problem, shape: Network, command: str) -> dict[str, Any]:
@@ -51,7 +57,17 @@ def results(outcome: Any, best: int | None) -> dict[str, Any]:
         "interrupted": history.interrupted,
         "confusion_matrix": scores.confusion,
         "by_class": scores.by_class,
+        "points": _some_points(scores),
     }
+
+
+def _some_points(scores: Scores) -> dict[str, Any] | None:
+    """True and predicted values of a regression, some of many, for the report."""
+    if scores.points is None:
+        return None
+    rows = np.linspace(0, len(scores.points[0]) - 1, min(len(scores.points[0]), MOST_POINTS)).round().astype(np.int64)
+    true, predicted = (np.asarray(each, np.float64)[rows] for each in scores.points)
+    return {"true": true, "predicted": predicted}
 
 
 def introduction(settings: Settings, problem: Problem, shape: Network, folder: RunFolder) -> list[str]:

@@ -22,7 +22,7 @@ from thalweg.recipes.predictor import Predictor, settings_of
 from thalweg.recipes.preparing import check_unchanged, prepare
 from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Outputs, Problem
 from thalweg.recipes.resuming import Before, BestSoFar, ResumePoint, joined, put_back
-from thalweg.recipes.run_folder import RunFolder
+from thalweg.recipes.run_folder import RunFolder, unwritable
 from thalweg.recipes.scores import Scores, score
 from thalweg.recipes.settings import (
     DETECTION_LOSSES,
@@ -42,6 +42,7 @@ from thalweg.train.callbacks import (
     ProgressBar,
     TerminateOnNaN,
 )
+from thalweg.train.callbacks.watching import Watch
 from thalweg.train.checkpoint import save_weights
 
 NORMS_RECORDED, STEPS_RECORDED = 1000, 50_000
@@ -122,6 +123,7 @@ def _run(
     say: Say, command: str,
 ) -> Outcome:  # fmt: skip
     started = time.perf_counter()
+    watch = Watch(every=_recorded_every(settings, problem))
     stopping = early_stopping(settings, problem, folder)
     stopping.before = before
     history = trainer.fit(
@@ -131,7 +133,7 @@ def _run(
         initial_epoch=0 if before is None else before.epochs,
         batch_size=_known(settings.batch_size),
         drop_last=ends_in_a_single_example(settings, problem),
-        callbacks=recorders(settings, problem, folder, stopping),
+        callbacks=[*recorders(settings, problem, folder, stopping), watch],
     )
     seconds = time.perf_counter() - started
     if before is not None:
@@ -143,6 +145,7 @@ def _run(
     scores = score(predictor, problem.test())
     outcome = Outcome(folder, settings, history, predictor, scores, seconds, command)
     folder.write(folder.results, results(outcome, best))
+    _keep_record(watch, folder)
     if not history.interrupted:
         folder.checkpoint.unlink(missing_ok=True)
     for line in conclusion(outcome, best):
@@ -187,13 +190,27 @@ def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping:
     """What happens beside the loop: numbers and weights go to disk while it runs."""
     steps = problem.steps_per_epoch(settings) * _known(settings.epochs)
     callbacks: list[Callback] = [
-        GradientNorms(every_steps=math.ceil(steps / NORMS_RECORDED)),
+        GradientNorms(every_steps=_recorded_every(settings, problem)),
         JSONLinesLogger(folder.metrics, every_steps=math.ceil(steps / STEPS_RECORDED)),
         ResumePoint(folder),
         stopping,
         TerminateOnNaN(),
     ]
     return callbacks if settings.quiet else [*callbacks, ProgressBar()]
+
+
+def _keep_record(watch: Watch, folder: RunFolder) -> None:
+    """What was watched goes to disk, and the model is as it was before anybody watched."""
+    try:
+        watch.record.save(folder.record)
+    except OSError as error:
+        raise unwritable(folder.record, error) from None
+    watch.detach()
+
+
+def _recorded_every(settings: Settings, problem: Problem) -> int:
+    """Layers are looked at every so many steps, so that a long run keeps as much of them as a short one."""
+    return math.ceil(problem.steps_per_epoch(settings) * _known(settings.epochs) / NORMS_RECORDED)
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

@@ -8,16 +8,20 @@ Nothing is differentiated here: the cotangents are `thalweg.gradient.gradients`,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from thalweg.compile.reference import evaluate
+from thalweg.errors import ArgumentError, explain
 from thalweg.gradient import gradients, local_cotangents, reached_from, stops_gradient
 from thalweg.graph import Node, full, make_input, toposort
 from thalweg.report.notation import constant_number, formula, shorten, unique
+from thalweg.tensor.core import Tensor
 
+MOST_IN_FULL, MOST = 1 << 22, 1 << 27
+"""Entries of all results of a forward pass: of more, local derivatives are left out; still more are refused."""
 _LONGEST_FORMULA_NAME = 34
 _LONGEST_RULE = 56
 
@@ -27,7 +31,8 @@ class Share:
     """What an operation passes on to one of its operands.
 
     `derivative` is d(result)/d(operand), entry by entry: the chain rule applied to a cotangent of 1. It is None where
-    the operation mixes entries (a product of matrices, a sum), whose derivative is a larger array that nobody forms.
+    the operation mixes entries (a product of matrices, a sum), whose derivative is a larger array that nobody forms;
+    and in a step of more than `MOST_IN_FULL` entries.
     """
 
     operand: str
@@ -40,20 +45,27 @@ class Share:
 class Operation:
     """One operation of the forward pass, with what the backward pass does at it.
 
-    `gradient` is dLoss/d(result), None where no cotangent arrives; `shares` is empty there and at leaves.
+    `operands` are the names of what it reads, constants left out. `gradient` is dLoss/d(result), None where no
+    cotangent arrives; `shares` is empty there and at leaves.
     """
 
     name: str
     kind: str
     layer: str
     formula: str
+    operands: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str
     value: np.ndarray | None
     gradient: np.ndarray | None
     shares: tuple[Share, ...]
     is_leaf: bool
-    requires_grad: bool
+    tensor: Tensor | None = field(default=None, repr=False)
+    """The leaf that collects the gradient, where this is one."""
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.tensor is not None
 
 
 def analyse(loss: Node, names: Mapping[Node, str]) -> list[Operation]:
@@ -64,9 +76,11 @@ def analyse(loss: Node, names: Mapping[Node, str]) -> list[Operation]:
     order = toposort([loss], is_leaf=lambda node: collects_gradient(node) or _is_given(node, depending, names))
     order.sort(key=lambda node: node.serial)  # as the forward pass was written, which is also inputs before users
     named = name_all(order, names)
+    entries = sum(node.size for node in order if not node.op.multiple)
+    _refuse_too_large(entries)
     targets = [node for node in order if node in on_path and not node.op.multiple]
     cotangents = dict(zip(targets, gradients([loss], [_one(loss)], targets), strict=True))
-    plans = {node: _plan(node, cotangents.get(node), on_path, named) for node in order}
+    plans = {node: _plan(node, cotangents.get(node), on_path, named, entries <= MOST_IN_FULL) for node in order}
     wanted = [node for node in order if not node.op.multiple]
     wanted += [each for each in cotangents.values() if each is not None]
     wanted += [each for plan in plans.values() for _, _, parts in plan for each in parts if each is not None]
@@ -78,10 +92,24 @@ def analyse(loss: Node, names: Mapping[Node, str]) -> list[Operation]:
     ]
 
 
+def _refuse_too_large(entries: int) -> None:
+    """Every value and gradient is kept, which takes about five times the memory of the forward pass."""
+    if entries > MOST:
+        raise ArgumentError(
+            explain("this step is too large to be explained", received=f"{entries:,} numbers in the forward pass",
+                    expected=f"at most {MOST:,}", remedy="explain the loss of fewer, or smaller, examples")
+        )  # fmt: skip
+
+
 def collects_gradient(node: Node) -> bool:
     """Whether the node is the value of a leaf tensor that collects a gradient: the sweep ends there."""
-    tensor = node.holder() if node.holder is not None else None
+    tensor = holder_of(node)
     return tensor is not None and tensor._leaf and tensor._requires_grad and (not node.inputs or stops_gradient(node))
+
+
+def holder_of(node: Node) -> Any:
+    """The tensor that shows the node, if it is still there."""
+    return node.holder() if node.holder is not None else None
 
 
 def _depending(order: Sequence[Node]) -> set[Node]:
@@ -97,7 +125,7 @@ def _is_given(node: Node, depending: set[Node], names: Mapping[Node, str]) -> bo
     """Data, as far as this loss is concerned: how they were made is another story, unless a layer made them."""
     if node in depending or constant_number(node) is not None:
         return False
-    is_shown = node.value is not None or node in names or (node.holder is not None and node.holder() is not None)
+    is_shown = node.value is not None or node in names or holder_of(node) is not None
     return is_shown or not node.origin
 
 
@@ -109,7 +137,9 @@ def _one(node: Node) -> Node:
 _Plan = list[tuple[str, str, tuple[Node | None, Node]]]
 
 
-def _plan(node: Node, cotangent: Node | None, on_path: set[Node], names: Mapping[Node, str]) -> _Plan:
+def _plan(
+    node: Node, cotangent: Node | None, on_path: set[Node], names: Mapping[Node, str], has_derivatives: bool
+) -> _Plan:
     if cotangent is None or not node.inputs or node.op.multiple:
         return []
     wanted = [each in on_path for each in node.inputs]
@@ -117,7 +147,7 @@ def _plan(node: Node, cotangent: Node | None, on_path: set[Node], names: Mapping
         return [(names[node.inputs[0]], "g", (None, cotangent))] if wanted[0] else []
     products = _summed(node, cotangent, wanted)
     is_entry_by_entry = node.op.kind == "elementwise"
-    derivatives = _summed(node, _one(node), wanted) if is_entry_by_entry else {}
+    derivatives = _summed(node, _one(node), wanted) if is_entry_by_entry and has_derivatives else {}
     arriving = make_input(node.shape, node.dtype)
     rules = _summed(node, arriving, wanted)
     known = {**names, arriving: "g"}
@@ -148,18 +178,21 @@ def _operation(
         Share(operand, rule, None if derivative is None else values[derivative], values[product])
         for operand, rule, (derivative, product) in plan
     )
+    is_leaf = is_given or not node.inputs or collects_gradient(node)
+    read = [] if is_leaf else [names[each] for each in node.inputs if constant_number(each) is None]
     return Operation(
         name=names[node],
         kind=node.op.name,
         layer=node.origin,
         formula=formula(node, names),
+        operands=tuple(dict.fromkeys(read)),
         shape=node.shape,
         dtype="several results" if node.op.multiple else node.dtype.name,
         value=values.get(node),
         gradient=None if cotangent is None else values[cotangent],
         shares=shares,
-        is_leaf=is_given or not node.inputs or collects_gradient(node),
-        requires_grad=collects_gradient(node),
+        is_leaf=is_leaf,
+        tensor=holder_of(node) if collects_gradient(node) else None,
     )
 
 

@@ -60,12 +60,17 @@ def loss_of(network: Sequential, setting: Setting) -> Any:
     return F.cross_entropy(outputs, targets)
 
 
-def tell(setting: Setting) -> str:
-    """Both passes over the arrays, and the losses that follow."""
+def example_of(setting: Setting, network: Sequential) -> tuple[Explanation, SGD]:
+    """The first step of the network, taken apart, and the optimizer that makes it."""
+    optimizer = SGD([each for each in network.parameters() if each.requires_grad], lr=setting.rate)
+    names = {each.node: name for name, each in network.named_parameters()}
+    return Explanation(loss_of(network, setting), names, optimizer), optimizer
+
+
+def tell(setting: Setting) -> tuple[str, Explanation]:
+    """Both passes over the arrays, and the losses that follow; and the step as data."""
     network = network_of(setting)
-    trained = [each for each in network.parameters() if each.requires_grad]
-    optimizer = SGD(trained, lr=setting.rate)
-    explanation = Explanation(loss_of(network, setting), {each.node: name for name, each in network.named_parameters()})
+    explanation, optimizer = example_of(setting, network)
     losses = [explanation.loss]
     for _ in range(setting.steps):
         optimizer.zero_grad()
@@ -75,5 +80,5 @@ def tell(setting: Setting) -> str:
     sizes = "-".join(map(str, setting.layers))
     head = f"Backpropagation through layers {sizes}, {setting.activation}, {setting.loss} ({setting.origin})"
     updates = ", ".join(f"{number(each)} after {k}" for k, each in enumerate(losses[1:], 1) if k in (1, setting.steps))
-    after = f"UPDATE: w <- w - {number(setting.rate)} * dE/dw\n  loss {number(losses[0])} before, {updates} updates"
-    return "\n\n".join([head, str(explanation), after])
+    after = f"AFTER IT\n  loss {number(losses[0])} before, {updates} updates"
+    return "\n\n".join([head, str(explanation), after]), explanation

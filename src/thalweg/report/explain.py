@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, TypeVar
 
-from thalweg.errors import DTypeError
+from thalweg.errors import ConfigurationError, DTypeError
 from thalweg.errors import explain as message
 from thalweg.graph import Node
 from thalweg.nn.module import Module
+from thalweg.optim.optimizer import Optimizer
 from thalweg.report.dense_example import tell as tell_dense
 from thalweg.report.explanation import Explanation
 from thalweg.report.notation import unique
@@ -29,7 +30,7 @@ Number = TypeVar("Number", int, float)
 MOST_WEIGHTS = 64  # of a network that is written out number by number
 
 
-def explain(loss: Tensor, names: Named | None = None) -> Explanation:
+def explain(loss: Tensor, names: Named | None = None, optimizer: Optimizer | None = None) -> Explanation:
     """Take the computation of `loss` apart: every operation, its value, its chain rule, and the gradients on the way.
 
     For an operation with result y and operand x, the table BACKWARD shows the gradient g = dLoss/dy that arrives, the
@@ -39,10 +40,13 @@ def explain(loss: Tensor, names: Named | None = None) -> Explanation:
     follow.
 
     `names` maps names to tensors, or is a module, whose parameters have their paths; by default tensors are named as
-    the caller's variables, and parameters by the paths of the modules among them.
+    the caller's variables, and parameters by the paths of the modules among them. With an `optimizer`, the update that
+    its next step would make of each leaf is shown as well, ``w - lr * dLoss/dw`` for plain gradient descent.
+
+    `print` shows it as text, a notebook draws the graph, `to_html(path)` writes a page with the graph to move about in.
 
     Errors: `GradientError` where the graph is gone (after `backward()`, from a compiled step) or nothing requires a
-    gradient.
+    gradient; `ArgumentError` for a step of more than 2^27 numbers, since all of them are kept.
 
     >>> import thalweg as tw
     >>> w, x = tw.tensor(0.5, requires_grad=True), tw.tensor(2.0)
@@ -73,7 +77,7 @@ def explain(loss: Tensor, names: Named | None = None) -> Explanation:
         raise DTypeError(
             message("explain takes a loss", received=type(loss).__name__, expected="a tensor with one entry")
         )
-    return Explanation(loss, _node_names(_variables(sys._getframe(1)) if names is None else names))
+    return Explanation(loss, _node_names(_variables(sys._getframe(1)) if names is None else names), optimizer)
 
 
 def _variables(frame: FrameType) -> dict[str, Any]:
@@ -108,7 +112,10 @@ chain, the update w <- w - rate * dE/dw, and the loss after it.
 Without flags, or with --layers 2,2,2 --activation sigmoid, it is the textbook case: inputs .05 and .10, targets .01 and
 .99, weights .15 to .55, biases .35 and .60 that are not updated, rate 0.5; the loss falls from 0.298371 to 0.291028.
 A network of more than 64 weights is explained array by array instead of number by number. A list whose first number is
-negative needs an equals sign: --inputs=-1,2."""
+negative needs an equals sign: --inputs=-1,2.
+
+WHAT explains a network of your own instead: a run folder (its weights) or a recipe (freshly initialised): one step on
+the first examples of its training part. --html writes a page in which the graph can be moved about in and asked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +123,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
+    add(
+        "what",
+        nargs="?",
+        metavar="WHAT",
+        help="a run folder, or what `thalweg train` takes (default: the textbook)",
+    )
+    add("--html", metavar="FILE", help="write a page with the graph drawn, instead of text")
+    add("--examples", type=int, metavar="N", help="with WHAT: how many training examples (default 4, fewer if large)")
     add("--layers", type=_list_of(int), default=TEXTBOOK_LAYERS, metavar="N,N,...",
         help="sizes: inputs, hidden units, ..., outputs (default 2,2,2)")  # fmt: skip
     add("--activation", choices=list(ACTIVATIONS), default="sigmoid", help="of the hidden units (default sigmoid)")
@@ -136,6 +151,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="draw the weights from this seed (default 0; in the textbook case none are drawn)")
 
 
+EXAMPLE_FLAGS = ("layers", "activation", "output_activation", "loss", "rate", "steps", "inputs", "targets", "weights",
+                 "biases", "freeze_biases", "seed")  # fmt: skip
+
+
 def _list_of(kind: Callable[[str], Number]) -> Callable[[str], tuple[Number, ...]]:
     def parse(text: str) -> tuple[Number, ...]:
         try:
@@ -148,14 +167,40 @@ def _list_of(kind: Callable[[str], Number]) -> Callable[[str], tuple[Number, ...
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the example; the exit status. Raises `ConfigurationError` for flags that do not go together."""
-    print(text_of(arguments))
+    """Print the example, or write its page; the exit status. `ConfigurationError` for flags that do not go together."""
+    text, explanation = example_of(arguments)
+    if arguments.html is None:
+        print(text)
+    else:
+        sizes = "-".join(map(str, arguments.layers))
+        print(written(explanation, arguments.html, f"Backpropagation through layers {sizes}", text))
     return 0
 
 
-def text_of(arguments: argparse.Namespace) -> str:
-    """The example that the flags ask for."""
-    flags = ("layers", "activation", "output_activation", "loss", "rate", "steps", "inputs", "targets", "weights",
-             "biases", "freeze_biases", "seed")  # fmt: skip
-    setting = complete(**{name: getattr(arguments, name) for name in flags})
+def refuse_example_flags(arguments: argparse.Namespace) -> None:
+    """`ConfigurationError` for a flag of the worked example beside WHAT, which has a network of its own."""
+    defaults = argparse.ArgumentParser()
+    add_arguments(defaults)
+    given = [name for name in EXAMPLE_FLAGS if getattr(arguments, name) != defaults.get_default(name)]
+    if given:
+        raise ConfigurationError(
+            message("a run or a recipe has a network of its own", received=f"--{given[0].replace('_', '-')}",
+                    expected=f"thalweg explain {arguments.what}, with --html and --examples")
+        )  # fmt: skip
+
+
+def written(explanation: Explanation, path: str, title: str, text: str = "") -> str:
+    """Write the page; returns the line that says so. `ConfigurationError` where it cannot be written."""
+    try:
+        return f"explained  in {explanation.to_html(path, title, text)}"
+    except OSError as error:
+        raise ConfigurationError(
+            message("the page cannot be written", received=error.strerror or str(error), where=path,
+                    remedy="choose another file: --html FILE")
+        ) from None  # fmt: skip
+
+
+def example_of(arguments: argparse.Namespace) -> tuple[str, Explanation]:
+    """The example that the flags ask for, as text and as data."""
+    setting = complete(**{name: getattr(arguments, name) for name in EXAMPLE_FLAGS})
     return tell(setting) if len(setting.weights) <= MOST_WEIGHTS else tell_dense(setting)

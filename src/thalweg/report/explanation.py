@@ -1,28 +1,44 @@
-"""`Explanation`: the two passes of backpropagation through one graph, as data and as text.
+"""`Explanation`: the two passes of backpropagation through one graph, as data, as text and as a page.
 
-In: a loss whose graph is still there, and names. Out: an object whose `str()` lists every operation with its value,
-its local derivatives, the gradient that arrives and what it passes on; a graph too long to read is summed up by layer.
+In: a loss whose graph is still there, names, and an optimizer if its update is wanted. Out: an object whose `str()`
+lists every operation with its value, its local derivatives, the gradient that arrives and what it passes on; a graph
+too long to read is summed up by layer. `to_html` draws the graph.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from thalweg.errors import ArgumentError, GradientError, explain
 from thalweg.graph import Node
+from thalweg.optim.optimizer import Optimizer
 from thalweg.report.analysis import Operation, Share, analyse
-from thalweg.report.columns import root_mean_square, shape_of, show, table
-from thalweg.report.notation import shorten
+from thalweg.report.columns import show
+from thalweg.report.explanation_page import drawing, explanation_page
+from thalweg.report.page import write_page
+from thalweg.report.sections import (
+    Layer,
+    Section,
+    Update,
+    backward_section,
+    forward_section,
+    gradient_section,
+    joined_section,
+    layer_section,
+    layers_of,
+    update_section,
+)
+from thalweg.report.updates import rule_of, updates_of
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.markup import escaped
 
 MOST_OPERATIONS = 120  # that are listed one by one
-_FORMULA_WIDTH = 64
-_OPERAND_WIDTH = 34
 
 
 @dataclass(frozen=True)
@@ -34,27 +50,19 @@ class Factor:
     value: float
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What the operations of one layer come to: its last result, and the gradient that arrives there."""
-
-    name: str
-    operations: int
-    shape: tuple[int, ...]
-    value: np.ndarray | None
-    gradient: np.ndarray | None
-
-
 class Explanation:
     """Backpropagation from one loss, operation by operation; made by `tw.explain`.
 
     `operations` are in forward order; `operation(name)` is one of them; `gradients` maps the names of the leaves to
-    dLoss/dleaf; `layers` sums up by module path. `str()` is the whole as text, `_repr_html_` the same for notebooks.
+    dLoss/dleaf; `updates` are what the optimizer makes of the leaves, if one was given; `layers` sums up by module
+    path. `str()` is the whole as text, `sections` its tables, `to_html(path)` a page with the graph drawn.
     """
 
-    def __init__(self, loss: Tensor, names: Mapping[Node, str]) -> None:
+    def __init__(self, loss: Tensor, names: Mapping[Node, str], optimizer: Optimizer | None = None) -> None:
         _refuse(loss)
         self.operations = analyse(loss.node, names)
+        self.rule = "" if optimizer is None else rule_of(optimizer)
+        self.updates: list[Update] = [] if optimizer is None else updates_of(optimizer, self.operations)
         self.loss = float(np.asarray(self.operations[-1].value).reshape(-1)[0])
 
     # --- as data ----------------------------------------------------------------------------------------------------
@@ -114,119 +122,76 @@ class Explanation:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """The operations grouped by the module they were made in, in forward order."""
-        groups: dict[str, list[Operation]] = {}
-        for each in self.operations:
-            if not each.is_leaf:
-                groups.setdefault(each.layer, []).append(each)
-        place = {each.name: index for index, each in enumerate(self.operations)}
-        in_order = sorted(groups.items(), key=lambda item: place[item[1][-1].name])
-        return [_layer(name, members) for name, members in in_order]
+        """The operations summed up by the module they were made in, in forward order."""
+        return layers_of(self.operations)
 
-    # --- as text ----------------------------------------------------------------------------------------------------
+    @property
+    def count(self) -> int:
+        """How many operations there are, leaves left out."""
+        return sum(1 for each in self.operations if not each.is_leaf)
+
+    @property
+    def is_listed_in_full(self) -> bool:
+        """Whether the operations are few enough to be read one by one."""
+        return self.count <= MOST_OPERATIONS
+
+    # --- as text and as a page --------------------------------------------------------------------------------------
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The tables that `str()` prints and the page shows."""
+        both = [forward_section, backward_section] if self.is_listed_in_full else []
+        found = [each(self.operations) for each in both]
+        if self.is_listed_in_full and (joined := joined_section(self.operations, self.received)).rows:
+            found.append(joined)
+        found.append(gradient_section(self.operations, self.gradients))
+        if self.updates:
+            found.append(update_section(self.rule, self.updates))
+        if len(self.layers) > 1:
+            found.append(layer_section(self.layers))
+        return found
+
+    def heading(self) -> str:
+        """The loss, and how much there is behind it, in a line."""
+        leaves = sum(each.requires_grad for each in self.operations)
+        value = show(self.operations[-1].value)
+        return f"loss {value}, operations {self.count}, leaves that collect a gradient {leaves}"
 
     def __str__(self) -> str:
-        parameters = [each for each in self.operations if each.requires_grad]
-        count = sum(1 for each in self.operations if not each.is_leaf)
-        value = show(self.operations[-1].value)
-        lines = [f"loss {value}, operations {count}, leaves that collect a gradient {len(parameters)}", ""]
-        if count <= MOST_OPERATIONS:
-            lines += ["FORWARD", *self.forward_lines(), "", "BACKWARD", *self.backward_lines(), ""]
-            if joined := self.joined_lines():
-                lines += ["WHERE PATHS MEET, the shares are added", *joined, ""]
-        lines += ["GRADIENTS", *self.gradient_lines()]
-        if len(self.layers) > 1:
-            lines += ["", "BY LAYER", *self.layer_lines()]
+        lines = [self.heading()]
+        for each in self.sections:
+            lines += ["", each.title, *each.lines()]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<explanation of a loss of {self.loss:.6g}: {len(self.operations)} operations and leaves>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        tables = [f"<h4>{escaped(each.title)}</h4>{each.html()}" for each in self.sections]
+        return f"<p>{escaped(self.heading())}</p>" + drawing(self) + "".join(tables)
+
+    def to_html(self, path: str | os.PathLike[str], title: str = "Backpropagation, explained", text: str = "") -> Path:
+        """Write a page that needs nothing beside it: the graph to zoom, move and ask, and below it every number.
+
+        `text` stands at the end of the page, as it is. Returns the path.
+
+        >>> import thalweg as tw
+        >>> w = tw.tensor(2.0, requires_grad=True)
+        >>> tw.explain(w * w).to_html("explained.html")  # doctest: +SKIP
+        """
+        return write_page(explanation_page(self, title, text), path)
 
     def forward_lines(self) -> list[str]:
         """Every operation: how it is computed, and its value."""
-        rows: list[tuple[str, str, str]] = []
-        layers: list[str] = []
-        for each in self.operations:
-            if not each.is_leaf:
-                is_own_name = each.name == each.formula
-                text = each.formula if is_own_name else f"{each.name} = {each.formula}"
-                rows.append((shorten(text, _FORMULA_WIDTH), shape_of(each.shape), show(each.value)))
-                layers.append(each.layer)
-        return _grouped(table(("operation", "shape", "value"), rows, points=[2]), layers)
+        return forward_section(self.operations).lines()
 
     def backward_lines(self) -> list[str]:
         """Every operation from the loss backwards: what arrives, and for each operand the rule and what it gets."""
-        rows: list[tuple[str, ...]] = []
-        layers: list[str] = []
-        for each in reversed(self.operations):
-            for index, share in enumerate(each.shares):
-                own = (shorten(each.name, _OPERAND_WIDTH), show(each.gradient)) if not index else ("", "")
-                operand = shorten(share.operand, _OPERAND_WIDTH)
-                rows.append((*own, operand, share.rule, show(share.derivative), show(share.product)))
-                layers.append(each.layer)
-        header = ("result", "arrives: g", "operand", "rule", "local derivative", "passed on")
-        return _grouped(table(header, rows, points=[1, 4, 5]), layers)
+        return backward_section(self.operations).lines()
 
     def joined_lines(self) -> list[str]:
         """The places where several shares arrive, and their sums."""
-        rows = []
-        for each in reversed(self.operations):
-            received = self.received(each.name)
-            if len(received) > 1 and each.gradient is not None:
-                for index, (operation, share) in enumerate(received):
-                    name = shorten(each.name, _OPERAND_WIDTH) if not index else ""
-                    rows.append((name, show(share.product), f"by {shorten(operation.name, _OPERAND_WIDTH)}"))
-                rows.append(("", show(each.gradient), "together"))
-        return table(("", "", ""), rows, points=[1]) if rows else []
-
-    def gradient_lines(self) -> list[str]:
-        """The leaves with their values and gradients."""
-        rows = [
-            (each.name, shape_of(each.shape), show(each.value), show(self.gradients[each.name]))
-            for each in self.operations
-            if each.requires_grad
-        ]
-        return table(("leaf", "shape", "value", "gradient"), rows, points=[2, 3])
-
-    def layer_lines(self) -> list[str]:
-        """One line a layer: its last result, and the size of the gradient that arrives there."""
-        rows = [
-            (
-                each.name or "(no module)",
-                str(each.operations),
-                shape_of(each.shape),
-                _size(each.value),
-                _size(each.gradient),
-            )
-            for each in self.layers
-        ]
-        return table(("layer", "operations", "result", "rms of result", "rms of gradient"), rows, points=[3, 4])
-
-
-def _grouped(lines: list[str], layers: Sequence[str]) -> list[str]:
-    """A heading above the lines of each layer, where there are several layers."""
-    if len(set(layers)) < 2:
-        return lines
-    result, before = [lines[0]], None
-    for line, layer in zip(lines[1:], layers, strict=True):
-        if layer != before:
-            result.append(f"{layer or '(no module)'}:")
-            before = layer
-        result.append(line)
-    return result
-
-
-def _layer(name: str, members: list[Operation]) -> Layer:
-    floating = [each for each in members if each.dtype.startswith("float")]
-    last = floating[-1] if floating else members[-1]
-    return Layer(name, len(members), last.shape, last.value, last.gradient)
-
-
-def _size(array: np.ndarray | None) -> str:
-    return "" if array is None else show(np.asarray(root_mean_square(array), np.float32))
+        return joined_section(self.operations, self.received).lines()
 
 
 def _refuse(loss: Tensor) -> None:

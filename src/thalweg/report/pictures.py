@@ -1,7 +1,8 @@
 """Pictures of a run: what a user looks at first to see whether, and how, a network has learnt.
 
-In: the numbers of a run as plain lists and arrays. Out: PNG files: loss at each iteration and each epoch, learning
-rate, gradient norm of each layer, confusion matrix, predicted against true values. Pictures of pictures are in `grids`.
+In: the numbers of a run as plain lists and arrays. Out: figures: loss at each iteration and each epoch, learning rate,
+gradient norm of each layer, confusion matrix, predicted against true values. `saved` writes one as PNG, `vector.svg_of`
+puts it on a page. Pictures of pictures are in `grids`, those of layers over time in `layer_pictures`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 BLUE, ORANGE, GREEN, GREY, DARK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#555555"
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#5a3d8a", "#000000")
-DOTS_PER_INCH = 130
+ON_BLUE = "#fdfdfd"  # white in light and dark, while white itself is the colour of the page
+DOTS_PER_INCH = 160
 MOST_POINTS_OF_A_LINE = 2000
 MOST_LAYERS = 12
 """Layers whose gradient is drawn; of more, some from the first to the last."""
@@ -24,11 +26,11 @@ MOST_NUMBERED_CLASSES, MOST_NAMED_CLASSES = 16, 60
 LOGARITHMIC_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 MEASURES = {"map_50": "mAP at 0.5", "map": "mAP 0.5 to 0.95", "macro_iou": "Mean IoU", "mean_iou": "Mean IoU",
-            "iou": "IoU", "mean_dice": "Mean Dice"}  # fmt: skip
+            "iou": "IoU", "macro_f1": "Macro F1", "mean_dice": "Mean Dice"}  # fmt: skip
 Numbers = Sequence[float | None]
 
 
-def figure(width: float = 8.0, height: float = 4.5, **options: Any) -> tuple[Any, Any]:
+def figure(width: float = 6.2, height: float = 3.8, **options: Any) -> tuple[Any, Any]:
     """A figure and its axes, drawn by Agg: no display, no global state. Raises ImportError without matplotlib."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,15 +48,15 @@ def figure(width: float = 8.0, height: float = 4.5, **options: Any) -> tuple[Any
 # --- the course of training ------------------------------------------------------------------------------------------
 
 
-def draw_loss(path: Path, steps: Mapping[str, Numbers], epochs: Mapping[str, Numbers], best_epoch: int | None) -> Path:
+def draw_loss(steps: Mapping[str, Numbers], epochs: Mapping[str, Numbers], best_epoch: int | None) -> Any:
     """The loss at each iteration: every step, smoothed, and the mean of each epoch on both parts."""
     drawn, axes = figure()
-    step, loss = _known(steps["step"], steps["loss"])
+    step, loss = known(steps["step"], steps["loss"])
     ends = _epoch_ends(steps)
     axes.plot(*_thinned(step + 1, loss), color=BLUE, alpha=0.25, linewidth=0.8, label="each iteration")
     axes.plot(*_thinned(step + 1, smoothed(loss)), color=BLUE, linewidth=1.8, label="smoothed")
     validation = epochs.get("val_loss", [])
-    x, y = _known(ends[: len(validation)], validation)
+    x, y = known(ends[: len(validation)], validation)
     axes.plot(x, y, color=ORANGE, marker="o", markersize=3.5, linewidth=1.4, label="validation, each epoch")
     if best_epoch is not None and best_epoch < len(ends):
         axes.axvline(ends[best_epoch], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
@@ -63,66 +65,70 @@ def draw_loss(path: Path, steps: Mapping[str, Numbers], epochs: Mapping[str, Num
         axes.annotate(
             f" best epoch: {best_epoch + 1} ", place, xycoords=units, va="top", ha=side, color=DARK, fontsize=9
         )
-    _scale(axes, [*_finite(loss), *_finite(validation)])
+    logarithmic_where_wide(axes, [*_finite(loss), *_finite(validation)])
     axes.set(xlabel="iteration", ylabel="loss", title="Loss at each iteration")
     axes.legend(frameon=False)
-    return saved(drawn, path)
+    return drawn
 
 
-def draw_epochs(path: Path, epochs: Mapping[str, Numbers], best_epoch: int | None) -> Path:
-    """Loss and each metric by epoch, on the training and the validation part."""
-    names = [name.removeprefix("val_") for name in epochs if name.startswith("val_")]
-    drawn, axes = figure(4.6 * len(names), 4.0, ncols=len(names), squeeze=False)
+def measures_of(epochs: Mapping[str, Numbers]) -> list[str]:
+    """The loss and the metrics that are known on both parts."""
+    return [name.removeprefix("val_") for name in epochs if name.startswith("val_")]
+
+
+def draw_epochs(epochs: Mapping[str, Numbers], best_epoch: int | None, names: Sequence[str]) -> Any:
+    """Loss and metrics by epoch, on the training and the validation part, side by side."""
+    drawn, axes = figure(max(4.6 * len(names), 6.2), 3.8, ncols=len(names), squeeze=False)
     for each, name in zip(axes[0], names, strict=True):
         for label, key, colour in (("training", name, BLUE), ("validation", f"val_{name}", ORANGE)):
-            x, y = _known(range(1, len(epochs[key]) + 1), epochs[key])
+            x, y = known(range(1, len(epochs[key]) + 1), epochs[key])
             each.plot(x, y, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
         if best_epoch is not None:
             each.axvline(best_epoch + 1, color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
-        _scale(each, [*_finite(epochs[name]), *_finite(epochs[f"val_{name}"])])
+        logarithmic_where_wide(each, [*_finite(epochs[name]), *_finite(epochs[f"val_{name}"])])
         each.set(xlabel="epoch", title=measure_name(name))
         each.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].legend(frameon=False)
-    return saved(drawn, path)
+    return drawn
 
 
-def draw_learning_rate(path: Path, steps: Mapping[str, Numbers]) -> Path:
+def draw_learning_rate(steps: Mapping[str, Numbers]) -> Any:
     """The learning rate at each iteration."""
-    drawn, axes = figure(8.0, 3.6)
-    step, rate = _known(steps["step"], steps["learning_rate"])
+    drawn, axes = figure()
+    step, rate = known(steps["step"], steps["learning_rate"])
     axes.plot(*_thinned(step + 1, rate), color=GREEN, linewidth=1.8)
     axes.set_ylim(bottom=0, top=1.08 * max(rate.max(initial=0.0), 1e-12))
     axes.set(xlabel="iteration", ylabel="learning rate", title="Learning rate at each iteration")
-    return saved(drawn, path)
+    return drawn
 
 
-def draw_gradient_norms(path: Path, steps: Mapping[str, Numbers]) -> Path:
+def draw_gradient_norms(steps: Mapping[str, Numbers]) -> Any:
     """The norm of each layer's gradient over time, before clipping, on a logarithmic axis."""
     drawn, axes = figure()
     names = spread([name for name in steps if name.startswith("gradient_norm/")], MOST_LAYERS)
     for number, name in enumerate(names):
-        step, norm = _known(steps["step"], steps[name])
+        step, norm = known(steps["step"], steps[name])
         step, norm = step[norm > 0], norm[norm > 0]
         colour, label = COLOURS[number % len(COLOURS)], name.removeprefix("gradient_norm/")
         axes.plot(*_thinned(step + 1, norm), color=colour, alpha=0.25, linewidth=0.7)
         style = "-" if number < len(COLOURS) else "--"
         axes.plot(*_thinned(step + 1, smoothed(norm)), color=colour, linestyle=style, linewidth=1.8, label=label)
-    _logarithmic(axes)
+    logarithmic(axes)
     axes.set(xlabel="iteration", ylabel="Euclidean norm", title="Gradient norm of each layer")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return saved(drawn, path)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    return drawn
 
 
 # --- the test part ---------------------------------------------------------------------------------------------------
 
 
-def draw_confusion(path: Path, matrix: np.ndarray, classes: Sequence[Any]) -> Path:
+def draw_confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
     """Which classes are taken for which: counts, shaded by the share of the true class."""
     count = len(classes)
     size = float(np.clip(2.6 + 0.42 * count, 4.4, 11.0))
     drawn, axes = figure(size + 0.9, size)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    picture = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    picture = axes.imshow(shares, cmap=_from_clear_to(BLUE), vmin=0.0, vmax=1.0)
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     if count <= MOST_NAMED_CLASSES:
@@ -135,16 +141,23 @@ def draw_confusion(path: Path, matrix: np.ndarray, classes: Sequence[Any]) -> Pa
     accuracy = np.trace(matrix) / max(matrix.sum(), 1)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, test part: accuracy {accuracy:.2%}")
     drawn.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
-    return saved(drawn, path)
+    return drawn
+
+
+def _from_clear_to(colour: str) -> Any:
+    """Shades that begin with what lies behind, so that they fit a light page and a dark one."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    return LinearSegmentedColormap.from_list("shade", [(*to_rgb(colour), 0.0), (*to_rgb(colour), 1.0)])
 
 
 def _write_counts(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
     for row, column in np.argwhere(matrix > 0):
-        colour = "white" if shares[row, column] > 0.55 else "#222222"
+        colour = ON_BLUE if shares[row, column] > 0.55 else "#222222"
         axes.text(column, row, f"{matrix[row, column]:,.0f}", ha="center", va="center", color=colour, fontsize=8)
 
 
-def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: str, summary: str) -> Path:
+def draw_predictions(true: np.ndarray, predicted: np.ndarray, name: str, summary: str) -> Any:
     """Predicted against true values: a point for each row; on the line they are equal."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -165,7 +178,7 @@ def draw_predictions(path: Path, true: np.ndarray, predicted: np.ndarray, name: 
         text = f"{outside} predictions lie outside"
         axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=8, color=DARK)
     axes.legend(frameon=False, loc="upper left")
-    return saved(drawn, path)
+    return drawn
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
@@ -205,7 +218,7 @@ def smoothed(values: np.ndarray, share: float = 0.02) -> np.ndarray:
     return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
-def _known(x: Sequence[Any] | range, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
+def known(x: Sequence[Any] | range, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The pairs whose value is a finite number."""
     values = np.array([math.nan if each is None else each for each in y], dtype=np.float64)
     places = np.asarray(list(x), dtype=np.float64)
@@ -229,12 +242,13 @@ def _epoch_ends(steps: Mapping[str, Numbers]) -> list[int]:
     return [int(steps["step"][int(index)] or 0) + 1 for index in last]
 
 
-def _scale(axes: Any, values: list[float]) -> None:
+def logarithmic_where_wide(axes: Any, values: list[float]) -> None:
+    """A logarithmic axis for positive values that span more than a factor of `LOGARITHMIC_FROM`."""
     if values and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_FROM:
-        _logarithmic(axes)
+        logarithmic(axes)
 
 
-def _logarithmic(axes: Any) -> None:
+def logarithmic(axes: Any) -> None:
     """A logarithmic axis with plain numbers on it; those between powers of ten only where there are few powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -257,5 +271,14 @@ def short(name: Any, most: int = 16) -> str:
 
 def saved(drawn: Any, path: Path) -> Path:
     """The figure as a PNG, the same bytes every time."""
+    settle(drawn)
     drawn.savefig(path, metadata={"Software": None})
     return path
+
+
+def settle(drawn: Any) -> None:
+    """Give every part of the figure its place, once: matplotlib would draw it twice for that, a third of the time."""
+    engine = drawn.get_layout_engine()
+    if engine is not None:
+        engine.execute(drawn)
+        drawn.set_layout_engine("none")

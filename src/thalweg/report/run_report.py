@@ -1,92 +1,171 @@
-"""The report of a run: one HTML file with its numbers and its pictures, which needs nothing beside it.
+"""The report of a run: one HTML page with its numbers and its pictures, which needs nothing beside it.
 
-In: facts, tables and PNG files with what they show. Out: `report.html`; pictures are part of the file, so that it can
-be sent to somebody.
+In: what a run was and what it left: facts, histories, watched quantities, findings, scores, kernels. Out: a page.
+Curves are drawn as SVG that follows light and dark; pictures of pictures are part of the file as they are.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from thalweg.data.files import atomic_write
+from thalweg.diagnose.finding import Finding
+from thalweg.report import pictures
+from thalweg.report.layer_pictures import draw_bands, draw_heat_map, draw_profile, drawn_quantities, kind_of
+from thalweg.report.page import Part, beside, framed, page, wide_table, write_page
+from thalweg.report.pictures import Numbers, measure_name, measures_of
+from thalweg.report.vector import svg_of
+from thalweg.report.watched import Watched
+from thalweg.tensor.markup import escaped
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
-p.result { font-size: 1.25rem; color: #0072b2; margin: .2rem 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0; } th, td { text-align: left; padding: .15rem .9rem .15rem 0;
-vertical-align: top; } th { font-weight: 600; color: #555; } td { font-variant-numeric: tabular-nums; }
-figure { margin: .5rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
-pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; }
-"""
+PROFILED = ("gradient_norm", "gradient_rms", "output_rms")
+"""Quantities whose course from the first layer to the last is drawn as a line besides."""
+MOST_KERNELS = 15
+"""Kernels that are shown at once, those that take longest; the others open on a click."""
+WITHOUT_MATPLOTLIB = "Curves are left out: matplotlib is not installed (pip install 'thalweg[report]')."
 
 
 class Shown(NamedTuple):
-    """A picture of the report: its heading, what can be seen on it, and its file."""
+    """A picture of the report: its heading, what can be seen on it, and its PNG file or its figure."""
 
     heading: str
     caption: str
     path: Path
+    drawn: Any = None
+
+
+class KernelTime(NamedTuple):
+    """One kernel of the compiled step, on one thread: what it does, its seconds, its share of the machine's peak."""
+
+    name: str
+    operations: str
+    sources: str
+    seconds: float
+    flops: float
+    bytes: float
+    share_of_peak: float
+
+
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Heading, names of the columns, rows."""
 
 
 @dataclass
 class RunReport:
-    """What a report says, from the most to the least important."""
+    """What a report says, from the most to the least important; whatever is not known is left out.
+
+    `steps` and `epochs` are those of `History`. `quantities` are watched of the layers, by name; `repeat` is what it
+    takes to do the run again: seed, versions, arguments, the fingerprint of the data.
+    """
 
     title: str
     result: str
     facts: Sequence[tuple[str, str]]
-    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
-    """Heading, names of the columns, rows."""
+    tables: Sequence[Table] = ()
     pictures: Sequence[Shown] = ()
     command: str = ""
     notes: Sequence[str] = field(default_factory=list)
+    steps: Mapping[str, Numbers] = field(default_factory=dict)
+    epochs: Mapping[str, Numbers] = field(default_factory=dict)
+    best_epoch: int | None = None
+    quantities: Mapping[str, Watched] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    kernels: Sequence[KernelTime] = ()
+    memory: Sequence[tuple[str, str]] = ()
+    repeat: Sequence[tuple[str, str]] = ()
 
     def write(self, path: Path) -> Path:
         """The file, whole or not at all."""
-        with atomic_write(path) as stream:
-            stream.write(self.text().encode("utf-8"))
-        return path
+        return write_page(self.text(), path)
 
     def text(self) -> str:
         """The report as HTML."""
-        parts = [
-            f"<h1>{_escaped(self.title)}</h1>",
-            f'<p class="result">{_escaped(self.result)}</p>',
-            _table((), self.facts),
-            *(f"<p>{_escaped(note)}</p>" for note in self.notes),
-            *(f"<h2>{_escaped(heading)}</h2>{_table(names, rows)}" for heading, names, rows in self.tables),
-            *map(_figure, self.pictures),
-        ]
-        if self.command:
-            parts.append(f"<h2>The command</h2><pre>{_escaped(self.command)}</pre>")
-        head = f'<meta charset="utf-8"><title>{_escaped(self.title)}</title><style>{STYLE}</style>'
-        body = "\n".join(parts)
-        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+        lead = f'<p class="result">{escaped(self.result)}</p>'
+        return page(self.title, [part for part in self._parts() if part.content], lead)
+
+    def _parts(self) -> Iterator[Part]:
+        missing = [] if _can_draw() else [WITHOUT_MATPLOTLIB]
+        notes = "".join(f"<p>{escaped(note)}</p>" for note in [*self.notes, *missing])
+        yield Part("summary", "The run", wide_table((), self.facts) + notes)
+        yield Part("findings", "What is wrong, and what helps", "".join(each._repr_html_() for each in self.findings))
+        if _can_draw():
+            yield Part("course", "The course of training", beside(list(self._course())))
+            yield Part("layers", "Layer by layer", beside(list(_of_layers(self.steps, self.quantities))))
+        yield Part("test part", "On the test part", self._test_part())
+        yield Part("kernels", "Time and memory of a step, kernel by kernel", self._kernel_table())
+        yield Part("repeat", "To repeat it", self._how_to_repeat())
+
+    def _course(self) -> Iterator[str]:
+        if not self.steps.get("step"):
+            return
+        caption = "Loss at each iteration: every step, smoothed, and the validation part after each epoch"
+        yield _framed(pictures.draw_loss(self.steps, self.epochs, self.best_epoch), caption)
+        for name in measures_of(self.epochs):
+            caption = f"{measure_name(name)} after each epoch, on the training and the validation part"
+            yield _framed(pictures.draw_epochs(self.epochs, self.best_epoch, [name]), caption)
+        yield _framed(pictures.draw_learning_rate(self.steps), "Learning rate, as the schedule sets it")
+
+    def _test_part(self) -> str:
+        tables = [f"<h3>{escaped(heading)}</h3>{wide_table(names, rows)}" for heading, names, rows in self.tables]
+        return "".join(tables) + beside([_shown(each) for each in self.pictures])
+
+    def _kernel_table(self) -> str:
+        total = sum(each.seconds for each in self.kernels)
+        rows = [
+            (each.name, each.operations, each.sources, f"{each.seconds * 1e6:,.2f}", f"{each.seconds / total:.1%}",
+             f"{each.flops / 1e6:,.3f}", f"{each.bytes / 1024:,.1f}", f"{each.share_of_peak:.0%}")
+            for each in sorted(self.kernels, key=lambda each: -each.seconds)
+        ]  # fmt: skip
+        header = ("kernel", "operations", "from", "µs", "of the step", "MFLOP", "KiB", "of the peak")
+        parts = [wide_table((), self.memory)] if self.memory else []
+        if rows:
+            parts.append(wide_table(header, rows[:MOST_KERNELS], range(3, 8)))
+        if rest := rows[MOST_KERNELS:]:
+            table = wide_table(header, rest, range(3, 8))
+            parts.append(f"<details><summary>{len(rest)} more kernels</summary>{table}</details>")
+        return "".join(parts)
+
+    def _how_to_repeat(self) -> str:
+        command = f"<pre>{escaped(self.command)}</pre>" if self.command else ""
+        return command + (wide_table((), self.repeat) if self.repeat else "")
 
 
-def _escaped(text: str) -> str:
-    return html.escape(str(text))
+def _can_draw() -> bool:
+    try:
+        pictures.figure()
+    except ImportError:
+        return False
+    return True
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "<tr>" + "".join(f"<th>{_escaped(name)}</th>" for name in names) + "</tr>" if names else ""
-    lines = ["".join(_cell(text, place == 0) for place, text in enumerate(row)) for row in rows]
-    return f"<table>{head}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+def _of_layers(steps: Mapping[str, Numbers], quantities: Mapping[str, Watched]) -> Iterator[str]:
+    """Heat maps of everything that was watched, with the profiles and bands that belong to it."""
+    if any(name.startswith("gradient_norm/") for name in steps):
+        caption = "Norm of each layer's gradient, before clipping: layers that learn have gradients of a size"
+        yield _framed(pictures.draw_gradient_norms(steps), caption)
+    for name in drawn_quantities(quantities):
+        kind, watched = kind_of(name), quantities[name]
+        yield _framed(draw_heat_map(watched, kind), f"{kind.heading}. {kind.caption}", "over the iterations, by layer")
+        if name in PROFILED and len(watched.layers) > 1:
+            yield _framed(draw_profile(watched, kind), f"{kind.heading}, from the first layer to the last")
+    for what in ("output", "gradient"):
+        mean, spread = quantities.get(f"{what}_mean"), quantities.get(f"{what}_std")
+        if mean is not None and spread is not None and mean.values.shape == spread.values.shape:
+            words = "activations" if what == "output" else "gradients"
+            yield _framed(draw_bands(mean, spread), f"Distribution of the {words}: mean, and one standard deviation")
 
 
-def _cell(text: str, is_name: bool) -> str:
-    tag = "th" if is_name else "td"
-    return f"<{tag}>{_escaped(text)}</{tag}>"
+def _framed(drawn: Any, caption: str, more: str = "") -> str:
+    return framed(svg_of(drawn, f"{caption.partition(':')[0]} {more}".strip()), caption)
 
 
-def _figure(shown: Shown) -> str:
+def _shown(shown: Shown) -> str:
+    caption = f"{shown.heading}. {shown.caption}"
+    if shown.drawn is not None:
+        return _framed(shown.drawn, caption)
     content = base64.b64encode(shown.path.read_bytes()).decode("ascii")
-    name, caption = _escaped(shown.path.name), _escaped(shown.caption)
-    picture = f'<img alt="{_escaped(shown.heading)}" src="data:image/png;base64,{content}">'
-    return f"<h2>{_escaped(shown.heading)}</h2><figure>{picture}<figcaption>{caption} ({name})</figcaption></figure>"
+    picture = f'<img alt="{escaped(shown.heading)}" src="data:image/png;base64,{content}">'
+    return framed(picture, f"{caption} ({shown.path.name})")

@@ -87,12 +87,12 @@ class ScalarNetwork:
             else _entropy(units, outputs, self.targets)
         )
 
-    def explanation(self) -> Explanation:
-        """The current step, taken apart."""
+    def explanation(self, optimizer: SGD | None = None) -> Explanation:
+        """The current step, taken apart; with an optimizer, also its update."""
         results = self.forward()
         named = {**self.inputs, **self.targets, **self.weights, **self.biases, **results}
         names: dict[Node, str] = {each.node: name for name, each in named.items()}
-        return Explanation(results["E"], names)
+        return Explanation(results["E"], names, optimizer)
 
     def step(self, optimizer: SGD) -> float:
         """One update; the loss before it."""
@@ -153,22 +153,22 @@ def _layer(name: str) -> Iterator[None]:
 # --- the text --------------------------------------------------------------------------------------------------------
 
 
-def tell(setting: Setting) -> str:
-    """The whole example: the setting, both passes, each weight's chain, the update, and the loss after it."""
+def tell(setting: Setting) -> tuple[str, Explanation]:
+    """The whole example: the setting, both passes, each weight's chain, the update, the loss after it; and as data."""
     network = ScalarNetwork(setting)
-    explanation = network.explanation()
+    optimizer = SGD(list(network.trained().values()), lr=setting.rate)
+    explanation = network.explanation(optimizer)
     refuse_overflow(explanation.loss)
     names = list(network.trained())
     before = {name: each.item() for name, each in network.trained().items()}
     outputs = {unit: output_of(explanation, unit) for unit in network.units()[-1]}
-    optimizer = SGD(list(network.trained().values()), lr=setting.rate)
     losses = [network.step(optimizer)]
     after = {name: each.item() for name, each in network.trained().items()}
     fresh = network.explanation()
     while len(losses) < setting.steps:
         losses.append(network.step(optimizer))
     final = fresh if setting.steps == 1 else network.explanation()
-    return "\n".join(
+    text = "\n".join(
         [
             *_heading(setting), "",
             "1. FORWARD: from the inputs to the loss, operation by operation", "",
@@ -185,6 +185,7 @@ def tell(setting: Setting) -> str:
             *_after(setting, [*losses, final.loss], fresh.loss, outputs, final),
         ]
     )  # fmt: skip
+    return text, explanation
 
 
 def refuse_overflow(loss: float) -> None:

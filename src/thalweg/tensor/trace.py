@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from thalweg.tensor.core import (
 from thalweg.tensor.lazy import SWEPT
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import Structure, flatten, unflatten
-from thalweg.tensor.warm import COLD, Compiled, Output, WarmCall, result_of, warm_call
+from thalweg.tensor.warm import COLD, Compiled, IsKept, Output, WarmCall, result_of, warm_call
 
 if TYPE_CHECKING:
     from thalweg.compile.inside.explanation import ProgramExplanation
@@ -76,6 +76,11 @@ class Trace:
             node.holder = tensor._node.holder if tensor._node.holder is not None else None
             found = self.inputs[id(tensor)] = (tensor, node)
         return found[1]
+
+    def read_first(self, tensor: Tensor) -> Node:
+        """The value that a tensor had when the function began, whatever was written to it since."""
+        self.read(tensor)
+        return self.inputs[id(tensor)][1]
 
     def read_array(self, array: np.ndarray) -> Node:
         """An array that the function closes over, or makes: a live input, never a frozen constant."""
@@ -166,13 +171,14 @@ class Step:
         arrays: Sequence[np.ndarray],
         order: np.ndarray,
         size: int,
-        collected: Collection[int] = (),
+        is_kept: IsKept = lambda position, size: size == 1,
         watches: bool = True,
     ) -> tuple[int, Any] | None:
         """The step with one batch of `size` rows after the other, in one native call: rows `order` of these arrays.
 
-        Returns how many steps were done, and the result of the last; leaves of it that are one number, or whose
-        position is in `collected`, are arrays instead, of their values in all of these steps. If it `watches`, the
+        Returns how many steps were done, and the result of the last; leaves of it for which `is_kept` says so, given
+        their position and how many numbers they are, are arrays instead, of their values in all of these steps; by
+        default those that are one number. If it `watches`, the
         first leaf must be a float, the loss: the step in which it is not finite is the last one. So is in any case the
         step before one that meets bad data, for which a usual call raises the error. None, and nothing done, where the
         program at hand is not for such batches, or something has been touched: a usual call settles that. Results are
@@ -184,10 +190,14 @@ class Step:
         rows = min((len(each) for each in arrays), default=0)
         if order.min() < 0 or order.max() >= rows:
             return None
-        found: tuple[int, Any] | None = warm.many(
-            arrays, np.ascontiguousarray(order, np.int64), size, collected, watches
-        )
+        found: tuple[int, Any] | None = warm.many(arrays, np.ascontiguousarray(order, np.int64), size, is_kept, watches)
         return found
+
+    def traced(self, *args: Any, **kwargs: Any) -> tuple[Compiled, list[np.ndarray]]:
+        """What a call with these arguments would run, and the values of its inputs now; nothing is run or written."""
+        leaves, structure = flatten((args, kwargs))
+        compiled = self._trace(leaves, structure)
+        return compiled, [_input_array(source, leaves) for source in compiled.sources]
 
     def vouch(self, since: int | None = None) -> None:
         """Whoever knows that nothing has changed the meaning of the step since that version may say so.

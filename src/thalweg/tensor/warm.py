@@ -7,7 +7,7 @@ anything is not as it was and somebody has to look.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,8 @@ def result_of(compiled: Compiled, make: Callable[[int], Tensor]) -> Any:
 
 
 COLD = object()
+IsKept = Callable[[int, int], bool]
+"""Whether a result is wanted of every step: by its position among the leaves and how many numbers it is."""
 
 
 class WarmCall:
@@ -132,9 +134,7 @@ class WarmCall:
         node.value = fresh[index]
         return Tensor._result(node)
 
-    def many(
-        self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, collected: Collection[int], watches: bool
-    ) -> Any:
+    def many(self, arrays: Sequence[np.ndarray], order: np.ndarray, size: int, is_kept: IsKept, watches: bool) -> Any:
         """Calls with the next rows of these arrays, as long as there are any; None where a call would be COLD."""
         if (
             self.version != Version.number
@@ -147,7 +147,7 @@ class WarmCall:
         returned = self.compiled.returned
         outputs = self.compiled.program.outputs
         places = [(i, value.index) for i, value in enumerate(returned) if isinstance(value, Output)]
-        kept = tuple([index for i, index in places if i in collected or outputs[index].size == 1])
+        kept = tuple([index for i, index in places if is_kept(i, outputs[index].size)])
         if self.loop is None or self.loop.kept != kept:
             self.loop = compiler.StepLoop(self.native, self.places, kept, returned[0].index if watches else None)
         with self.native.lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ def advance_many(
 
 
 _PREDICTION = 1  # the place of the prediction in what a whole step returns
+MOST_WATCHED = 4096
+"""Numbers of one watched vector that are kept for every step; of a larger one, those of the last step."""
 
 
 def _advance_natively(
@@ -69,7 +71,7 @@ def _advance_natively(
     if not steps.is_compiled:
         return None
     step = steps.whole(form)
-    found = step.many(fields, order, size, [_PREDICTION] if trainer.metrics else [])
+    found = step.many(fields, order, size, _wanted_with(trainer.metrics))
     if found is None:
         return None
     done, (losses, prediction, watched) = found
@@ -79,11 +81,25 @@ def _advance_natively(
     numbers.loss += losses.tolist()
     numbers.learning_rate += [state.learning_rate] * done if rates is None else rates.tolist()
     for name in state.watched:
-        if isinstance(watched[name], np.ndarray):
-            numbers.watched.setdefault(name, []).extend(watched[name].reshape(done).tolist())
+        values = watched[name]
+        if isinstance(values, np.ndarray) and values.size == done:
+            numbers.watched.setdefault(name, []).extend(values.reshape(done).tolist())
+        elif isinstance(values, np.ndarray):
+            numbers.vectors.setdefault(name, []).extend(values.reshape(done, -1))
     if not math.isfinite(numbers.loss[-1]):
         _warn_of_infinity(state)
     return prediction.reshape(-1, *prediction.shape[2:]) if trainer.metrics else np.empty(0)
+
+
+def _wanted_with(metrics: Any) -> Callable[[int, int], bool]:
+    """Which results of a whole step are wanted of every one: numbers, watched vectors, and predictions for metrics."""
+
+    def is_wanted(position: int, size: int) -> bool:
+        if size == 1 or position == _PREDICTION:
+            return size == 1 or bool(metrics)
+        return position > _PREDICTION and size <= MOST_WATCHED
+
+    return is_wanted
 
 
 def _last(value: Any) -> Any:

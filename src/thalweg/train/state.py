@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from thalweg.tensor import Tensor
 
 
@@ -23,6 +25,8 @@ class StepNumbers:
     learning_rate: list[float] = field(default_factory=list)
     watched: dict[str, list[float]] = field(default_factory=dict)
     """What callbacks watch and is one number a step; every step of a slice watches the same."""
+    vectors: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    """What callbacks watch and is several numbers a step, as flat arrays."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -39,6 +43,8 @@ class StepNumbers:
         for name, value in watched.items():
             if value.numel() == 1:
                 self.watched.setdefault(name, []).append(value.item())
+            elif value.numel():
+                self.vectors.setdefault(name, []).append(value.numpy().reshape(-1).copy())
 
     def extend(self, more: StepNumbers) -> None:
         """The numbers of the steps that came next."""
@@ -46,6 +52,8 @@ class StepNumbers:
         self.learning_rate += more.learning_rate
         for name, values in more.watched.items():
             self.watched.setdefault(name, []).extend(values)
+        for name, vectors in more.vectors.items():
+            self.vectors.setdefault(name, []).extend(vectors)
 
     def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Each step's number with its values by name."""
@@ -85,6 +93,8 @@ class TrainingState:
     """The numbers of this epoch: loss, metrics, and the same of the validation with `val_` before their names."""
     validates: bool = False
     """Whether this run has validation data."""
+    plan: Any = None
+    """What this call of `fit` was found to mean (`train.plan.Plan`): its data, epochs and callbacks."""
     stop_reason: str | None = None
     interrupted: bool = False
     exception: BaseException | None = None

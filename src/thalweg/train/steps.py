@@ -129,8 +129,10 @@ class Steps:
         program, _ = self._programs.get(("test", form, size), (None, ()))
         if program is None or not self.is_compiled:
             return None
-        prediction = [int(form.is_labelled)] if collects else []
-        found = program.many(fields, order, size, prediction, watches=False)
+        prediction = int(form.is_labelled)
+        found = program.many(
+            fields, order, size, lambda at, numbers: numbers == 1 or (collects and at == prediction), watches=False
+        )
         if found is None:
             return None
         done, results = found
@@ -207,26 +209,28 @@ class Steps:
 
     def _update(self) -> None:
         """Clipping and update by a program that takes the gradients, which a callback may have replaced."""
-        trainer = self.trainer
+        trainer, state = self.trainer, self.trainer.state
+        due, before = trainer.listeners.traced(state.step), state.watched
         parameters = list(_unique([*trainer.model.parameters(), *_optimized(trainer.optimizer)]))
         gradients = [each.grad for each in parameters]
         presence = tuple([each is not None for each in gradients])
 
-        def update(*given: Tensor) -> Any:
+        def update(*given: Tensor) -> dict[str, Tensor]:
             rest = iter(given)
             for parameter, is_there in zip(parameters, presence, strict=True):
                 parameter.grad = next(rest) if is_there else None
+            trainer.state.watched = watched = dict[str, Tensor]()  # the program outlives the run whose state this is
             trainer.update()
-            return trainer.state.watched.get("learning_rate")
+            return watched
 
         given = [each for each in gradients if each is not None]
         try:
-            rate = self._call(self._program(("update", presence), update), given)
+            state.watched = before | self._call(self._program(("update", presence, *map(id, due)), update, due), given)
         except NotTraceable:
+            state.watched = before
             trainer.update()
         else:
-            if rate is not None:
-                trainer.state.watched["learning_rate"] = rate
+            fire("weights", trainer, [each for each in trainer.listeners["weights"] if not each.traced])
 
     def _program(
         self,

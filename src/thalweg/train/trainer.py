@@ -26,7 +26,7 @@ from thalweg.tensor.core import Version, request
 from thalweg.tensor.modes import modes
 from thalweg.train import checkpoint, feed, losses
 from thalweg.train.advance import advance, advance_many
-from thalweg.train.callbacks import Callback, History, JSONLinesLogger, ProgressBar, RunFolder
+from thalweg.train.callbacks import Callback, Doctor, History, JSONLinesLogger, ProgressBar, RunFolder
 from thalweg.train.callbacks.base import in_order, whole_number
 from thalweg.train.callbacks.listeners import Listeners, fire
 from thalweg.train.evaluation import Rows, tested
@@ -80,6 +80,8 @@ class Trainer:
             single ones. Python in the model, the loss, the penalties or an own optimizer then runs only while the step
             is traced. What cannot be traced (an `if` on a value) is run without compiling, as a warning says once.
             False: operation by operation. The results are the same up to rounding.
+        doctor: "watch", "advise" or "repair": look for training problems, say what they are, try remedies on copies; see
+            `tw.callbacks.Doctor`. Default None: nobody looks.
         check_finite: look for NaN and infinity in arrays in memory before training. Default True.
 
     Floating inputs, uint8 and bool are cast to the model's dtype (uint8 images are not scaled: divide by 255, or use
@@ -116,6 +118,7 @@ class Trainer:
         progress: bool | str = "auto",
         compile: bool = True,
         check_finite: bool = True,
+        doctor: str | None = None,
     ) -> None:
         self.model = checked_model(model)
         self.objective = Objective(loss)
@@ -128,7 +131,8 @@ class Trainer:
         self.class_weight = losses.class_weights(class_weight)
         self.check_finite = check_finite
         self.run_folder = None if run_folder is None else RunFolder(run_folder)
-        self.callbacks = in_order([*callbacks, *self._standard_callbacks(progress)])
+        doctors = [] if doctor is None else [Doctor(doctor, show=progress is not False)]
+        self.callbacks = in_order([*callbacks, *doctors, *self._standard_callbacks(progress)])
         self.state = TrainingState()
         self.epochs_trained = 0
         self.history = History()
@@ -286,6 +290,7 @@ class Trainer:
         wanted = (state.loss, state.prediction, *state.watched.values())
         request(*(each for each in wanted if each is not None))
         self.optimizer.step()
+        self.fire("weights")
 
     def end_epoch(self, plan: Plan) -> None:
         """The epoch's numbers, with those of the validation, and the event."""
@@ -508,7 +513,7 @@ class Trainer:
         """From fit_begin to fit_end, whatever happens in between."""
         state = self.state = TrainingState(
             epoch=plan.initial_epoch, epochs=plan.epochs, step=self.state.step, batches=plan.training.batches,
-            validates=plan.validation is not None, learning_rate=learning_rate(self.optimizer),
+            validates=plan.validation is not None, plan=plan, learning_rate=learning_rate(self.optimizer),
         )  # fmt: skip
         self.history, self.listeners, self._pace = plan.history, Listeners(plan.callbacks), Pace()
         with StopOnInterrupt(self._interrupt), own_random_numbers(), modes_kept(self.model):

@@ -20,6 +20,7 @@ EVENTS: dict[str, str] = {
     "batch_begin": "state.inputs, targets and weights are there",
     "loss": "inside the step: state.prediction and state.loss are there, nothing is updated",
     "gradients": "inside the step: after backward, before clipping and the update; each parameter has its .grad",
+    "weights": "inside the step: after the optimizer's update; each parameter has its new value",
     "update": "the parameters are updated and every value of the step is known; metrics have not seen the batch",
     "slice_end": "one step is over, or as many as run in about 50 ms: state.slice holds the numbers of each",
     "batch_end": "the loss and the metrics of the epoch include the batch",
@@ -30,10 +31,10 @@ EVENTS: dict[str, str] = {
     "fit_end": "always last: after the epochs, a stop, an interrupt or an exception",
 }
 # Events that happen once a batch: they reach a callback only at every `every_steps`-th step.
-STEP_EVENTS = frozenset({"batch_begin", "loss", "gradients", "update", "batch_end"})
+STEP_EVENTS = frozenset({"batch_begin", "loss", "gradients", "weights", "update", "batch_end"})
 LAST_EVENTS = frozenset({"exception", "fit_end"})
 # Events inside the step: those of a callback that says `traced` are part of the compiled program.
-TRACED_EVENTS = frozenset({"loss", "gradients"})
+TRACED_EVENTS = frozenset({"loss", "gradients", "weights"})
 
 
 class Priority(enum.IntEnum):
@@ -62,16 +63,16 @@ class Callback:
 
     All of it is ordinary Python, run every time its event happens, also where the step is compiled: then the program
     is cut in two around `on_loss` and `on_gradients`, which see known values and may write to gradients. What listens
-    to single steps (`on_batch_begin`, `on_loss`, `on_gradients`, `on_update`, `on_batch_end`) keeps steps from running
-    many at a time; to record each step without that, use `on_slice_end` and ``trainer.state.slice``.
+    to single steps (`on_batch_begin`, `on_loss`, `on_gradients`, `on_weights`, `on_update`, `on_batch_end`) keeps steps
+    from running many at a time; to record each step without that, use `on_slice_end` and ``trainer.state.slice``.
 
     Attributes:
         priority: who comes first, see `Priority`.
         every_steps: the trigger of the events that happen once a batch: 10 means at steps 0, 10, 20, ...
         adds_logs: whether it may add names to `state.logs`, which others may then monitor.
-        traced: whether `on_loss` and `on_gradients` are nothing but tensor operations whose results go into
-            `state.watched`. They are then part of the compiled step, where Python runs only while it is traced, and
-            cost next to nothing.
+        traced: whether `on_loss`, `on_gradients` and `on_weights` are nothing but tensor operations whose results go
+            into `state.watched`. They are then part of the compiled step, where Python runs only while it is traced,
+            and cost next to nothing.
 
     >>> class Greeter(Callback):
     ...     def on_fit_begin(self, trainer):
@@ -92,6 +93,8 @@ class Callback:
     def on_loss(self, trainer: Any) -> None: ...
 
     def on_gradients(self, trainer: Any) -> None: ...
+
+    def on_weights(self, trainer: Any) -> None: ...
 
     def on_update(self, trainer: Any) -> None: ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from thalweg.report.curves import history_html
 from thalweg.train.callbacks.base import Callback, Priority
 
 
@@ -64,6 +65,10 @@ class History(Callback):
     def on_fit_end(self, trainer: Any) -> None:
         self.interrupted = trainer.state.interrupted
         self.stop_reason = trainer.state.stop_reason
+
+    def _repr_html_(self) -> str:
+        """The last and the best epoch as a table, and the curves where matplotlib is there, for notebooks."""
+        return history_html(self.steps, self.history)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if _is_number(values[-1]))

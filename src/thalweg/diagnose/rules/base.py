@@ -1,0 +1,50 @@
+"""What a rule is: a name, what it reads and why its thresholds are what they are, and a function of a `Run`.
+
+In: a run. Out: a `Finding`, or None. A finding of a failing run needs a number from the side of the cause (a gradient,
+a unit, a range) and one from the side of the harm: how far the run stays behind what a cheap reference reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.diagnose.finding import Evidence, Finding
+from thalweg.diagnose.run import BEHIND, Run
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; `reason` says where its thresholds come from."""
+
+    name: str
+    problem: str
+    reason: str
+    check: Callable[[Run], Finding | None]
+
+    def __call__(self, run: Run) -> Finding | None:
+        return self.check(run)
+
+
+def rule(problem: str, reason: str) -> Callable[[Callable[[Run], Finding | None]], Rule]:
+    """Make a function a rule."""
+
+    def made(check: Callable[[Run], Finding | None]) -> Rule:
+        return Rule(check.__name__, problem, reason, check)
+
+    return made
+
+
+def harm(run: Run) -> Evidence:
+    """The number from the side of the harm."""
+    return Evidence("skill over that of a random-feature fit of the same data", run.reach, BEHIND)
+
+
+def finding(
+    run: Run, problem: str, explanation: str, *evidence: Evidence, layer: str | None = None, **more: Any
+) -> Finding:
+    """A finding at the end of what has been trained, with the harm as last evidence."""
+    epoch = more.pop("epoch", max(0, run.epochs_done - 1))
+    line = next((each.layer.line for each in run.first.layers if each.path == layer), None)
+    return Finding(problem, layer, line, epoch=epoch, evidence=(*evidence, harm(run)), explanation=explanation, **more)

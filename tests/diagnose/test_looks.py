@@ -1,0 +1,100 @@
+"""A look against the same numbers computed by hand, and that nobody notices it.
+
+In: small networks. Out: what each layer puts out and which gradient it gets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg import nn
+from thalweg.diagnose.looks import Look, Sample, look
+
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+Y = np.random.default_rng(1).normal(size=(20, 1)).astype(np.float32)
+
+
+def made() -> nn.Sequential:
+    tw.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def seen(model: nn.Module, penalties: tuple[object, ...] = ()) -> Look:
+    return look(model, nn.MSELoss(), Sample(X, Y), 0, penalties)
+
+
+def arrays(model: nn.Module) -> list[np.ndarray]:
+    return [each.detach().numpy().astype(np.float64) for each in model.parameters()]
+
+
+def test_numbers_of_a_layer_are_those_computed_by_hand() -> None:
+    model = made()
+    w1, b1, w2, b2, w3, b3 = arrays(model)
+    h1 = np.maximum(X @ w1.T + b1, 0)
+    h2 = np.tanh(h1 @ w2.T + b2)
+    error = h2 @ w3.T + b3 - Y
+    found = seen(model)
+    assert [each.path for each in found.layers] == ["0", "3", "5"]
+    first, second, last = found.layers
+    assert found.loss == pytest.approx((error**2).mean(), rel=1e-4)
+    assert first.weight == pytest.approx(np.sqrt((w1**2).mean()), rel=1e-5)
+    assert first.dead == pytest.approx((h1 == 0).all(0).mean())
+    assert first.output == pytest.approx(np.sqrt((h1**2).mean()), rel=1e-4)
+    assert second.saturated == pytest.approx((np.abs(h2) > 0.9).mean())
+    assert second.variation == pytest.approx(h2.var(0).mean() / (h2**2).mean(), rel=1e-3)
+    g3 = 2 * error / len(error)
+    own = np.concatenate([(g3.T @ h2).reshape(-1), g3.sum(0)])
+    assert last.gradient == pytest.approx(np.sqrt((own**2).mean()), rel=1e-3)
+
+
+def test_units_that_are_equal_are_counted() -> None:
+    model = made()
+    with tw.no_grad():
+        model[0].weight[0].copy_(model[0].weight[1])
+    assert seen(model).layers[0].equal_units == pytest.approx(1 / 5)
+    nn.init.constant_(model[0].weight, 0.1)
+    assert seen(model).layers[0].equal_units == pytest.approx(4 / 5)
+
+
+def test_units_below_a_large_negative_bias_are_dead() -> None:
+    model = made()
+    nn.init.constant_(model[0].bias, -50.0)
+    assert seen(model).layers[0].dead == 1
+    assert seen(model).layers[1].gradient > 0  # its bias still learns
+
+
+def test_the_share_of_a_penalty_is_that_of_its_gradient() -> None:
+    model = made()
+    strong, weak = (seen(model, (tw.optim.L2(each, model.named_parameters()),)) for each in (1.0, 1e-3))
+    assert strong.penalty_gradient == pytest.approx(1000 * weak.penalty_gradient, rel=1e-3)
+    assert seen(model).penalty_gradient == 0
+
+
+def test_a_look_changes_nothing() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1)).eval()
+    before = {name: np.array(each.numpy()) for name, each in model.state_dict().items()}
+    state = tw.get_rng_state() if hasattr(tw, "get_rng_state") else None
+    seen(model)
+    assert not model.training
+    assert all(each.grad is None for each in model.parameters())
+    for name, each in model.state_dict().items():
+        np.testing.assert_array_equal(before[name], each.numpy())
+    if state is not None:
+        np.testing.assert_array_equal(np.asarray(state), np.asarray(tw.get_rng_state()))
+
+
+@pytest.mark.parametrize(
+    ("last", "bounds"),
+    [(nn.Sigmoid(), (0, 1)), (nn.Softmax(1), (1, 1)), (nn.Tanh(), (-1, 1)), (nn.ReLU(), (0, np.inf))],
+)
+def test_bounds_of_the_output_are_those_of_the_last_activation(last: nn.Module, bounds: tuple[float, float]) -> None:
+    """Softmax over a single unit is the constant 1."""
+    assert seen(nn.Sequential(nn.Linear(3, 1), last)).output_bounds == bounds
+    assert seen(nn.Sequential(nn.Linear(3, 1), last, nn.Linear(1, 1))).output_bounds == (-np.inf, np.inf)
+
+
+def test_normalised_inputs_are_noticed() -> None:
+    assert seen(nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 1))).has_normalised_input
+    assert not seen(made()).has_normalised_input

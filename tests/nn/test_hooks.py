@@ -1,0 +1,144 @@
+"""Hooks have PyTorch's semantics, and compiled steps follow when they come and go."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg import nn
+from thalweg.errors import DTypeError, ThalwegError, TraceError
+
+
+def log_of(module: nn.Module, **options: bool) -> tuple[list, nn.hooks.RemovableHandle]:
+    seen: list = []
+    return seen, module.register_forward_hook(lambda *arguments: seen.append(arguments), **options)
+
+
+def test_a_hook_sees_module_arguments_and_result_until_it_is_removed():
+    layer = nn.Linear(3, 2)
+    seen, handle = log_of(layer)
+    x = tw.ones(4, 3)
+    y = layer(x)
+    handle.remove()
+    handle.remove()
+    layer(x)
+    assert len(seen) == 1
+    assert seen[0][0] is layer
+    assert seen[0][1] == (x,)
+    assert seen[0][2] is y
+
+
+def test_what_a_hook_returns_replaces_the_result_and_the_arguments():
+    layer = nn.ReLU()
+    layer.register_forward_pre_hook(lambda module, args: args[0] - 1.0)
+    layer.register_forward_hook(lambda module, args, result: result * 10.0)
+    assert layer(tw.tensor([3.0, 0.5])).numpy().tolist() == [20.0, 0.0]
+
+
+def test_hooks_run_in_the_order_of_registration_and_prepend_comes_first():
+    layer, order = nn.ReLU(), []
+    layer.register_forward_hook(lambda *_: order.append("first"))
+    layer.register_forward_hook(lambda *_: order.append("second"))
+    layer.register_forward_hook(lambda *_: order.append("before"), prepend=True)
+    layer(tw.ones(1))
+    assert order == ["before", "first", "second"]
+
+
+def test_hooks_with_kwargs_see_and_replace_them():
+    class Scaled(nn.Module):
+        def forward(self, x, factor=1.0):
+            return x * factor
+
+    layer = Scaled()
+    layer.register_forward_pre_hook(
+        lambda module, args, kwargs: (args, {"factor": kwargs["factor"] * 2}), with_kwargs=True
+    )
+    seen, _ = log_of(layer, with_kwargs=True)
+    assert layer(tw.tensor(3.0), factor=2.0).item() == 12.0
+    assert seen[0][2] == {"factor": 4.0}
+    layer.register_forward_pre_hook(lambda module, args, kwargs: 3, with_kwargs=True)
+    with pytest.raises(DTypeError, match="args, kwargs"):
+        layer(tw.tensor(3.0), factor=2.0)
+
+
+def test_only_hooks_that_ask_for_it_hear_of_a_failure():
+    layer = nn.Linear(3, 2)
+    quiet, _ = log_of(layer)
+    always, _ = log_of(layer, always_call=True)
+    with pytest.raises(ThalwegError):
+        layer(tw.ones(4, 5))
+    assert not quiet
+    assert always[0][2] is None
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_hook_is_part_of_a_step_and_a_compiled_one_follows_when_it_goes(is_compiled):
+    layer = nn.Linear(3, 2)
+
+    def step(x):
+        return layer(x).sum()
+
+    run = tw.compile(step) if is_compiled else step
+    x = tw.ones(4, 3)
+    plain = run(x).item()
+    with layer.register_forward_hook(lambda module, args, result: result * 2.0):
+        assert run(x).item() == pytest.approx(2.0 * plain)
+    assert run(x).item() == plain
+
+
+def test_a_hook_cannot_be_added_by_the_step_that_is_compiled():
+    layer = nn.ReLU()
+
+    @tw.compile
+    def step(x):
+        layer.register_forward_hook(lambda *_: None)
+        return layer(x)
+
+    with pytest.raises(TraceError):
+        step(tw.ones(2))
+
+
+def test_a_gradient_flows_through_what_a_hook_does():
+    layer, x = nn.ReLU(), tw.tensor([1.0, 2.0], requires_grad=True)
+    layer.register_forward_hook(lambda module, args, result: result * result)
+    layer(x).sum().backward()
+    assert x.grad.numpy().tolist() == [2.0, 4.0]
+
+
+def test_a_copy_has_hooks_of_its_own():
+    layer = nn.ReLU()
+    seen, handle = log_of(layer)
+    twin = copy.deepcopy(layer)
+    handle.remove()
+    twin(tw.ones(1))
+    assert len(seen) == 1
+    assert not layer._forward_hooks
+
+
+def test_something_that_is_no_function_is_refused():
+    with pytest.raises(DTypeError, match="callable"):
+        nn.ReLU().register_forward_hook(3)
+
+
+def test_a_module_knows_the_line_that_made_it():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(3, 2)
+
+    first = inspect.currentframe().f_lineno + 1
+    net = Net()
+    layers = nn.Sequential(
+        nn.Linear(2, 2),
+        nn.Tanh(),
+    )
+    assert Path(net._made_at[0]).name == Path(__file__).name
+    assert net._made_at[1] == first
+    assert net.hidden._made_at[1] == first - 3
+    assert [each._made_at[1] for each in layers] == [first + 2, first + 3]
+    assert np.all([each._made_at[0] == __file__ for each in layers])
