@@ -80,7 +80,7 @@ class Trainer:
             single ones. Python in the model, the loss, the penalties or an own optimizer then runs only while the step
             is traced. What cannot be traced (an `if` on a value) is run without compiling, as a warning says once.
             False: operation by operation. The results are the same up to rounding.
-        doctor: "watch", "advise" or "repair": look for training problems, say what they are, try remedies on copies; see
+        doctor: "watch", "advise" or "repair": look for training problems, say what they are, try remedies on copies:
             `tw.callbacks.Doctor`. Default None: nobody looks.
         check_finite: look for NaN and infinity in arrays in memory before training. Default True.
 
