@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.npz import read_npz
 from thalweg.diagnose.layers import Layer
 from thalweg.diagnose.quantities import QUANTITIES
 from thalweg.diagnose.watch import Column
@@ -290,17 +291,17 @@ class Record:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Record:
-        """The record that `save` wrote. Raises FileFormatError for any other file."""
+        """The record that `save` wrote. Raises FileFormatError for any other file, and for one that is not there."""
+        arrays = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            texts = json.loads(arrays["texts"].tobytes())
-        except (ValueError, KeyError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+            return cls._of(arrays, json.loads(arrays["texts"].tobytes()))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise FileFormatError(
                 explain("this is no record", received=str(path), expected="a file of Record.save")
             ) from error
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, np.ndarray], texts: Mapping[str, Any]) -> Record:
         record = cls()
         record.layers = [Layer.from_json(each) for each in texts["layers"]]
         record.facts, record.epochs, record.dead = texts["facts"], texts["epochs"], texts["dead"]
