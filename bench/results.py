@@ -1,11 +1,13 @@
-"""`python -m bench.results`: train every row of docs/results.md again, three seeds each, and write the document.
+"""`python -m bench.results [TEXT...]`: train rows of docs/results.md again, three seeds each, and write the document.
 
-In: the command line as a user has it, real data in ../shared/data (or where THALWEG_SHARED_DATA says). Out:
-docs/results.md; a row whose data is not on this machine is left out, with the reason.
+In: the command line as a user has it, real data in ../shared/data (or where THALWEG_SHARED_DATA says); words, of which
+a row's command must have one. Out: docs/results.json, where figures are kept, and docs/results.md, which is made of it;
+both after every row. A row whose data is not on this machine is left as it was.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import statistics
@@ -13,14 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.datasets import DATA, REPOSITORY, data_root
 from thalweg.recipes import record
 
-DOCUMENT = REPOSITORY / "docs" / "results.md"
+DOCUMENT, STORE = REPOSITORY / "docs" / "results.md", REPOSITORY / "docs" / "results.json"
 SEEDS = (0, 1, 2)
 MEASURES = {"accuracy": "accuracy", "pixel_accuracy": "pixel accuracy", "map_50": "mAP at 0.5",
             "mean_iou": "mean IoU", "mean_dice": "mean Dice", "map": "mAP 0.5 to 0.95"}  # fmt: skip
@@ -89,6 +92,8 @@ class Measured:
     whole_seconds: tuple[float, ...]
     others: tuple[tuple[float, ...], ...] = ()
     """For each number of `row.also` the values of all seeds."""
+    where: str = ""
+    """When, on what and with what."""
 
     @property
     def mean(self) -> float:
@@ -112,7 +117,8 @@ def measure(row: Row) -> Measured:
         values.append(results["test"][row.number] / row.unit)
         others.append([results["test"][name] for name in row.also])
         print(f"{row.command} --seed {seed}: {row.number} {values[-1]:.4f}, {whole[-1]:.1f} s", flush=True)
-    return Measured(row, tuple(values), tuple(training), tuple(whole), tuple(zip(*others, strict=True)))
+    seconds = (tuple(round(each, 1) for each in column) for column in (training, whole))
+    return Measured(row, tuple(values), *seconds, tuple(zip(*others, strict=True)), machine())
 
 
 def run(row: Row, seed: int) -> dict[str, Any]:
@@ -123,6 +129,26 @@ def run(row: Row, seed: int) -> dict[str, Any]:
         subprocess.run([*command, "--quiet"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
         results: dict[str, Any] = json.loads(Path(folder, "run", "results.json").read_text(encoding="utf-8"))
     return results
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def stored(path: Path = STORE) -> dict[Row, Measured]:
+    """What the file has of rows that are still measured by the same command."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {row: _measured(row, content[row.command]) for row in ROWS if row.command in content}
+
+
+def _measured(row: Row, kept: dict[str, Any]) -> Measured:
+    columns = (tuple(kept[name]) for name in ("values", "training_seconds", "whole_seconds"))
+    return Measured(row, *columns, tuple(map(tuple, kept["others"])), kept["where"])
+
+
+def save(known: dict[Row, Measured], path: Path = STORE) -> None:
+    content = {row.command: {name: value for name, value in asdict(each).items() if name != "row"}
+               for row, each in known.items()}  # fmt: skip
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 # --- the document ----------------------------------------------------------------------------------------------------
@@ -148,18 +174,21 @@ and draws. The commands, from the root of the repository (and again with `--seed
 """
 
 
-def document(measured: list[Measured], left_out: list[str]) -> str:
+def document(known: dict[Row, Measured]) -> str:
     """The text of docs/results.md."""
+    measured = [known[row] for row in ROWS if row in known]
+    left_out = [row.task for row in ROWS if row not in known]
     head = "| task | measure | mean | each seed | asked for | training | whole command |"
     table = [head, "| --- | --- | --- | --- | --- | --- | --- |", *map(table_row, measured)]
     commands = [
         "<!-- not run: these are the measured trainings themselves -->",
         "```sh",
-        *(f"{each.row.command} --seed 0" for each in measured),
+        *(f"{row.command} --seed 0" for row in ROWS),
         "```",
     ]
-    reasons = ["Left out on this machine:", "", *(f"- {reason}" for reason in left_out), ""] if left_out else []
-    return "\n".join([INTRODUCTION, *table, "", CLOSING, *commands, "", *reasons, machine()])
+    reasons = ["Not measured yet:", "", *(f"- {task}" for task in left_out), ""] if left_out else []
+    runs = [f"- {where}" for where in dict.fromkeys(each.where for each in measured)]
+    return "\n".join([INTRODUCTION, *table, "", CLOSING, *commands, "", *reasons, "Measured:", "", *runs, ""])
 
 
 def table_row(each: Measured) -> str:
@@ -174,21 +203,26 @@ def table_row(each: Measured) -> str:
 
 
 def machine() -> str:
-    """Where and with what this was measured."""
+    """When, on what and with what this is measured."""
     kind, versions = record.machine(), record.versions()
     packages = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
-    return f"Measured on {kind['processor']}, {kind['cores']} cores, {kind['system']} {kind['machine']}; {packages}.\n"
+    place = f"{kind['processor']}, {kind['cores']} cores, {kind['system']} {kind['machine']}"
+    return f"{time.strftime('%Y-%m-%d')} on {place}; {packages}."
 
 
-def main() -> int:
-    measured, left_out = [], []
-    for row in ROWS:
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m bench.results", description="Measure what docs/results.md says.")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="only rows whose command has one of these")
+    texts = parser.parse_args(arguments).texts
+    known, measured = stored(), list[Measured]()
+    for row in (each for each in ROWS if not texts or any(text in each.command for text in texts)):
         if row.needs is not None and not (data_root() / row.needs).is_dir():
-            left_out.append(f"{row.task}: {data_root() / row.needs} is not there")
+            print(f"{row.task}: {data_root() / row.needs} is not there", file=sys.stderr)
             continue
-        measured.append(measure(row))
-    DOCUMENT.write_text(document(measured, left_out), encoding="utf-8")
-    print(f"wrote {DOCUMENT}")
+        known[row] = measure(row)
+        measured.append(known[row])
+        save(known)
+        DOCUMENT.write_text(document(known), encoding="utf-8")
     for each in measured:
         if not each.is_reached:
             seconds = statistics.fmean(each.training_seconds)
