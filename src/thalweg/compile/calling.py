@@ -18,7 +18,21 @@ from thalweg.compile.fuse import is_number
 from thalweg.compile.library import shared
 from thalweg.compile.memory import address_of, empty_array
 from thalweg.compile.native import NativeProgram, Table
-from thalweg.compile.runtime import CHECKED, COUNT, COUNTER, COUNTERS, DONE, HEAD, NEED, ROW, ROWS, STATUS, STEPS, STOP
+from thalweg.compile.runtime import (
+    CHECKED,
+    COUNT,
+    COUNTER,
+    COUNTERS,
+    DONE,
+    HEAD,
+    NEED,
+    ROW,
+    ROWS,
+    STATUS,
+    STEPS,
+    STOP,
+    row,
+)
 
 
 class Results:
@@ -103,7 +117,7 @@ class StepLoop:
         last = [self._keep(output, extra + len(batches) + 1 + i) for i, output in enumerate(kept)]
         if watched is not None:
             width = layout.outputs[watched].dtype.itemsize
-            last.append((shared().watch, self._words(self._output(watched)), width, 1, 0, 0, 0))
+            last.append(row(shared().watch, self._words(self._output(watched)), width))
         before, after = (np.array(each, np.int64).reshape(-1, ROW) for each in (rows, last))
         self.rows = np.concatenate([before, native.rows, after])
         self.rows[len(rows) :, NEED] += len(rows)
@@ -122,11 +136,11 @@ class StepLoop:
         size, width = node.shape[0], node.size // max(node.shape[0], 1) * node.dtype.itemsize
         each = max(1, _PIECE // max(width, 1))
         slots = self._words(HEAD + self.batches[index], source, order, size, each)
-        return shared().take, slots, width, max(1, -(-size // each)), 0, 0, 0
+        return row(shared().take, slots, width, max(1, -(-size // each)))
 
     def _keep(self, output: int, place: int) -> tuple[int, ...]:
         node = self.native.layout.outputs[output]
-        return shared().keep, self._words(place, self._output(output)), node.size * node.dtype.itemsize, 1, 0, 0, 0
+        return row(shared().keep, self._words(place, self._output(output)), node.size * node.dtype.itemsize)
 
     def _output(self, index: int) -> int:
         return HEAD + self.native.layout.output_slot(index)

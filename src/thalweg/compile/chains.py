@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from thalweg.compile.fuse import Kernel, is_checked, is_move, is_number
 from thalweg.compile.operands import reads_windows
+from thalweg.compile.pieces import largest_divisor
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.views import keeps_slabs, step_of
 from thalweg.compile.window_tiling import operand_views, window_tiling_of
@@ -30,11 +31,6 @@ class Slabs:
 
     count: int
     values: frozenset[Node]
-
-    @property
-    def bytes(self) -> int:
-        """Of one slab of all values."""
-        return sum(each.size * each.dtype.itemsize for each in self.values) // self.count
 
 
 def chained(kernels: Sequence[Kernel], replaced: Iterable[Node] = ()) -> list[Kernel]:
@@ -72,14 +68,17 @@ def _next(
 
 
 def _is_large(node: Node) -> bool:
-    return node.size * node.dtype.itemsize >= _LINK
+    return _bytes(node) >= _LINK
+
+
+def _bytes(node: Node) -> int:
+    return node.size * node.dtype.itemsize
 
 
 def _pieces(chain: Sequence[Kernel], slabs: Mapping[Kernel, Slabs]) -> int:
     """Into how many pieces all of them are cut; 0 where that would be too few, or a piece too large for the cache."""
-    count = math.gcd(*(slabs[each].count for each in chain))
-    pieces = next(each for each in range(min(count, _MOST), 0, -1) if count % each == 0)
-    near = Slabs(1, frozenset().union(*(slabs[each].values for each in chain))).bytes // pieces
+    pieces = largest_divisor(math.gcd(*(slabs[each].count for each in chain)), _MOST)
+    near = sum(map(_bytes, frozenset().union(*(slabs[each].values for each in chain)))) // pieces
     return pieces if pieces >= _FEWEST and near <= _NEAR else 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from thalweg.compile.pieces import largest_divisor
 from thalweg.compile.target import current_target
 from thalweg.compile.views import view_of
 from thalweg.graph import Node, full
@@ -239,7 +240,7 @@ def _parts(x: Node, w: Node, form: Form) -> int:
     most = min(channels, _PARTS)
     if result >= _FEW:
         most = min(most, (x.size + w.size) // (_WORTH * result))
-    return max((count for count in range(1, most + 1) if channels % count == 0), default=1)
+    return largest_divisor(channels, most)
 
 
 _WIDE = 512  # bytes: rows of w this far apart fall into few sets of the caches

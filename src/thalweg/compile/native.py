@@ -102,7 +102,7 @@ class NativeProgram:
         self._slots.append((ctypes.c_int64 * len(places))(*[each.slot for each in places]))
         accesses = [self._access(place, index < len(written)) for index, place in enumerate(places)]
         self._accesses.append([each for each in accesses if each.start < each.end])
-        return entry, ctypes.addressof(self._slots[-1]), number, pieces, 0, 0, links
+        return runtime.row(entry, ctypes.addressof(self._slots[-1]), number, pieces, links)
 
     def _access(self, place: Place, writes: bool) -> Access:
         """The memory behind a slot. A written cell is its input's memory, whichever slot it is reached by."""

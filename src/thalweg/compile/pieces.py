@@ -39,6 +39,15 @@ def even(pieces: int) -> int:
     return pieces + pieces % 2 if pieces > 1 else 1
 
 
+def largest_divisor(extent: int, most: int) -> int:
+    """The largest divisor of an extent that is not more than `most`.
+
+    >>> [largest_divisor(48, most) for most in (0, 7, 20, 100)]
+    [1, 6, 16, 48]
+    """
+    return next((each for each in range(min(extent, most), 1, -1) if extent % each == 0), 1)
+
+
 def cut(units: int, pieces: int) -> Pieces:
     """At most so many pieces of equal size.
 

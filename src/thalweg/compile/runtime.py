@@ -37,6 +37,12 @@ _FLUSHES = {"x86_64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}
 ROW = 7
 PIECES, TICKS, NEED, LINKS = 3, 4, 5, 6
 
+
+def row(function: int, slots: int, number: int, pieces: int = 1, links: int = 0) -> tuple[int, ...]:
+    """The words of a row that waits for nothing yet and has not been timed."""
+    return function, slots, number, pieces, 0, 0, links
+
+
 # What every function of a row takes. `slots` are the places of its buffers in the table; piece -1 is all of them.
 ENTRY = "ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch"
 
@@ -72,18 +78,17 @@ _HEADER = "".join([
     _word("mode", MODE), "\n  ENTER MODE",
 ])  # fmt: skip
 
-_CALL = f"""
-  %offset = mul i64 %r, {ROW}
-  %row.at = getelementptr i64, ptr %rows, i64 %offset
-  %function = load ptr, ptr %row.at
-  %slots.at = getelementptr i64, ptr %row.at, i64 1
-  %slots = load ptr, ptr %slots.at
-  %number.at = getelementptr i64, ptr %row.at, i64 2
-  %number = load i64, ptr %number.at
-  %pieces.at = getelementptr i64, ptr %row.at, i64 3
-  %pieces = load i64, ptr %pieces.at
-  %links.at = getelementptr i64, ptr %row.at, i64 6
-  %links = load i64, ptr %links.at"""
+
+def _row_at(first: str, index: str) -> str:
+    """What is called for a row, so many rows behind a first one."""
+    place = f"""
+  %offset = mul i64 {index}, {ROW}
+  %row.at = getelementptr i64, ptr {first}, i64 %offset"""
+    words = (("function", 0, "ptr"), ("slots", 1, "ptr"), ("number", 2, "i64"))
+    return place + "".join(_word(*each, table="%row.at") for each in words)
+
+
+_CALL = _row_at("%rows", "%r") + _word("pieces", PIECES, table="%row.at") + _word("links", LINKS, table="%row.at")
 
 # One piece of a row and of those that are linked to it.
 _LINKED = f"""
@@ -91,14 +96,7 @@ define internal void @linked(ptr %table, ptr %first, i64 %links, i64 %piece, i64
 entry:
   br label %row
 row:
-  %i = phi i64 [ 0, %entry ], [ %i1, %row ]
-  %offset = mul i64 %i, {ROW}
-  %row.at = getelementptr i64, ptr %first, i64 %offset
-  %function = load ptr, ptr %row.at
-  %slots.at = getelementptr i64, ptr %row.at, i64 1
-  %slots = load ptr, ptr %slots.at
-  %number.at = getelementptr i64, ptr %row.at, i64 2
-  %number = load i64, ptr %number.at
+  %i = phi i64 [ 0, %entry ], [ %i1, %row ]{_row_at("%first", "%i")}
   call void %function(ptr %table, ptr %slots, i64 %number, i64 %piece, i64 %step, ptr %scratch)
   %i1 = add i64 %i, 1
   %more = icmp ule i64 %i1, %links

@@ -14,12 +14,13 @@ from thalweg.compile import packing
 from thalweg.compile.contraction import Finish, accumulated, left_before
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import counted, extent_of, nested, share_of_piece
-from thalweg.compile.pieces import WHOLE, Pieces
+from thalweg.compile.pieces import WHOLE, Pieces, largest_divisor
 from thalweg.compile.runs import begin_of, choices, extent_at
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.compile.window_tiling import Axis, WindowTiling
 
 _UNROLLED = 48  # multiply-adds that follow each other without a jump, at most
+_MOST_REPEATS = 8
 
 Steps = Sequence[tuple[Axis, Value]]  # how far along some axes
 
@@ -153,7 +154,9 @@ class _Tile:
             return self._step(x, w, self.e.integer(0), self.e.integer(0), rows, masks, totals)
         e, (axis, *rest) = self.e, axes
         extent: Extent = self.cut[1] if axis is self.cut[0] else axis.extent
-        repeats = _divisor(extent, _UNROLLED // max(len(totals), 1)) if isinstance(extent, int) and not rest else 1
+        repeats = 1
+        if isinstance(extent, int) and not rest:
+            repeats = largest_divisor(extent, min(_UNROLLED // max(len(totals), 1), _MOST_REPEATS))
 
         def body(index: Value, values: list[Value]) -> list[Value]:
             first = e.multiply(index, e.integer(repeats))
@@ -275,8 +278,3 @@ def distance(e: Emitter, steps: Steps, stride: Callable[[Axis], int]) -> Value:
     for axis, index in steps:
         place = e.add(place, e.multiply(index, e.integer(stride(axis))))
     return place
-
-
-def _divisor(extent: int, most: int) -> int:
-    """The largest divisor that is not more than `most`, at most 8."""
-    return next(each for each in range(max(1, min(most, 8, extent)), 0, -1) if extent % each == 0)

@@ -118,10 +118,22 @@ def changed_optimizer(optimizer: Any, model: nn.Module, rate: float, change: Cha
 
 def hidden_activations(model: nn.Module) -> list[tuple[nn.Module, str]]:
     """Parent and name of each activation but the last module: those of Thalweg, and modules without parameters."""
-    leaves = [(parent, name) for parent in model.modules() for name, child in parent.named_children()
-              if isinstance(child, ACTIVATIONS) or _is_unknown(child)]  # fmt: skip
-    last = [each for each in model.modules() if not each._modules][-1:]
-    return [(parent, name) for parent, name in leaves if not any(parent._modules[name] is each for each in last)]
+    last = _last(model)
+    return [(parent, name) for parent, name, child in _places(model) if child is not last and _is_activation(child)]
+
+
+def _places(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Parent, name and module of everything inside a model."""
+    return [(parent, name, child) for parent in model.modules() for name, child in parent.named_children()]
+
+
+def _last(model: nn.Module) -> nn.Module:
+    """The module without children that was registered last; the model itself where it has none."""
+    return [each for each in model.modules() if not each._modules][-1]
+
+
+def _is_activation(module: nn.Module) -> bool:
+    return isinstance(module, ACTIVATIONS) or _is_unknown(module)
 
 
 def _is_unknown(module: nn.Module) -> bool:
@@ -159,12 +171,10 @@ def _mostly_rectified(model: nn.Module) -> bool:
 
 def output_activation(model: nn.Module) -> tuple[nn.Module, str] | None:
     """Parent and name of the activation that the model ends with; None where it ends with scores or numbers."""
-    last = [each for each in model.modules() if not each._modules][-1]
-    if not (isinstance(last, ACTIVATIONS) or _is_unknown(last)):
+    last = _last(model)
+    if not _is_activation(last):
         return None
-    return next(
-        ((parent, name) for parent in model.modules() for name, child in parent.named_children() if child is last), None
-    )
+    return next(((parent, name) for parent, name, child in _places(model) if child is last), None)
 
 
 def match_output(model: nn.Module, y: np.ndarray) -> None:

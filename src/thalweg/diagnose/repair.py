@@ -18,7 +18,7 @@ from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.judge import problems
 from thalweg.diagnose.probes import Probe
 from thalweg.diagnose.run import BEHIND, Run
-from thalweg.diagnose.tasks import Kind, best_middle
+from thalweg.diagnose.tasks import Kind
 
 HELD_OUT = 0.2
 MOST_TRIES = 6
@@ -83,7 +83,7 @@ def repair(run: Run, found: Sequence[Finding], may_change_layers: bool = True) -
     result.trainer, _, outputs = run.copies.train(
         best.change, run.highest_rate, epochs, np.arange(len(run.y)), run.sample.x
     )
-    if not skill_of(run, outputs, run.sample.y) > max(own, 0.0):
+    if not run.skill_of(outputs, run.sample.y) > max(own, 0.0):
         best.kept, result.trainer = False, None
     return result
 
@@ -91,13 +91,7 @@ def repair(run: Run, found: Sequence[Finding], may_change_layers: bool = True) -
 def tried(run: Run, change: Change, rows: np.ndarray, held_out: np.ndarray) -> Attempt:
     assert run.copies is not None
     probe: Probe = run.copies.run(change, run.highest_rate, max(1, run.epochs), run.x[held_out], rows)
-    return Attempt(change, skill_of(run, probe.outputs, run.y[held_out]), probe.steps)
-
-
-def skill_of(run: Run, outputs: np.ndarray, targets: np.ndarray) -> float:
-    is_binary = run.task.kind is Kind.BINARY
-    middle = best_middle(outputs, run.task.read(targets)) if is_binary else 0.5
-    return run.task.skill(outputs, targets, middle)
+    return Attempt(change, run.skill_of(probe.outputs, run.y[held_out]), probe.steps)
 
 
 def changes(run: Run, names: Sequence[str], may_change_layers: bool) -> Iterator[Change]:

@@ -18,7 +18,7 @@ from thalweg.diagnose.changes import Change
 from thalweg.diagnose.looks import LayerLook, Look, Sample
 from thalweg.diagnose.probes import Copies, Probe
 from thalweg.diagnose.reference import Reference, fit_reference
-from thalweg.diagnose.tasks import Kind, Task, best_middle, predicted_labels
+from thalweg.diagnose.tasks import Kind, Task, predicted_labels
 
 BEHIND = 0.8
 """A run fails where it has less than four fifths of the reference's skill: the cheap reference is seldom the best."""
@@ -94,7 +94,11 @@ class Run:
 
     def skill(self, seen: Look) -> float:
         """On the training sample."""
-        return self.task.skill(seen.outputs, self.sample.y, self._middle(seen))
+        return self.skill_of(seen.outputs, self.sample.y)
+
+    def skill_of(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Of any outputs, by the middle that is best for them."""
+        return self.task.skill(outputs, targets, self.task.middle(outputs, targets))
 
     def validation_skill(self, seen: Look) -> float:
         """On the validation data; on the training sample where there is none."""
@@ -103,7 +107,7 @@ class Run:
         return self.task.skill(seen.validation_outputs, self.sample.y_validation, self._middle(seen))
 
     def _middle(self, seen: Look) -> float:
-        return best_middle(seen.outputs, self.task.read(self.sample.y)) if self.task.kind is Kind.BINARY else 0.5
+        return self.task.middle(seen.outputs, self.sample.y)
 
     @cached_property
     def reference(self) -> Reference:
@@ -167,8 +171,7 @@ class Run:
         if change not in self.probed:
             self.copies.cost = sum(each.cost for each in self.first.layers)
             found = self.copies.run(change, self.highest_rate, max(1, self.epochs_done), self.sample.x)
-            middle = best_middle(found.outputs, self.task.read(self.sample.y)) if self.task.kind is Kind.BINARY else 0.5
-            found.skill = self.task.skill(found.outputs, self.sample.y, middle)
+            found.skill = self.skill_of(found.outputs, self.sample.y)
             self.probed[change] = found
         return self.probed[change]
 

@@ -73,6 +73,10 @@ class Task:
         constant = 1 - np.bincount(truth).max() / len(truth)
         return float(1 - wrong / constant) if constant else float("nan")
 
+    def middle(self, predictions: np.ndarray, targets: np.ndarray) -> float:
+        """The output that separates the two classes of a binary task best; 0.5 for other tasks, which ask for none."""
+        return best_middle(predictions, self.read(targets)) if self.kind is Kind.BINARY else 0.5
+
     def _skill_of_numbers(self, found: np.ndarray, truth: np.ndarray) -> float:
         if not np.isfinite(found).all():
             return float("-inf")

@@ -10,7 +10,7 @@ import re
 
 from thalweg.compile.inside.explanation import KernelReport, ProgramExplanation
 from thalweg.recipes.predictor import settings_of
-from thalweg.recipes.reporting import KERNELS, write_json
+from thalweg.recipes.reporting import KERNELS
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.train import made, make_trainer
 from thalweg.report.run_report import KernelTime
@@ -28,7 +28,7 @@ def measure_kernels(folder: RunFolder) -> None:
     trainer.steps(form, [from_numpy(each) for each in arrays])
     explained = trainer.steps.whole(form).explain()
     kernels = [_kernel(each)._asdict() for each in explained.kernels]
-    write_json(folder.path / KERNELS, {"kernels": kernels, "memory": _memory(explained)})
+    folder.write(folder.path / KERNELS, {"kernels": kernels, "memory": _memory(explained)})
 
 
 def _kernel(each: KernelReport) -> KernelTime:

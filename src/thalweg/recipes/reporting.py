@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.data.files import atomic_write
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.record import Record
 from thalweg.errors import FileFormatError, explain
@@ -241,9 +240,3 @@ def write_report(runs: Sequence[str], output: str | None = None) -> Path:
         return write_page(text, path)
     except OSError as error:
         raise unwritable(path, error) from None
-
-
-def write_json(path: Path, values: Any) -> None:
-    """A file beside the others of a run, whole or not at all."""
-    with atomic_write(path) as stream:
-        stream.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))

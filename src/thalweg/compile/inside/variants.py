@@ -56,7 +56,8 @@ def ticks_per_second() -> float:
     source, result = np.ones(1 << 22, np.uint8), np.empty(1 << 22, np.uint8)
     slots, rates = np.array([runtime.HEAD, runtime.HEAD + 1]), list[float]()
     for _ in range(20):
-        row = np.array([shared().copy, slots.ctypes.data, source.size, 1, np.iinfo(np.int64).max, 0, 0])
+        row = np.array(runtime.row(shared().copy, slots.ctypes.data, source.size))
+        row[runtime.TICKS] = np.iinfo(np.int64).max
         head = [0] * runtime.HEAD
         head[runtime.ROWS], head[runtime.COUNT], head[runtime.STEPS], head[runtime.CHECKED] = row.ctypes.data, 1, 1, -1
         table = Table([*head, result.ctypes.data, source.ctypes.data], runtime.HEAD)
