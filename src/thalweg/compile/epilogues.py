@@ -29,7 +29,7 @@ _MOST_OPERANDS = 2
 def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
     """The kernels, each product with the first nest that can be its epilogue; `outputs` are those of the program."""
     result, shown = list(kernels), set(map(memory_of, outputs))
-    products = [each for each in kernels if not each.is_nest]
+    products = [each for each in kernels if not each.is_nest and not each.nodes[0].op.multiple]
     for nest in kernels:
         product = next((each for each in products if _fits(each, nest, result)), None)
         if product is not None:

@@ -20,7 +20,7 @@ from thalweg.compile.passes import run_passes
 from thalweg.compile.program import Program
 from thalweg.compile.reference import evaluate
 from thalweg.compile.target import current_name
-from thalweg.graph import make_input, substitute, toposort
+from thalweg.graph import make_input, substitute
 
 if TYPE_CHECKING:
     from thalweg.compile.inside.explanation import ProgramExplanation
@@ -32,8 +32,7 @@ class Executable:
     def __init__(self, program: Program) -> None:
         program = _with_own_inputs(program)
         self.program = program
-        # A loop is run by its NumPy meaning until the passes know primitives of several results.
-        is_meant = any(node.op.multiple for node in toposort(program.outputs)) or not runs_machine_code()
+        is_meant = not runs_machine_code()
         with watch() as self.seconds:
             self.outputs = list(program.outputs) if is_meant else run_passes(program.outputs)
             self.native = None if is_meant else native.build(program.inputs, self.outputs, dict(program.writes))

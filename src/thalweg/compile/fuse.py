@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from thalweg.compile.operands import read_from
+from thalweg.compile.loop_plan import LoopPlan
+from thalweg.compile.operands import is_loop, read_from
 from thalweg.compile.turning import turning_of
 from thalweg.dtype import bool_
 from thalweg.graph import Node, Shape, input_leaf, size_of, toposort
@@ -39,6 +40,7 @@ class Kernel:
     epilogue: Kernel | None = None  # a nest that is done where this product's tiles leave the registers
     parts: int = 0  # pieces along the first axis, where it is one of a chain; 0: as many as it likes
     links: int = 0  # how many kernels behind it go on with each piece
+    loop: LoopPlan | None = None  # what a kernel that is a loop does in each step
 
     @property
     def row_shape(self) -> Shape | None:
@@ -185,6 +187,9 @@ class Fusion:
     # --- placing -----------------------------------------------------------------------------------------------------
 
     def _place(self, node: Node) -> None:
+        if node.op.identities.get("projection"):
+            self._place_with_loop(node)
+            return
         kernel = next((k for k in self._candidates(node) if self._fits(node, k)), None)
         if kernel is None:
             kernel = self._new_kernel(node)
@@ -203,7 +208,14 @@ class Fusion:
             if self._may_merge(maker, kernel):
                 self._merge(maker, kernel)
 
+    def _place_with_loop(self, node: Node) -> None:
+        """A result of a loop, in the loop's own kernel."""
+        kernel = self.home[node] = self.home[node.inputs[0]]
+        kernel.nodes.append(node)
+
     def _new_kernel(self, node: Node) -> Kernel:
+        if is_loop(node):
+            return Kernel([node], max(node.shape, key=size_of), None, is_nest=False)
         if node.op.kind == "reduce" and self._may_nest(node):
             return Kernel([node], node.inputs[0].shape, node.attributes["axes"])
         return Kernel([node], node.shape, None, self._may_nest(node) or (is_move(node) and not turning_of(node)))

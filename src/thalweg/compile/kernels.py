@@ -265,12 +265,16 @@ def cycles_of(kernel: Kernel) -> float:
     """What the kernel costs, roughly: to decide whether threads pay."""
     if kernel.is_nest:
         return choose_schedule(kernel).cycles
+    if kernel.loop:
+        return kernel.loop.length * kernel.loop.parts * sum(map(cycles_of, kernel.loop.layout.kernels))
     own = share_of(kernel.nodes[0]).cycles
     return own + (choose_schedule(kernel.epilogue).cycles if kernel.epilogue else 0.0)
 
 
 def pieces_of(kernel: Kernel) -> int:
     """Into how many pieces the kernel's function is cut."""
+    if kernel.loop:
+        return kernel.loop.parts
     if kernel.parts:
         return kernel.parts
     if kernel.is_nest:

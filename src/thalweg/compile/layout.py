@@ -14,8 +14,10 @@ from thalweg.compile.chains import chained
 from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_move, is_number
 from thalweg.compile.kernels import scratch_bytes
+from thalweg.compile.loop_plan import plan_loop, room_of
 from thalweg.compile.memory import plan_loosely
-from thalweg.compile.operands import read_from
+from thalweg.compile.operands import is_loop, read_from
+from thalweg.compile.passes import run_passes
 from thalweg.compile.recomputing import recompute
 from thalweg.compile.schedule import levels_of
 from thalweg.compile.sequence import in_order
@@ -40,6 +42,9 @@ class Layout:
     def __post_init__(self) -> None:
         replaced = {self.source(self.outputs[index]): self.inputs[cell] for index, cell in self.writes.items()}
         kernels = recompute(attach(fuse(self.outputs), self.outputs), self.outputs)
+        for each in kernels:
+            if is_loop(each.nodes[0]):
+                each.loop = plan_loop(each.nodes[0], _layout_of_step)
         self.kernels = chained(in_order(kernels, replaced), replaced)
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
@@ -74,7 +79,13 @@ class Layout:
         position = self._made_by[node]
         kernel = self.kernels[position]
         nest = kernel.epilogue or kernel
-        if position < self.checks or node not in nest.nodes or nest.domain != node.shape or not _is_one_pass(nest):
+        if (
+            kernel.loop
+            or position < self.checks
+            or node not in nest.nodes
+            or nest.domain != node.shape
+            or not _is_one_pass(nest)
+        ):
             return False
         others = {self.source(each) for each in read_from(kernel.nodes[0])} if kernel.epilogue else set()
         mapped = others | _read_elsewhere(kernel)
@@ -110,7 +121,7 @@ class Layout:
         sizes = {node: node.size * node.dtype.itemsize for _, node in births}
         self.offsets, self.arena = plan_loosely(births, sizes, deaths)
         self._hold()
-        self.scratch = max((scratch_bytes(k.nodes[0]) for k in self.kernels if not k.is_nest), default=0)
+        self.scratch = max((_scratch_of(k) for k in self.kernels if not k.is_nest), default=0)
 
     def _hold(self) -> None:
         """Cells that trade places (a <- b, b <- a): a new value that is another written cell's old one."""
@@ -120,6 +131,14 @@ class Layout:
             if source in written and source is not self.inputs[position]:
                 self.held[index] = self.arena
                 self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
+
+
+def _layout_of_step(inputs: Sequence[Node], outputs: Sequence[Node]) -> Layout:
+    return Layout(inputs, run_passes(outputs))
+
+
+def _scratch_of(kernel: Kernel) -> int:
+    return room_of(kernel.loop).size if kernel.loop else scratch_bytes(kernel.nodes[0])
 
 
 def _is_one_pass(nest: Kernel) -> bool:

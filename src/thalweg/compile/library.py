@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from thalweg.compile.cache import CodeCache, cache, key_of
 from thalweg.compile.codegen import image_of, link, versions
+from thalweg.compile.looping import loop_text
 from thalweg.compile.modules import Module
 from thalweg.compile.runtime import flushing_mode, runtime_text
 from thalweg.compile.target import compiling_for, current_name, current_target
@@ -117,6 +118,7 @@ class Shared:
     take: int
     keep: int
     watch: int
+    loop: int
     flushing: int  # the bits of a table's `MODE` for programs that write cells
     kept: object
 
@@ -130,9 +132,9 @@ def shared() -> Shared:
 def _shared(name: str) -> Shared:
     with compiling_for(name) as target:
         architecture = target.triple.partition("-")[0]
-        text = runtime_text(architecture, target.clock)
-        names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch"]
-        kept, (alone, timed, lead, serve, copy, take, keep, watch) = link(image_of(text), names)
+        text = runtime_text(architecture, target.clock) + loop_text()
+        names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch", "loop"]
+        kept, (alone, timed, lead, serve, copy, take, keep, watch, loop) = link(image_of(text), names)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     return Shared(
         ctypes.CFUNCTYPE(None, pointer)(alone),
@@ -143,6 +145,7 @@ def _shared(name: str) -> Shared:
         take,
         keep,
         watch,
+        loop,
         flushing_mode(architecture),
         kept,
     )

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from thalweg.compile.emitter import Emitter
 from thalweg.compile.epilogues import emit_with_epilogue, operands_of
 from thalweg.compile.fuse import Kernel
 from thalweg.compile.kernels import emit_kernel, kernel_key
+from thalweg.compile.loop_plan import LoopPlan
 from thalweg.compile.nest import emit_nest
 from thalweg.compile.operands import read_from
 from thalweg.compile.runtime import ENTRY, STATUS
 from thalweg.compile.target import current_name
-from thalweg.compile.values import Value, literal, memory_type
+from thalweg.compile.values import NotEmittable, Value, literal, memory_type
 from thalweg.dtype import bool_
-from thalweg.graph import Node, structure_key
+from thalweg.graph import Node, attribute_key, structure_key
 from thalweg.ops.rules import known_number
 
 # What a body may call, and the text that then stands before it.
@@ -114,6 +116,8 @@ def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]
         key = (structure_key(kernel.outputs, kernel.inputs), kernel.domain, kernel.axes, kernel.parts)
         return key, lambda name, e=None: emit_nest(name, kernel, e)
     node = kernel.nodes[0]
+    if kernel.loop:
+        return _code_of_loop(kernel.loop)
     numbers = [number_of(each) for each in read_from(node)]
     product = kernel_key(node, numbers), kernel.parts
     if kernel.epilogue is None:
@@ -123,9 +127,19 @@ def code_of(kernel: Kernel) -> tuple[Hashable, Callable[..., tuple[str, set[str]
     return (product, rest), lambda name, e=None: emit_with_epilogue(name, kernel, numbers, e)
 
 
+def _code_of_loop(loop: LoopPlan) -> tuple[Hashable, Callable[..., tuple[str, set[str]]]]:
+    """It has no text of its own, only that of the kernels of its steps."""
+
+    def emit(name: str, e: Emitter | None = None) -> tuple[str, set[str]]:
+        raise NotEmittable("a loop, which is rows of a table")
+
+    steps = structure_key(loop.layout.outputs, loop.layout.inputs)
+    return ("loop", steps, loop.parts, tuple(loop.entries), attribute_key(loop.node)), emit
+
+
 def name_of(kernel: Kernel) -> str:
     """What the kernel does in a word or two: its last operation, and the product before it."""
-    last = kernel.nodes[-1].op.name
+    last = "loop" if kernel.loop else kernel.nodes[-1].op.name
     return f"{kernel.nodes[0].op.name}_{last}" if kernel.epilogue else last
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -17,30 +16,21 @@ import numpy as np
 
 from thalweg.compile import runtime
 from thalweg.compile.fuse import is_number
-from thalweg.compile.hazards import Access, needs
 from thalweg.compile.inside.debug import stage
-from thalweg.compile.kernels import cycles_of, pieces_of
+from thalweg.compile.kernels import cycles_of
 from thalweg.compile.layout import Layout
 from thalweg.compile.library import entries_of, shared
 from thalweg.compile.memory import empty_array
-from thalweg.compile.modules import Module, arguments_of, fill_module, module_of
+from thalweg.compile.modules import Module, module_of
 from thalweg.compile.pool import pool
+from thalweg.compile.rows import Rows
 from thalweg.compile.values import NotEmittable
 from thalweg.graph import Node, input_leaf, toposort
 from thalweg.ops.rules import known_number
 
-Row = tuple[int, ...]
 _CYCLES_OF_A_ROW = 1_000  # to claim it, and to see that others are done
 _SHARED = 1.25  # times as long as alone, as some operands are in the other core's cache
 _CYCLES_WORTH_THREADS = 60_000  # waking the workers costs a third of it
-
-
-@dataclass(frozen=True)
-class Place:
-    """A slot of the table, and how many bytes lie behind it."""
-
-    slot: int
-    size: int
 
 
 class Table:
@@ -57,14 +47,10 @@ class NativeProgram:
 
     def __init__(self, layout: Layout, modules: Sequence[Module]) -> None:
         self.layout, self.modules = layout, list(dict.fromkeys(modules))
-        entries = entries_of(modules)
+        self._rows = Rows(layout, iter(entries_of(modules)))
+        self.rows, self.slot_of = self._rows.rows, self._rows.slot_of
         self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
         self._start = -(-self._arena.ctypes.data // 64) * 64
-        self._offsets = {each: i for i, each in enumerate(sorted({*layout.offsets.values(), *layout.held.values()}))}
-        self._slots: list[Any] = []  # kept alive: rows hold their addresses
-        self._accesses: list[list[Access]] = []  # of each row
-        self.rows = np.array([*self._kernel_rows(entries), *self._last_rows()], np.int64).reshape(-1, runtime.ROW)
-        self._link()
         self._counters = np.zeros((len(self.rows) + 2) * runtime.COUNTER, np.int64)
         self.step: Callable[[int], Any] = self._together if self._gains_from_threads() else shared().alone
         self.lock = threading.Lock()
@@ -73,78 +59,6 @@ class NativeProgram:
     def text(self) -> str:
         """The LLVM text of all kernels, to be read."""
         return "\n\n".join(module.text for module in self.modules)
-
-    # --- rows --------------------------------------------------------------------------------------------------------
-
-    def _kernel_rows(self, entries: Sequence[int]) -> list[Row]:
-        rows = []
-        for number, (entry, kernel) in enumerate(zip(entries, self.layout.kernels, strict=True), 1):
-            places = [self._place(each) for each in arguments_of(kernel)]
-            outputs = len(kernel.outputs)
-            row = self._row(entry, places[:outputs], places[outputs:], number, pieces_of(kernel), kernel.links)
-            rows.append(row)
-        return rows
-
-    def _link(self) -> None:
-        """What each row waits for; only the first of a chain has pieces to claim."""
-        links = self.rows[:, runtime.LINKS]
-        self.rows[:, runtime.NEED] = needs(self._accesses, links.tolist())
-        for first in np.flatnonzero(links):
-            self.rows[first + 1 : first + 1 + links[first], runtime.PIECES] = 0
-
-    def _place(self, node: Node) -> Place:
-        return Place(self.slot_of(node), node.size * node.dtype.itemsize)
-
-    def _row(
-        self, entry: int, written: Sequence[Place], read: Sequence[Place], number: int, pieces: int = 1, links: int = 0
-    ) -> Row:
-        places = [*written, *read]
-        self._slots.append((ctypes.c_int64 * len(places))(*[each.slot for each in places]))
-        accesses = [self._access(place, index < len(written)) for index, place in enumerate(places)]
-        self._accesses.append([each for each in accesses if each.start < each.end])
-        return runtime.row(entry, ctypes.addressof(self._slots[-1]), number, pieces, links)
-
-    def _access(self, place: Place, writes: bool) -> Access:
-        """The memory behind a slot. A written cell is its input's memory, whichever slot it is reached by."""
-        first, count = runtime.HEAD, self.layout.slot_count
-        if place.slot < first:
-            return Access(0, 0, 0, writes)
-        if place.slot >= first + count:
-            offset = list(self._offsets)[place.slot - first - count]
-            return Access(-1, offset, offset + place.size, writes)
-        output = place.slot - first - len(self.layout.inputs)
-        return Access(self.layout.writes.get(output, place.slot - first), 0, place.size, writes)
-
-    def slot_of(self, node: Node) -> int:
-        """Where in the table the address of a value stands."""
-        node = self.layout.source(node)
-        if is_number(node):
-            return runtime.NULL
-        if node in self.layout.slots:
-            return runtime.HEAD + self.layout.slots[node]
-        return self._arena_slot(self.layout.offsets[node])
-
-    def _arena_slot(self, offset: int) -> int:
-        return runtime.HEAD + self.layout.slot_count + self._offsets[offset]
-
-    def _last_rows(self) -> list[Row]:
-        """Outputs that are not computed where they belong: copied at the end, old values of cells before any is new."""
-        first, last = [], []
-        layout = self.layout
-        for index, node in enumerate(layout.outputs):
-            size = node.size * node.dtype.itemsize
-            own = Place(runtime.HEAD + layout.output_slot(index), size)
-            if is_number(node):
-                if index in layout.writes:
-                    last.append(self._row(entries_of([fill_module(node)])[0], [own], [], 0))
-            elif index in layout.held:
-                held = Place(self._arena_slot(layout.held[index]), size)
-                first.append(self._row(shared().copy, [held], [self._place(node)], size))
-                last.append(self._row(shared().copy, [own], [held], size))
-            elif size and layout.slots.get(layout.source(node)) != layout.output_slot(index):
-                rows = last if index in layout.writes else first
-                rows.append(self._row(shared().copy, [own], [self._place(node)], size))
-        return [*first, *last]
 
     def _gains_from_threads(self) -> bool:
         """Whether two threads would be done clearly earlier than one: by what kernels cost and what each waits for."""
@@ -180,7 +94,7 @@ class NativeProgram:
         head[runtime.STEPS], head[runtime.SCRATCH] = 1, self._start + self.layout.arena
         head[runtime.MODE] = shared().flushing if self.layout.writes else 0
         head[runtime.COUNTERS] = -(-self._counters.ctypes.data // 64) * 64
-        arena = [self._start + offset for offset in self._offsets]
+        arena = [self._start + offset for offset in self._rows.offsets]
         return Table([*head, *[0] * self.layout.slot_count, *arena], runtime.HEAD)
 
     def __call__(
@@ -208,8 +122,11 @@ class NativeProgram:
 
 
 def modules_of(layout: Layout) -> list[Module]:
-    """The module of each kernel, in order; equal ones are the same."""
-    return [module_of(kernel) for kernel in layout.kernels]
+    """The module of each kernel, in order, and for a loop those of its steps; equal ones are the same."""
+    found = list[Module]()
+    for kernel in layout.kernels:
+        found += modules_of(kernel.loop.layout) if kernel.loop else [module_of(kernel)]
+    return found
 
 
 def build(

@@ -6,6 +6,7 @@ copy of an operand that is only permuted, cut or turned over.
 
 from __future__ import annotations
 
+from thalweg.compile.loop_plan import operands_of
 from thalweg.compile.turning import copied_view, turning_of
 from thalweg.compile.window_tiling import operand_views
 from thalweg.graph import Node
@@ -16,8 +17,14 @@ def reads_windows(node: Node) -> bool:
     return node.op.identities.get("form") == "windows" and bool(node.size)
 
 
+def is_loop(node: Node) -> bool:
+    return node.op.identities.get("form") == "loop"
+
+
 def read_from(node: Node) -> list[Node]:
     """One node for each operand."""
+    if is_loop(node):
+        return [view.source for view in operands_of(node)]
     view = copied_view(node) if turning_of(node) else None
     if view is not None:
         return [view.source]

@@ -58,7 +58,8 @@ COUNTER = 2 * LINE  # words of a row's counters
 CLAIMS = 44  # bits of the word of claimed pieces that count them; the others count those of this walk from the front
 
 
-def _word(name: str, index: int | str, kind: str = "i64", table: str = "%table") -> str:
+def word(name: str, index: int | str, kind: str = "i64", table: str = "%table") -> str:
+    """A word of a table, loaded."""
     return f"""
   %{name}.at = getelementptr i64, ptr {table}, i64 {index}
   %{name} = load {kind}, ptr %{name}.at"""
@@ -66,16 +67,16 @@ def _word(name: str, index: int | str, kind: str = "i64", table: str = "%table")
 
 def _slot(name: str, index: int) -> str:
     """The address in the slot that the row names."""
-    return _word(f"{name}.slot", index, table="%slots") + _word(name, f"%{name}.slot", "ptr")
+    return word(f"{name}.slot", index, table="%slots") + word(name, f"%{name}.slot", "ptr")
 
 
 _HEADER = "".join([
-    _word("rows", ROWS, "ptr"), _word("count", COUNT), _word("checked", CHECKED), _word("steps", STEPS),
+    word("rows", ROWS, "ptr"), word("count", COUNT), word("checked", CHECKED), word("steps", STEPS),
     f"""
   %status = getelementptr i64, ptr %table, i64 {STATUS}
   %done.at = getelementptr i64, ptr %table, i64 {DONE}
   %stop.at = getelementptr i64, ptr %table, i64 {STOP}""",
-    _word("mode", MODE), "\n  ENTER MODE",
+    word("mode", MODE), "\n  ENTER MODE",
 ])  # fmt: skip
 
 
@@ -85,10 +86,10 @@ def _row_at(first: str, index: str) -> str:
   %offset = mul i64 {index}, {ROW}
   %row.at = getelementptr i64, ptr {first}, i64 %offset"""
     words = (("function", 0, "ptr"), ("slots", 1, "ptr"), ("number", 2, "i64"))
-    return place + "".join(_word(*each, table="%row.at") for each in words)
+    return place + "".join(word(*each, table="%row.at") for each in words)
 
 
-_CALL = _row_at("%rows", "%r") + _word("pieces", PIECES, table="%row.at") + _word("links", LINKS, table="%row.at")
+_CALL = _row_at("%rows", "%r") + word("pieces", PIECES, table="%row.at") + word("links", LINKS, table="%row.at")
 
 # One piece of a row and of those that are linked to it.
 _LINKED = f"""
@@ -114,7 +115,7 @@ def walk_alone(name: str = "alone", before: str = "", after: str = "", chains: b
     is_chain = "icmp ne i64 %links, 0" if chains else "icmp ne i64 0, 0"
     return f"""
 define void @{name}(ptr %table) {{
-entry:{_HEADER}{_word("scratch", SCRATCH, "ptr")}
+entry:{_HEADER}{word("scratch", SCRATCH, "ptr")}
   br label %step
 step:
   %s = phi i64 [ 0, %entry ], [ %s1, %walked ]
@@ -176,8 +177,8 @@ entry:{_slot("to", 0)}{_slot("from", 1)}
 # array and order stand how many rows a batch and a piece have.
 _TAKE_ROWS = f"""
 define void @take({ENTRY}) {{
-entry:{_slot("to", 0)}{_slot("from", 1)}{_slot("order", 2)}{_word("size", 3, table="%slots")}
-{_word("each", 4, table="%slots")}
+entry:{_slot("to", 0)}{_slot("from", 1)}{_slot("order", 2)}{word("size", 3, table="%slots")}
+{word("each", 4, table="%slots")}
   %is_whole = icmp slt i64 %piece, 0
   %its_first = mul i64 %piece, %each
   %its_end = add i64 %its_first, %each
@@ -283,7 +284,7 @@ row:
 look:
   %offset = mul i64 %q, {ROW}
   %row.at = getelementptr i64, ptr %rows, i64 %offset
-{_word("pieces", 3, table="%row.at")}
+{word("pieces", 3, table="%row.at")}
   %walk1 = add i64 %walk, 1
   %end = mul i64 %walk1, %pieces
   %line = mul i64 %q, {COUNTER}
@@ -305,7 +306,7 @@ leave:
 # the row's claims came from the front stands in the upper bits of the same word.
 _TOGETHER = f"""
 define internal void @together(ptr %table, ptr %scratch, i64 %spin, i64 %worker) {{
-entry:{_HEADER}{_word("counters", COUNTERS, "ptr")}
+entry:{_HEADER}{word("counters", COUNTERS, "ptr")}
   %side = and i64 %worker, 1
   %is_back = icmp ne i64 %side, 0
   %advance = select i1 %is_back, i64 1, i64 {(1 << CLAIMS) + 1}
@@ -332,7 +333,7 @@ begin:
   %is_row = icmp ult i64 %r, %count
   br i1 %is_row, label %call, label %end_of_walk
 call:{_CALL}
-{_word("need", 5, table="%row.at")}
+{word("need", 5, table="%row.at")}
   %q2 = call i64 @await(ptr %rows, ptr %first_counter, i64 %q1, i64 %need, i64 %walk, i64 %spin)
   %first = mul i64 %walk, %pieces
   %end = add i64 %first, %pieces
@@ -414,8 +415,8 @@ entry:{_MEETING}
   store atomic i64 0, ptr %open seq_cst, align 8
   br label %wait.begin
 wait.begin:{_wait("wait", "%inside", "eq i64 %wait.seen, 0", "over")}
-over:{_word("counters", COUNTERS, "ptr")}{_word("steps", STEPS)}{_word("count", COUNT)}{_word("code", STATUS)}
-{_word("last", STOP)}
+over:{word("counters", COUNTERS, "ptr")}{word("steps", STEPS)}{word("count", COUNT)}{word("code", STATUS)}
+{word("last", STOP)}
   %good = icmp eq i64 %code, 0
   %is_whole = icmp eq i64 %last, 0
   %is_even = and i1 %good, %is_whole

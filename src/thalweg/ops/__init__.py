@@ -50,6 +50,7 @@ from thalweg.ops.elementwise import (
 )
 from thalweg.ops.index import gather, index_put, iota, one_hot, scatter_add
 from thalweg.ops.loop import Body, output, scan
+from thalweg.ops.looping import loop
 from thalweg.ops.move import broadcast, concatenate, contiguous, flip, inverse_order, pad, permute, reshape, slice_
 from thalweg.ops.random import random_bits
 from thalweg.ops.reduce import amax, amin, argmax, argmin, argsort, cumsum, sum_
@@ -59,8 +60,8 @@ __all__ = [
     "Body", "absolute", "add", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate",
     "contiguous", "convolution", "cos", "cumsum", "detach", "divide", "equal", "erf", "exp", "expm1", "flip", "floor",
-    "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p", "matmul",
-    "maximum", "minimum", "multiply", "negative", "not_equal", "one_hot", "output", "pad", "permute", "power",
+    "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p", "loop",
+    "matmul", "maximum", "minimum", "multiply", "negative", "not_equal", "one_hot", "output", "pad", "permute", "power",
     "random_bits", "remainder", "reshape", "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_",
     "softplus", "sqrt", "subtract", "sum_", "tanh", "trunc", "where",
     "window_product",

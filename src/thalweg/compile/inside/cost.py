@@ -41,6 +41,10 @@ class Cost:
 def cost_of(kernel: Kernel) -> Cost:
     """The cost of one run of the kernel."""
     written = sum(node.size * node.dtype.itemsize for node in kernel.outputs)
+    if kernel.loop:
+        steps = sum((cost_of(each) for each in kernel.loop.layout.kernels), Cost())
+        read = sum(node.size * node.dtype.itemsize for node in kernel.inputs)
+        return Cost(kernel.loop.length * kernel.loop.parts * steps.flops, read, written)
     return Cost(sum(flops_of(node) for node in kernel.nodes), _bytes_read(kernel), written)
 
 

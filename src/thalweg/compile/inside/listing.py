@@ -21,6 +21,9 @@ from thalweg.graph import Node, Origin, describe
 
 def operations_of(kernel: Kernel) -> str:
     """The operations by name, with how often each stands there: ``exp subtract multiply x2``."""
+    if kernel.loop:
+        steps = kernel.loop.layout.kernels
+        return f"{len(steps)} kernels a step: {'; '.join(map(operations_of, steps))}"
     counts = Counter(node.op.name for node in kernel.nodes)
     return " ".join(name if count == 1 else f"{name} x{count}" for name, count in counts.items())
 
@@ -28,6 +31,9 @@ def operations_of(kernel: Kernel) -> str:
 def extent_of(kernel: Kernel) -> str:
     """What the kernel goes over: the entries of a nest and those of its axes that are summed up, a product's three."""
     first = kernel.nodes[0]
+    if kernel.loop:
+        parts = f" in {kernel.loop.parts} parts of the batch" if kernel.loop.parts > 1 else ""
+        return f"{kernel.loop.length} steps{parts}"
     if first.op.kind == "contract" and "transpose_a" in first.attributes:
         turned_a, turned_b = first.attributes["transpose_a"], first.attributes["transpose_b"]
         inner = first.inputs[0].shape[-2 if turned_a else -1]
@@ -44,11 +50,18 @@ def extent_of(kernel: Kernel) -> str:
 def sources_of(kernel: Kernel) -> list[str]:
     """Where the kernel comes from: ``layer  file:line``, and for backward the operations whose chain rule it is."""
     places: dict[tuple[str, str], dict[str, None]] = {}
-    for node in kernel.nodes:
+    for node in _nodes_of(kernel):
         line = node.origin.line if isinstance(node.origin, Origin) else ""
         rule = node.origin.rule if isinstance(node.origin, Origin) else ""
         places.setdefault((str(node.origin), line), {})[rule] = None
     return [_source(path, line, list(rules)) for (path, line), rules in places.items() if path or line]
+
+
+def _nodes_of(kernel: Kernel) -> list[Node]:
+    """Its operations; of a loop those of its steps, and of a step those of the loops in it."""
+    if not kernel.loop:
+        return kernel.nodes
+    return [node for each in kernel.loop.layout.kernels for node in _nodes_of(each)]
 
 
 def _source(path: str, line: str, rules: list[str]) -> str:
@@ -107,10 +120,19 @@ def print_kernels(layout: Layout, with_lines: bool = True) -> str:
     """Every distinct kernel once, in the order of the step, and the step itself as a list of calls."""
     calls, parts = names_of(layout), []
     for index, (name, kernel) in enumerate(zip(calls, layout.kernels, strict=True)):
-        if name not in calls[:index]:
+        if name in calls[:index]:
+            continue
+        if kernel.loop:
+            steps = print_kernels(kernel.loop.layout, with_lines).split("\n")
+            parts.append("\n".join([*heading(kernel, with_lines), f"# {name}, in each step:", *_indented(steps)]))
+        else:
             text = abbreviated(loop_text(kernel, name).split("\n"))
             parts.append("\n".join([*heading(kernel, with_lines), *text]))
     return "\n\n".join([*parts, "# the step\n" + "\n".join(_runs(calls))])
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}".rstrip() for line in lines]
 
 
 def _runs(calls: list[str]) -> list[str]:
