@@ -185,6 +185,18 @@ def test_the_loop_of_the_chain_rule_computes_no_gate_again():
     assert operations_in(backward).count("matmul") == 1
 
 
+def test_the_gradient_of_a_bias_is_summed_up_behind_the_loop():
+    h, x, b = leaf(64, 64), leaf(64, 64), leaf(64)
+    new = ops.tanh(x * h + ops.broadcast(ops.reshape(b, shape=(1, 64)), shape=(64, 64)))
+    operands = [leaf(64, 64), leaf(400, 64, 64), leaf(64)]
+    h = ops.output(loop_of(ops.Body((h, x, b), (new,)), operands, length=400), index=0)
+    wanted = [each for each in gradients([h], [leaf(*h.shape)], operands) if each is not None]
+    check(wanted)
+    lowered = loops_in(run_passes(wanted))
+    assert all("sum" not in operations_in(each) for each in lowered)
+    assert len(lowered) == 2
+
+
 def test_scores_far_larger_than_what_the_loop_holds_are_computed_again():
     q, k = leaf(4, 2), leaf(256, 2)
     scores = ops.exp(ops.matmul(q, k, transpose_a=False, transpose_b=True))

@@ -15,6 +15,7 @@ from thalweg import ops
 from thalweg.compile.remembered_steps import remember_steps
 from thalweg.compile.rewriting import Sharing, rewrite, rewrite_into, users_of
 from thalweg.compile.simplify import pass_simplify
+from thalweg.compile.summing_steps import sum_after_steps
 from thalweg.graph import Node, full, make_input, substitute, toposort
 from thalweg.ops.rules import known_number
 
@@ -25,7 +26,7 @@ def pass_loops(outputs: Sequence[Node]) -> list[Node]:
         return list(outputs)
     opened = rewrite(outputs, lambda node: _lightened(node) if node.op is ops.scan else node)
     shared = rewrite(opened, Sharing())
-    return _Lowering(rewrite(remember_steps(shared), Sharing())).run()
+    return _Lowering(rewrite(sum_after_steps(remember_steps(shared)), Sharing())).run()
 
 
 # --- a step without what does not change in it -----------------------------------------------------------------------
@@ -120,7 +121,7 @@ def _hoist(steps: _Steps) -> None:
         if node in fixed or not node.inputs or known_number(node) is not None:
             return _renewed(node, new)
         is_fixed = all(each in fixed or known_number(each) is not None for each in node.inputs)
-        if is_fixed and not node.op.multiple and node.op.kind != "random":
+        if is_fixed and not node.op.multiple and node.op.kind != "random" and not node.op.identities.get("repeats"):
             fixed.add(node)
             return node
         node = _with_upright_weight(node, fixed)
