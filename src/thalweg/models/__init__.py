@@ -8,6 +8,7 @@ from thalweg.models.centernet import CenterNet, CenterNetDecoder, CenterNetLoss
 from thalweg.models.lenet import LeNet5
 from thalweg.models.mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
 from thalweg.models.resnet import BasicBlock, ResNet, resnet18, resnet20, resnet32, resnet44, resnet56, resnet110
+from thalweg.models.truck import Dock, TruckBackerUpper, docked, docking_loss, truck_starts
 from thalweg.models.unet import UNet
 from thalweg.models.vgg import VGG, vgg11, vgg16
 
@@ -18,4 +19,5 @@ __all__ = [
     "MobileNetV1", "MobileNetV2", "mobilenet_v1", "mobilenet_v2",
     "UNet",
     "CenterNet", "CenterNetLoss", "CenterNetDecoder",
+    "TruckBackerUpper", "Dock", "docked", "docking_loss", "truck_starts",
 ]  # fmt: skip
