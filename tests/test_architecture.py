@@ -35,7 +35,10 @@ LAZY_IMPORTS = {
     "matplotlib": "an extra, and 0.7 s to import",
     "PIL": "an extra",
     "rich": "0.03 s to import, and only a terminal needs it",
+    "sacrebleu": "an extra",
     "sklearn": "a peer",
+    "soundfile": "an extra",
+    "tokenizers": "an extra",
     "torch": "a peer, and 2 s to import",
     "urllib": "as http",
 }

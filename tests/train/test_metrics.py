@@ -42,10 +42,12 @@ from thalweg.train.metrics import (
     MeanAveragePrecision,
     MeanSquaredError,
     Metric,
+    Perplexity,
     PixelAccuracy,
     Precision,
     Recall,
     RootMeanSquaredError,
+    TokenErrorRate,
     TopKAccuracy,
     get_metric,
     metric_names,
@@ -106,6 +108,12 @@ def detections(rng, count) -> Data:
     return rows, np.concatenate([target, labels], axis=2)
 
 
+def tokens(rng, count) -> Data:
+    prediction, target = rng.integers(0, 4, (count, 6)), rng.integers(0, 4, (count, 5))
+    prediction[:, 4:] = np.where(rng.random((count, 2)) < 0.5, -100, prediction[:, 4:])
+    return prediction, target
+
+
 @dataclass(frozen=True)
 class Case:
     """One way to use a metric: how to make it, and data of the kind it takes."""
@@ -138,6 +146,8 @@ CASES: dict[type[Metric], list[Case]] = {
         ]
         for kind in (Precision, Recall, F1, IoU, Dice)
     },
+    Perplexity: [Case(Perplexity, class_scores), Case(Perplexity, class_scores_in_pixels)],
+    TokenErrorRate: [Case(TokenErrorRate, tokens)],
     PixelAccuracy: [Case(PixelAccuracy, class_scores_in_pixels)],
     MeanAveragePrecision: [
         Case(MeanAveragePrecision, detections),

@@ -181,7 +181,9 @@ def set_folder(name: str, folder: str | os.PathLike[str] | None, usual: tuple[st
 
     Both may hold a folder of the set's name (or a usual one), so that one folder of all data sets serves for each.
     """
-    place = cache_folder(name) if folder is None else Path(folder)
+    usual_places = (cache_folder(each) for each in (name, *usual))
+    cached = next((path for path in usual_places if path.is_dir()), cache_folder(name))
+    place = cached if folder is None else Path(folder)
     return next((place / inner for inner in (name, *usual) if (place / inner).is_dir()), place)
 
 

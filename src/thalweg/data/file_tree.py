@@ -1,4 +1,4 @@
-"""Files below a folder or inside a zip archive, as names and bytes: nothing is unpacked to disk.
+"""Files below a folder or inside a zip or tar archive, as names and bytes: nothing is unpacked to disk.
 
 In: a path. Out: the names in it, sorted, with forward slashes; the bytes of one of them, never more than a limit.
 Every failure is a `FileFormatError` that names the file.
@@ -7,17 +7,19 @@ Every failure is a `FileFormatError` that names the file.
 from __future__ import annotations
 
 import os
+import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from thalweg.data.files import check_size, content_of, existing_file, reading
+from thalweg.data.files import GIB, check_size, content_of, existing_file, reading
 from thalweg.errors import FileFormatError, explain
 
 MAX_FILE_BYTES = 256 << 20
-ZIP = "the zip archive"
+ZIP, TAR = "the zip archive", "the tar archive"
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
@@ -119,9 +121,60 @@ class Archive(FileTree):
         )
 
 
+class TarArchive(FileTree):
+    """Files inside a tar archive, plain, .gz or .xz: read once from front to back, and kept in memory.
+
+    Only plain files are looked at: links, devices and the like are passed over.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], max_bytes: int = GIB) -> None:
+        super().__init__(existing_file(path, TAR))
+        try:
+            with reading(self.path, TAR) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+                self._contents = self._read_all(archive, max_bytes)
+        except (tarfile.TarError, ValueError) as error:
+            raise FileFormatError(
+                explain(f"{TAR} cannot be read", received=error, where=str(self.path), remedy="get the file again")
+            ) from error
+
+    def _read_all(self, archive: tarfile.TarFile, max_bytes: int) -> dict[str, bytes]:
+        contents, total = {}, 0
+        for member in archive:
+            stream = archive.extractfile(member) if member.isreg() else None
+            if stream is not None:
+                total += member.size
+                check_size(total, max_bytes, self.path, TAR)
+                contents[str(PurePosixPath(member.name))] = stream.read()
+        return contents
+
+    def place(self, name: str) -> str:
+        return f"{self.path}, member {name!r}"
+
+    def _all_names(self) -> list[str]:
+        return list(self._contents)
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        if name not in self._contents:
+            raise FileFormatError(explain("no such member of the tar archive", where=self.place(name)))
+        check_size(len(self._contents[name]), max_bytes, self.place(name), "a member of the tar archive")
+        return self._contents[name]
+
+
 def open_tree(path: str | os.PathLike[str], what: str) -> FileTree:
-    """A folder or a zip archive; FileFormatError, with close names, for neither."""
-    return Folder(path) if Path(path).is_dir() else Archive(existing_file(path, what))
+    """A folder, a zip or a tar archive; FileFormatError, with close names, for none of them."""
+    if Path(path).is_dir():
+        return Folder(path)
+    return TarArchive(path) if _is_tar(existing_file(path, what)) else Archive(path)
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether a file, once unpacked, begins as tar archives do."""
+    try:
+        with reading(path, TAR) as stream:
+            head = stream.read(TAR_MAGIC_AT + len(TAR_MAGIC))
+    except FileFormatError:
+        return False
+    return head[TAR_MAGIC_AT:] == TAR_MAGIC
 
 
 def stem(name: str) -> str:

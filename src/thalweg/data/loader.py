@@ -37,6 +37,9 @@ class DataLoader:
         batch_size: samples in a batch. 1 is stochastic, len(dataset) is full-batch gradient descent.
         shuffle: a new order each epoch. Rows of a stream are shuffled within each of its chunks.
         sampler: an iterable of sample numbers to use instead of `shuffle`.
+        batch_sampler: an iterable of lists of sample numbers, one for each batch, instead of `batch_size`, `shuffle`,
+            `sampler` and `drop_last`. If it has `batches(epoch, seed)`, as `BucketBatchSampler`, it is asked for those
+            of each epoch with the loader's seed; if it has `set_epoch`, it is told the epoch.
         num_workers: threads that read ahead; 0 reads when asked. The batches are the same bits whatever it is.
         collate_fn: makes a batch of a list of samples; the default gathers arrays without touching single samples.
         pin_memory, persistent_workers: accepted so that PyTorch scripts run; there is no device and no process to keep.
@@ -66,6 +69,7 @@ class DataLoader:
         sampler: Iterable[int] | None = None,
         *,
         num_workers: int = 0,
+        batch_sampler: Any = None,
         collate_fn: Collate | None = None,
         pin_memory: bool = False,
         persistent_workers: bool = False,
@@ -78,12 +82,15 @@ class DataLoader:
         self.batch_size = checked_count("batch_size", batch_size, 1, "DataLoader")
         self.num_workers = checked_count("num_workers", num_workers, 0, "DataLoader")
         self.prefetch_factor = checked_count("prefetch_factor", prefetch_factor, 1, "DataLoader")
-        self.shuffle, self.sampler = bool(shuffle), sampler
+        self.shuffle, self.sampler, self.batch_sampler = bool(shuffle), sampler, batch_sampler
         self.collate_fn, self.drop_last, self.augment = collate_fn, bool(drop_last), bool(augment)
         self.seed, self.epoch = checked_seed(seed, "DataLoader"), 0
         self._check_combination()
 
     def _check_combination(self) -> None:
+        if self.batch_sampler is not None:
+            self._check_batch_sampler()
+            return
         if self.sampler is not None and (self.shuffle or self.is_stream):
             other = "shuffle=True" if self.shuffle else "an IterableDataset"
             raise ArgumentError(
@@ -105,6 +112,18 @@ class DataLoader:
                 )
             )
 
+    def _check_batch_sampler(self) -> None:
+        given = {
+            "a batch_size": self.batch_size != 1, "shuffle=True": self.shuffle, "a sampler": self.sampler is not None,
+            "drop_last=True": self.drop_last, "an IterableDataset": self.is_stream,
+        }  # fmt: skip
+        for other in (name for name, is_given in given.items() if is_given):
+            raise ArgumentError(
+                explain(
+                    f"a batch_sampler and {other} both decide the batches", where="DataLoader", remedy="leave one out"
+                )
+            )
+
     @property
     def is_stream(self) -> bool:
         """Whether the data set is only read from front to back."""
@@ -112,20 +131,10 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch. Raises DTypeError (a TypeError) for a stream of unknown length."""
-        whole, rest = divmod(self._sample_count(), self.batch_size)
+        if self.batch_sampler is not None:
+            return _length_of(self.batch_sampler)
+        whole, rest = divmod(_length_of(self.dataset if self.sampler is None else self.sampler), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
-
-    def _sample_count(self) -> int:
-        counted: Any = self.dataset if self.sampler is None else self.sampler
-        if not hasattr(counted, "__len__"):
-            raise DTypeError(
-                explain(
-                    "the length is not known",
-                    received=f"a {type(counted).__name__} without __len__",
-                    where="DataLoader",
-                )
-            )
-        return len(counted)
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1
@@ -138,16 +147,31 @@ class DataLoader:
         """
         if self.is_stream:
             return islice(self._stream(epoch), start, None)
+        is_random = self.augment if augment is None else augment
+        moment = Moment(self.seed, (epoch,)) if is_random else None
+        tasks = (partial(self._load, numbers, moment) for numbers in self._numbers(epoch, start))
+        return run_in_order(tasks, self.num_workers, self.num_workers * self.prefetch_factor)
+
+    def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
+        """The sample numbers of each batch of an epoch, from batch `start` on."""
+        if self.batch_sampler is not None:
+            return islice(self._sampled_batches(epoch), start, None)
         order = self.order(epoch)
         end = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
         firsts = range(start * self.batch_size, end, self.batch_size)
-        is_random = self.augment if augment is None else augment
-        moment = Moment(self.seed, (epoch,)) if is_random else None
-        tasks = (partial(self._load, order[first : first + self.batch_size], moment) for first in firsts)
-        return run_in_order(tasks, self.num_workers, self.num_workers * self.prefetch_factor)
+        return (order[first : first + self.batch_size] for first in firsts)
+
+    def _sampled_batches(self, epoch: int) -> Iterator[np.ndarray]:
+        if hasattr(self.batch_sampler, "batches"):
+            return iter(self.batch_sampler.batches(epoch, self.seed))
+        if hasattr(self.batch_sampler, "set_epoch"):
+            self.batch_sampler.set_epoch(epoch)
+        return (np.asarray(numbers, dtype=np.int64) for numbers in self.batch_sampler)
 
     def order(self, epoch: int) -> np.ndarray:
         """The sample numbers in the order of an epoch: int64, shape (samples,)."""
+        if self.batch_sampler is not None:
+            return np.concatenate(list(self._sampled_batches(epoch)))
         if self.sampler is not None:
             if hasattr(self.sampler, "set_epoch"):
                 self.sampler.set_epoch(epoch)
@@ -232,6 +256,13 @@ class DataLoader:
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed})"
+
+
+def _length_of(counted: Any) -> int:
+    if not hasattr(counted, "__len__"):
+        received = f"a {type(counted).__name__} without __len__"
+        raise DTypeError(explain("the length is not known", received=received, where="DataLoader"))
+    return len(counted)
 
 
 def rebatch(

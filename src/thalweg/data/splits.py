@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from thalweg.data.dataset import Subset, TensorDataset, as_sample_array, check_equal_lengths
 from thalweg.data.image_dataset import ImageDataset
 from thalweg.data.seeding import checked_seed, permutation
+from thalweg.data.sequences import SequenceDataset
 from thalweg.errors import ArgumentError, DataError, explain
 
 DEFAULT_SEED = 0
@@ -185,13 +186,13 @@ def _subsets(dataset: Any, parts: tuple[np.ndarray, np.ndarray]) -> tuple[Subset
 
 
 def labels_of(dataset: Any) -> np.ndarray | None:
-    """The targets of all samples where they lie in memory, (n, ...): of arrays, and of pictures with a class each."""
+    """The targets of all samples where they lie in memory, (n, ...): of arrays, pictures and sequences."""
     if isinstance(dataset, Subset):
         labels = labels_of(dataset.dataset)
         return None if labels is None else labels.take(dataset.indices, axis=0)
     if isinstance(dataset, TensorDataset):
         return dataset.arrays[-1] if len(dataset.arrays) > 1 else None
-    return dataset.targets if isinstance(dataset, ImageDataset) else None
+    return dataset.targets if isinstance(dataset, ImageDataset | SequenceDataset) else None
 
 
 def _unknown_labels(dataset: Any) -> ArgumentError:

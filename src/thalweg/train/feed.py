@@ -200,7 +200,7 @@ def _loader_feed(loader: DataLoader, where: str, augment: bool = False) -> Feed:
     examples = None if dataset is None else len(dataset)
     if examples is not None and loader.drop_last and batches is not None:
         examples = batches * loader.batch_size
-    picks_rows = type(loader) is DataLoader and loader.collate_fn is None
+    picks_rows = type(loader) is DataLoader and loader.collate_fn is None and loader.batch_sampler is None
     return Feed(open_epoch, batches, examples, dataset, where=where, loader=loader if picks_rows else None)
 
 

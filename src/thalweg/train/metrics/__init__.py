@@ -8,9 +8,18 @@ from thalweg.train.metrics.base import Mean, Metric, RunningMean
 from thalweg.train.metrics.classification import Accuracy, TopKAccuracy
 from thalweg.train.metrics.confusion import F1, ConfusionMatrix, Precision, Recall
 from thalweg.train.metrics.detection import MeanAveragePrecision
+from thalweg.train.metrics.edit_distance import edit_distances, edit_operations
+from thalweg.train.metrics.perplexity import Perplexity
 from thalweg.train.metrics.registry import get_metric, metric_names
 from thalweg.train.metrics.regression import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
 from thalweg.train.metrics.segmentation import Dice, IoU, PixelAccuracy
+from thalweg.train.metrics.transcripts import (
+    BLEUScore,
+    TokenErrorRate,
+    bleu,
+    character_error_rate,
+    word_error_rate,
+)
 
 __all__ = [
     "Metric",
@@ -30,6 +39,14 @@ __all__ = [
     "IoU",
     "Dice",
     "MeanAveragePrecision",
+    "Perplexity",
+    "TokenErrorRate",
+    "BLEUScore",
+    "bleu",
+    "word_error_rate",
+    "character_error_rate",
+    "edit_distances",
+    "edit_operations",
     "get_metric",
     "metric_names",
 ]

@@ -16,8 +16,10 @@ from thalweg.train.metrics.base import Metric
 from thalweg.train.metrics.classification import Accuracy, TopKAccuracy
 from thalweg.train.metrics.confusion import F1, Average, Precision, Recall
 from thalweg.train.metrics.detection import MeanAveragePrecision
+from thalweg.train.metrics.perplexity import Perplexity
 from thalweg.train.metrics.regression import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
 from thalweg.train.metrics.segmentation import Dice, IoU, PixelAccuracy
+from thalweg.train.metrics.transcripts import TokenErrorRate
 
 AVERAGED: tuple[Average, ...] = ("macro", "micro", "weighted")
 METRICS: dict[str, Callable[[], Metric]] = {
@@ -40,6 +42,8 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "r2": R2,
     "map_50": MeanAveragePrecision,
     "map": partial(MeanAveragePrecision, iou_thresholds="coco"),
+    "perplexity": Perplexity,
+    "token_error_rate": TokenErrorRate,
 }
 ALIASES = {
     "mean_absolute_error": "mae",
