@@ -19,7 +19,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train applications test peers sweep lint format results bench clean
+.PHONY: help train applications test peers sweep lint format results gallery bench clean
 
 help:
 	@echo 'make train    set up, then train a network on the handwritten digits'
@@ -30,6 +30,7 @@ help:
 	@echo 'make lint     ruff check, ruff format --check, mypy'
 	@echo 'make format   let ruff format and fix what it can'
 	@echo 'make results  measure again what docs/results.md says'
+	@echo 'make gallery  measure again what docs/gallery.md shows, and draw its figures'
 	@echo 'make bench    measure speed beside PyTorch, JAX, Keras and scikit-learn, for docs/benchmarks.md'
 	@echo 'make clean    remove the environment and everything that tools left behind'
 
@@ -81,6 +82,9 @@ format: $(VENV)/.installed-dev
 
 results: $(VENV)/.installed-peers
 	$(PY) -m bench.results
+
+gallery: $(VENV)/.installed-test
+	$(PY) -m bench.gallery --write
 
 # Figures are written down only from a quiet machine; rows that were not measured again stay as they are.
 bench: $(VENV)/.installed-bench

@@ -80,6 +80,15 @@ METHOD = """\
   evaluation mode under `no_grad`; what they answer must agree too. An undecorated loop makes 24 steps before it is
   timed, in which Thalweg finds out what it repeats. That ResNet-20 compiles is timed in a new process, with an empty
   code cache: the first call of its step, from the call to the loss.
+- Networks on sequences: written once in `bench/sequences.py`, `bench/peers/jax_sequences.py` says the same in JAX's
+  idiom, with `lax.scan` for the loops. Attention is `F.scaled_dot_product_attention` in PyTorch too, causal where the
+  row says so; its call gives back the sums and the gradients of queries, keys and values. Attention's memory is what
+  Thalweg's program plans: the values between its kernels, the scratch of each thread that takes part and the results;
+  beside it stand the bytes of all heads' scores as one matrix in float32. That a step compiles is timed as for
+  ResNet-20, and once more on 1,024 steps where the row has 50 or 64.
+- Generation is timed for whole texts and said for a token: `TextGenerator` in Thalweg; in PyTorch a loop whose cache is
+  made once and which reads nothing into Python before the end; in JAX one compiled loop over all tokens. Their texts
+  must agree.
 - Single convolutions of 3x3 with a padding of 1: Thalweg's compiled program of one, called by a loop in machine code,
   images with their channels last, weights as PyTorch has them, the zeros around the images written within the time;
   against `at::conv2d` and `at::convolution_backward` (with one result asked for) in PyTorch's C++ benchmark timer, in
@@ -110,6 +119,7 @@ HEADINGS = {
     "images": "### Training steps of convolutional networks, two threads on each side",
     "inference": "### Answers of convolutional networks, two threads on each side",
     "convolution": "### Single convolutions of 3x3, two threads on each side",
+    "sequences": "### Training steps of networks on sequences, two threads on each side",
     "process": "### Fresh processes",
     "itself": "### Threads against fewer threads",
     "watch": "### What watching every layer at every step costs",

@@ -1,21 +1,18 @@
 """Convolutional networks and their steps, written once for PyTorch and Thalweg; bench/peers/jax_images.py is JAX's.
 
 In: a `Framework` and a row that names a network. Out: a callable that runs one timed call: a training step, or the
-forward pass alone in evaluation mode. What a parameter starts as follows from its name and shape, so that all sides
-start from the same numbers.
+forward pass alone in evaluation mode.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from bench.framework import Call, Framework, training_step
+from bench.framework import Call, Framework, training_step, with_initial_values
 from bench.workloads import BATCHES, Workload
 
 CHANNELS, BLOCKS = (16, 32, 64), 3  # ResNet-20: three stages of three blocks
@@ -133,16 +130,7 @@ NETWORKS: dict[str, Callable[[Framework], Any]] = {
 }  # fmt: skip
 
 
-# --- the numbers that every side starts from -------------------------------------------------------------------------
-
-
-def initial(name: str, shape: Sequence[int]) -> np.ndarray:
-    """A parameter's first value, or a running statistic's: around what it usually is, so that a mix-up is seen."""
-    numbers = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(shape), np.float32)
-    if len(shape) > 1:
-        return numbers * np.float32(math.sqrt(2 / math.prod(shape[1:])))
-    centre = 1 if name.endswith(("weight", "running_var")) else 0  # of a batch norm
-    return np.float32(centre) + np.float32(0.1) * numbers
+# --- steps -----------------------------------------------------------------------------------------------------------
 
 
 def image_batches(workload: Workload) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -158,15 +146,7 @@ def image_batches(workload: Workload) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def network(framework: Framework, workload: Workload) -> Any:
-    model = NETWORKS[workload.network](framework)
-    with framework.no_grad():
-        for name, value in (*model.named_parameters(), *model.named_buffers()):
-            if not name.endswith("num_batches_tracked"):
-                value.copy_(framework.tensor(initial(name, value.shape)))
-    return framework.arrange(model)
-
-
-# --- steps -----------------------------------------------------------------------------------------------------------
+    return with_initial_values(framework, NETWORKS[workload.network](framework))
 
 
 def image_step(framework: Framework, workload: Workload) -> Call:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import images
+from bench import images, sequences
 from bench.framework import LEARNING_RATE, Call, Framework, training_step
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 
@@ -115,6 +115,12 @@ def overhead_read(framework: Framework, workload: Workload) -> Call:
     return lambda: call().item()
 
 
+def step_of_network(framework: Framework, workload: Workload) -> Call:
+    """The training step of a row's network, built and not yet called."""
+    step = images.image_step if workload.network in images.NETWORKS else sequences.sequence_step
+    return step(framework, workload)
+
+
 BUILDERS: dict[str, Callable[[Framework, Workload], Call]] = {
     "dense": dense,
     "cross_entropy": cross_entropy,
@@ -124,4 +130,5 @@ BUILDERS: dict[str, Callable[[Framework, Workload], Call]] = {
     "overhead": overhead,
     "overhead_read": overhead_read,
     **images.BUILDERS,
+    **sequences.BUILDERS,
 }

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from bench.image_layers import layers_of
 from bench.peers import CONVOLUTIONS
+from bench.rows_of_sequences import ATTENTIONS
+from bench.sequence_layers import pairs_flops, work_of
 from bench.workloads import Workload
 
 FLOAT = 4
@@ -84,6 +86,18 @@ def _convolution(workload: Workload) -> Prediction:
     return Prediction(2 * places * weights, FLOAT * (places * (inputs + outputs) + weights))
 
 
+def _sequence_step(workload: Workload) -> Prediction:
+    work = work_of(workload)
+    return Prediction(workload.batch * work.step, _ADAM_STEP * work.parameters)
+
+
+def _attention(workload: Workload) -> Prediction:
+    # Scores and sums, and two gradients of each; queries, keys, values, sums and the cotangents of all four.
+    heads, context, width = workload.sizes
+    flops = 6 * pairs_flops(context, heads * width, is_causal=workload.family == ATTENTIONS[1])
+    return Prediction(flops, 8 * FLOAT * heads * context * width)
+
+
 def _entrywise(passes: int) -> Callable[[Workload], Prediction]:
     """Operations that only move `passes` arrays of the row's sizes."""
 
@@ -101,6 +115,8 @@ _FORMULAS: dict[str, Callable[[Workload], Prediction]] = {
     "image_step": _image_step,
     "image_inference": _image_inference,
     **dict.fromkeys(CONVOLUTIONS, _convolution),
+    "sequence_step": _sequence_step,
+    **dict.fromkeys(ATTENTIONS, _attention),
     "cross_entropy": _entrywise(2),  # logits read, their gradient written
     "layer_norm": _entrywise(4),  # x and the cotangent read, y and the gradient of x written
     "adam": _entrywise(7),  # value, gradient and two moments read, all but the gradient written

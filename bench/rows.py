@@ -2,7 +2,7 @@
 
 In: nothing. Out: `ROWS`, in the order of measuring; `chosen` finds rows by name or by group. A row's `table` says where
 it stands in the document: single, two (threads), fit, itself, watch, avx2, process, batch, width, images, inference,
-convolution. Rows of a group are run together, and a group can be run without the others.
+convolution, sequences. Rows of a group are run together, and a group can be run without the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import product as every
 
 from bench.peers import AVX2, Setting
 from bench.rows_of_images import COMPILATION, IMAGES
+from bench.rows_of_sequences import FRESH_SEQUENCES, SEQUENCES
 from bench.workloads import Workload
 
 TWO = Setting(threads=2)
@@ -144,10 +145,14 @@ PROCESSES = (
              "recompile", None, unit="kernels", rounds=1, sizes=_WIDE, peers=("thalweg.whole",),
              floors=(("thalweg.whole", 1.5),)),
     COMPILATION,
+    *FRESH_SEQUENCES,
 )  # fmt: skip
 
 WORKLOADS = (*STEPS, *OPERATIONS, *OVERHEADS)
-ROWS = (*WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *WATCHING, *SERIES, *PROCESSES, *IMAGES, *AT_AVX2)
+ROWS = (
+    *WORKLOADS, *PRODUCTS, *TWO_THREADS, *FITS, *THREADS, *WATCHING, *SERIES, *PROCESSES, *IMAGES, *SEQUENCES,
+    *AT_AVX2,
+)  # fmt: skip
 
 
 # What is run together, and what one says to run it.
@@ -163,6 +168,7 @@ GROUPS = {
     "images": "training steps of convolutional networks, two threads on each side",
     "inference": "answers of convolutional networks, two threads on each side",
     "convolutions": "single convolutions of 3x3 and their gradients, two threads on each side",
+    "sequences": "training steps of networks on sequences and attention alone, two threads on each side",
     "fresh": "start, memory, compilation, imports",
     "avx2": "steps, operations and products where the processor has half the vector width",
 }

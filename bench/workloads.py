@@ -46,7 +46,7 @@ class Workload:
     unit: str = "seconds"  # or "bytes", "kernels": what one call costs
     rounds: int | None = None  # at least so many, instead of the plan's
     seconds: float | None = None  # for the rounds, instead of the plan's
-    network: str = ""  # of bench/images.py; `sizes` are then those of an image and the number of classes
+    network: str = ""  # of bench/images.py: `sizes` are those of an image and the classes; or of bench/sequences.py
 
     @property
     def layers(self) -> list[tuple[int, int]]:

@@ -145,6 +145,21 @@ def test_every_flag_of_the_recipe_is_taken(here, capsys):
     assert (settings["optimizer"], settings["momentum"], settings["batch_norm"]) == ("sgd", 0.5, True)
 
 
+def test_a_learning_rate_is_found_and_nothing_is_trained(here, capsys):
+    data = write_classes(here)
+    status, out, _ = call(capsys, "train", data, "--target", "kind", *QUICK, "--find-learning-rate", "rates.svg")
+    assert status == 0
+    suggested = re.search(r"suggested learning rate: (\S+)", out)[1]
+    assert f"--lr {suggested}" in out
+    assert "figure:           rates.svg" in out
+    assert (here / "rates.svg").read_text().startswith("<svg")
+    assert not (here / "runs").exists()
+    status, _, err = call(capsys, "train", "--find-learning-rate", "digits")
+    assert (status, "ends in .svg" in err or "what shall be trained on" in err) == (2, True)
+    status, _, err = call(capsys, "train", "--resume", "runs/digits-001", "--find-learning-rate")
+    assert (status, "a run goes on with its own settings" in err) == (2, True)
+
+
 def test_explain_reproduces_the_textbook_case(capsys):
     status, out, _ = call(capsys, "explain", "--layers", "2,2,2", "--activation", "sigmoid")
     assert status == 0

@@ -19,6 +19,7 @@ import thalweg as tw
 from bench.datasets import data_root
 from bench.diagnosis import objectives
 from bench.diagnosis.networks import network, probabilities
+from bench.diagnosis.set_ups import FAULTS
 
 
 @dataclass
@@ -116,7 +117,10 @@ def set_up(case: dict[str, Any], data: Data, seed: int = 0, **options: Any) -> S
     )  # fmt: skip
     training = (data.x, targets_of(case, data.y, data.classes))
     validation = (data.x_validation, targets_of(case, data.y_validation, data.classes))
-    return SetUp(trainer, training, validation, case["epochs"], case["batch_size"])
+    made = SetUp(trainer, training, validation, case["epochs"], case["batch_size"])
+    if "planted" in case:
+        FAULTS[case["planted"]].plant(made)
+    return made
 
 
 def penalties(penalised: list[tuple[float, Any]]) -> list[tw.optim.L2]:

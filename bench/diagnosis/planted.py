@@ -1,4 +1,4 @@
-"""Set-ups of our own with one fault in one known layer: does diagnosis name the layer?
+"""Set-ups of our own with one fault, most in one known layer: does diagnosis find it, and name the layer?
 
 In: nothing. Out: cases in the schema of the development cases, with `layer`, the number of the hidden layer at fault,
 as one more field, which only the scoring reads.
@@ -7,6 +7,8 @@ as one more field, which only the scoring reads.
 from __future__ import annotations
 
 from typing import Any
+
+from bench.diagnosis import set_ups
 
 DEPTH = 5
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -23,9 +25,23 @@ ALSO = [
 
 
 def planted_cases() -> list[dict[str, Any]]:
-    """Each fault in each hidden layer, on circles and on Friedman's function."""
-    return [planted(data, fault, layer) for data in ("circle", "regression_friedman") for fault in FAULTS
-            for layer in range(DEPTH)]  # fmt: skip
+    """Each fault in each hidden layer, on circles and on Friedman's function; then those of whole set-ups."""
+    weights = [planted(data, fault, layer) for data in ("circle", "regression_friedman") for fault in FAULTS
+               for layer in range(DEPTH)]  # fmt: skip
+    return [*weights, *(planted_set_up(data, name) for name, fault in set_ups.FAULTS.items() for data in fault.data)]
+
+
+def planted_set_up(data: str, name: str) -> dict[str, Any]:
+    """A healthy network into which `set_ups` plants a fault."""
+    fault = set_ups.FAULTS[name]
+    found = planted(data, "dead", DEPTH)
+    found |= {"id": f"planted-{data}-{name}", "label": [fault.label], "planted": name, "stable": fault.always}
+    found["layers"] = [*found["layers"][:1], *fault.layers, *found["layers"][1:]]
+    if name.startswith("labels"):
+        found["output"] = found["output"] | {"units": 2 if data == "circle" else 3, "activation": "softmax"}
+        found["loss"] = "categorical_cross_entropy"
+    del found["layer"]
+    return found if fault.layer is None else found | {"layer": fault.layer}
 
 
 def planted(data: str, fault: str, layer: int) -> dict[str, Any]:

@@ -82,6 +82,7 @@ SIDES = {
         Side("thalweg.two", "Thalweg, 2 threads", "bench.peers.thalweg_side", threads=2),
         Side("thalweg.plain", "Thalweg, nothing watched", "bench.peers.thalweg_plain"),
         Side("thalweg.whole", "Thalweg, from nothing", "bench.peers.thalweg_fresh"),
+        Side("thalweg.scores", "the matrix of scores alone", "bench.peers.thalweg_fresh"),
     )
 }
 ITSELF = tuple(key for key in SIDES if key.startswith("thalweg."))

@@ -6,8 +6,7 @@ In and out: bench/peers/fresh.py. JAX keeps no compiled code from process to pro
 from __future__ import annotations
 
 from bench.peers.fresh import first_call, main
-from bench.peers.jax_images import image_step
-from bench.peers.jax_side import adam
+from bench.peers.jax_side import step_of_network
 
 if __name__ == "__main__":
-    main({"first_call_empty_cache": first_call(lambda workload: image_step(workload, adam))})
+    main({"first_call_empty_cache": first_call(step_of_network)})

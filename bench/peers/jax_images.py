@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.images import SEPARABLE, WIDTHS, image_batches, initial, residual_blocks
+from bench.framework import initial
+from bench.images import SEPARABLE, WIDTHS, image_batches, residual_blocks
 from bench.workloads import Workload
 
 Values = dict[str, Any]
@@ -26,8 +27,9 @@ _MOMENTUM, _EPSILON = 0.1, 1e-5
 class Pass:
     """One pass through a network: layers that find their parameters by name, and make them where there are none."""
 
-    def __init__(self, parameters: Values, running: Values, is_training: bool) -> None:
+    def __init__(self, parameters: Values, running: Values, is_training: bool, count: Any = 1) -> None:
         self.parameters, self.running, self.is_training = parameters, running, is_training
+        self.count = count  # of the step, which random numbers follow from
         self.updated: Values = {}
 
     def parameter(self, name: str, shape: Sequence[int], axes: Sequence[int] | None = None) -> Any:
@@ -149,34 +151,35 @@ NETWORKS = {"lenet": lenet, "resnet-20": resnet20, "mobilenet": mobilenet, "unet
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 
-def state_of(workload: Workload) -> tuple[Values, Values]:
+Network = Callable[[Any, Any], Any]  # of a pass and the inputs
+
+
+def state_of(network: Network, x: Any, kind: type[Pass] = Pass) -> tuple[Values, Values]:
     """Parameters and running statistics, found by walking through the network once without computing it."""
     parameters: Values = {}
     running: Values = {}
-    x, _ = _batches(workload)[0]
-    jax.eval_shape(lambda x: NETWORKS[workload.network](Pass(parameters, running, False), x), x)
+    jax.eval_shape(lambda x: network(kind(parameters, running, False), x), x)
     return jax.tree.map(jnp.array, parameters), jax.tree.map(jnp.array, running)
 
 
-def _batches(workload: Workload) -> list[tuple[Any, Any]]:
-    return [(jnp.array(x.transpose(0, 2, 3, 1)), jnp.array(y)) for x, y in image_batches(workload)]
+def training_step(
+    network: Network, batches: Sequence[tuple[Any, Any]], update: Update, kind: type[Pass] = Pass
+) -> Callable[[], float]:
+    """A step on batches in turn, with cross-entropy in the mean over all labels; it ends with its loss read."""
 
-
-def image_step(workload: Workload, update: Update) -> Callable[[], float]:
-    def loss_of(parameters: Values, running: Values, x: Any, y: Any) -> tuple[Any, Values]:
-        network = Pass(parameters, running, is_training=True)
-        logits = NETWORKS[workload.network](network, x)
-        picked = jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1)
-        return -picked.mean(), network.updated
+    def loss_of(parameters: Values, running: Values, count: Any, x: Any, y: Any) -> tuple[Any, Values]:
+        current = kind(parameters, running, is_training=True, count=count)
+        picked = jnp.take_along_axis(jax.nn.log_softmax(network(current, x)), y[..., None], -1)
+        return -picked.mean(), current.updated
 
     def step(state: Any, x: Any, y: Any) -> tuple[Any, Any]:
         parameters, running, moments, count = state
-        (loss, running), gradients = jax.value_and_grad(loss_of, has_aux=True)(parameters, running, x, y)
+        (loss, running), gradients = jax.value_and_grad(loss_of, has_aux=True)(parameters, running, count, x, y)
         parameters, moments = update(parameters, gradients, moments, count)
         return (parameters, running, moments, count + 1), loss
 
-    compiled, feed = jax.jit(step, donate_argnums=0), itertools.cycle(_batches(workload))
-    parameters, running = state_of(workload)
+    compiled, feed = jax.jit(step, donate_argnums=0), itertools.cycle(batches)
+    parameters, running = state_of(network, batches[0][0], kind)
     moments = tuple(jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
     state = (parameters, running, moments, jnp.float32(1))
 
@@ -188,10 +191,19 @@ def image_step(workload: Workload, update: Update) -> Callable[[], float]:
     return call
 
 
+def _batches(workload: Workload) -> list[tuple[Any, Any]]:
+    return [(jnp.array(x.transpose(0, 2, 3, 1)), jnp.array(y)) for x, y in image_batches(workload)]
+
+
+def image_step(workload: Workload, update: Update) -> Callable[[], float]:
+    return training_step(NETWORKS[workload.network], _batches(workload), update)
+
+
 def image_inference(workload: Workload) -> Callable[[], Any]:
     def answer(parameters: Values, running: Values, x: Any) -> Any:
         return NETWORKS[workload.network](Pass(parameters, running, is_training=False), x)
 
-    compiled, state = jax.jit(answer), state_of(workload)
-    feed = itertools.cycle([x for x, _ in _batches(workload)])
+    images = [x for x, _ in _batches(workload)]
+    compiled, state = jax.jit(answer), state_of(NETWORKS[workload.network], images[0])
+    feed = itertools.cycle(images)
     return lambda: compiled(*state, next(feed)).block_until_ready()

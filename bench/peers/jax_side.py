@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.framework import LEARNING_RATE
-from bench.peers import jax_images
-from bench.peers.worker import Library, best_rate, main
+from bench.peers import jax_images, jax_sequences
+from bench.peers.worker import Library, Timed, best_rate, main, repeated_texts
 from bench.workloads import Workload, batches, entries, labels_and_logits, weights
 
 State = Any  # a tree of arrays
@@ -173,6 +173,11 @@ def overhead(workload: Workload, is_read: bool = False) -> Callable[[], Any]:
     return call
 
 
+def step_of_network(workload: Workload) -> Callable[[], Any]:
+    """The training step of a row's network, built and not yet called."""
+    return BUILDERS["image_step" if workload.network in jax_images.NETWORKS else "sequence_step"](workload)
+
+
 BUILDERS: dict[str, Callable[[Workload], Callable[[], Any]]] = {
     "dense": dense,
     "cross_entropy": cross_entropy,
@@ -182,7 +187,17 @@ BUILDERS: dict[str, Callable[[Workload], Callable[[], Any]]] = {
     "overhead_read": lambda workload: overhead(workload, is_read=True),
     "image_step": lambda workload: jax_images.image_step(workload, adam),
     "image_inference": jax_images.image_inference,
+    "sequence_step": lambda workload: jax_sequences.sequence_step(workload, adam),
+    "attention": jax_sequences.attention,
+    "causal_attention": jax_sequences.causal_attention,
 }
 
+
+def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
+    if workload.family == "generation":
+        return repeated_texts(jax_sequences.generation(workload), workload)
+    return BUILDERS[workload.family](workload)
+
+
 if __name__ == "__main__":
-    main(Library(describe, calibrate, lambda workload, variant: BUILDERS[workload.family](workload)))
+    main(Library(describe, calibrate, build))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.images import image_step
-from bench.models import dense
+from bench.models import BUILDERS, dense, step_of_network
 from bench.peers.fresh import first_call, first_step, main, memory
 from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
+from bench.prediction import FLOAT
+from bench.rows_of_sequences import ATTENTIONS, SCORES
 from bench.workloads import Workload
-from thalweg.compile import library
+from thalweg.compile import executable, library
+from thalweg.compile.native import NativeProgram
 
 
 def recompile(side: str, workload: Workload) -> dict[str, float]:
@@ -29,11 +31,29 @@ def recompile(side: str, workload: Workload) -> dict[str, float]:
     return {"cost": count}
 
 
+def attention_memory(side: str, workload: Workload) -> dict[str, float]:
+    """Bytes that the step's program plans beside its arguments, or those of the scores of all heads as one matrix."""
+    if side == SCORES:
+        heads, context, _ = workload.sizes
+        return {"cost": FLOAT * heads * context**2}
+    BUILDERS[workload.family.removesuffix("_memory")](FRAMEWORK, workload)()
+    natives = [each.native for each in executable._cache.values()]
+    return {"cost": max(_planned(each, workload.setting.threads) for each in natives if each is not None)}
+
+
+def _planned(native: NativeProgram, threads: int) -> int:
+    """Values between kernels, scratch of each thread that takes part, results."""
+    layout, count = native.layout, threads if native.step == native._together else 1
+    results = sum(each.size * each.dtype.itemsize for each in layout.outputs)
+    return layout.arena + count * layout.scratch + results
+
+
 if __name__ == "__main__":
     main({
         "first_step": first_step(FRAMEWORK),
         "first_step_empty_cache": first_step(FRAMEWORK),
-        "first_call_empty_cache": first_call(lambda workload: image_step(FRAMEWORK, workload)),
+        "first_call_empty_cache": first_call(lambda workload: step_of_network(FRAMEWORK, workload)),
         "memory": memory(fit_of),
         "recompile": recompile,
+        **{f"{family}_memory": attention_memory for family in ATTENTIONS},
     })  # fmt: skip

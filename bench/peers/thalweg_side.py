@@ -17,8 +17,9 @@ from bench.models import BUILDERS
 from bench.peers import CONVOLUTIONS
 from bench.peers.thalweg_fit import fit_of
 from bench.peers.thalweg_framework import FRAMEWORK
+from bench.peers.thalweg_generation import generation
 from bench.peers.thalweg_programs import convolution, product
-from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
+from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs, repeated_texts
 from bench.workloads import Workload
 
 _WORKING_SETS = (1 << 20, 8 << 20, 64 << 20, 256 << 20)  # second-level cache, third, beyond
@@ -54,6 +55,8 @@ def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
         return convolution(workload)
     if workload.family == "fit":
         return repeated_epochs(fit_of(workload), workload)
+    if workload.family == "generation":
+        return repeated_texts(generation(workload), workload)
     if workload.family == "watched":
         return repeated_epochs(fit_of(workload, is_watched=True), workload)
     return BUILDERS[workload.family](FRAMEWORK, workload)

@@ -1,4 +1,4 @@
-"""PyTorch's parts for bench/models.py and bench/images.py, and nothing that takes time to import.
+"""PyTorch's parts for bench/models.py, bench/images.py and bench/sequences.py, and nothing that takes time to import.
 
 In: nothing. Out: `FRAMEWORK`, with Adam in its fused form.
 """

@@ -16,8 +16,9 @@ from bench.models import BUILDERS
 from bench.peers import CHANNELS_LAST, CONVOLUTIONS
 from bench.peers.torch_fit import fit_of
 from bench.peers.torch_framework import FRAMEWORK
+from bench.peers.torch_generation import generation
 from bench.peers.torch_programs import convolution, product
-from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs
+from bench.peers.worker import Library, Timed, best_rate, main, repeated_epochs, repeated_texts
 from bench.workloads import Workload
 
 
@@ -41,6 +42,8 @@ def build(workload: Workload, variant: str = "") -> Callable[[], Any] | Timed:
         return convolution(workload, variant)
     if workload.family == "fit":
         return repeated_epochs(fit_of(workload, variant), workload)
+    if workload.family == "generation":
+        return repeated_texts(generation(workload), workload)
     return BUILDERS[workload.family](in_order(FRAMEWORK, variant), workload)
 
 

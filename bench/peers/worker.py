@@ -21,9 +21,11 @@ import numpy as np
 
 from bench.datasets import steps_of
 from bench.rows import ROWS
+from bench.rows_of_sequences import ATTENTIONS
 from bench.workloads import Workload
 
 _ROWS = {row.name: row for row in ROWS}
+_ANSWERS = ("image_inference", *ATTENTIONS)  # families of rows that end with an array instead of a loss
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class Worker:
 
 
 def comparable(result: Any, row: Workload) -> float | None:
-    """One number that all sides must agree about: the loss, or how large a network's answers are."""
-    if row.family == "image_inference":
+    """One number that all sides must agree about: the loss, or how large the answers are."""
+    if row.family in _ANSWERS:
         return float(np.abs(np.asarray(result)).mean())
     return result if isinstance(result, float) and row.dropout == 0 else None
 
@@ -129,6 +131,11 @@ def repeated_epochs(fit: Callable[[int], float], workload: Workload) -> Timed:
         return seconds[1] - seconds[0]
 
     return Timed(run, "whole epochs of fit", steps_of(workload), fit(1))
+
+
+def repeated_texts(write: Callable[[], np.ndarray], workload: Workload) -> Timed:
+    """Time per token of whole texts, as many tokens as the context has; sides must agree about the mean token."""
+    return Timed(repeated(write), "whole texts", workload.sizes[0], float(np.mean(write())))
 
 
 def best_rate(work: float, call: Callable[[], Any], seconds: float = 0.3) -> float:

@@ -1,7 +1,8 @@
-"""The command line: train, predict, evaluate, explain.
+"""The command line: train, predict, generate, evaluate, explain, report, doctor.
 
 In: arguments. Out: the exit status: 0 done, 1 a mistake of ours or of the machine, 2 a misuse with its message and
-remedy, 130 Ctrl-C with everything saved. Results go to stdout, progress and errors to stderr.
+remedy, 3 the doctor found something wrong, 130 Ctrl-C with everything saved. Results go to stdout, progress and errors
+to stderr.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from typing import Any, NoReturn, TextIO
 
 from thalweg.errors import ConfigurationError, ThalwegError, explain
 from thalweg.recipes import use
+from thalweg.recipes.cross_validation import cross_validate
+from thalweg.recipes.doctoring import EXAMPLES as DOCTOR_EXAMPLES
+from thalweg.recipes.doctoring import add_doctor_arguments, doctor
 from thalweg.recipes.explaining import explanation_of
 from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, resume_options, settings_of_flags
+from thalweg.recipes.generating import EXAMPLES as GENERATE_EXAMPLES
+from thalweg.recipes.generating import add_generate_arguments, generate
 from thalweg.recipes.kernel_times import measure_kernels
+from thalweg.recipes.rate_finding import find_rate
 from thalweg.recipes.record import thalweg_version
 from thalweg.recipes.reporting import write_report
 from thalweg.recipes.run_folder import RunFolder
-from thalweg.recipes.settings import OTHER_NAMES, flag_of
-from thalweg.recipes.train import resume, train
+from thalweg.recipes.settings import OTHER_NAMES, Settings, flag_of
+from thalweg.recipes.train import Outcome, Say, resume, train
 from thalweg.report.explain import add_arguments as add_explain_arguments
 from thalweg.report.explain import refuse_example_flags, written
 from thalweg.report.explain import run as run_explain
@@ -39,10 +46,13 @@ examples:
   thalweg train data.csv --target COLUMN                classification or regression, by what the column holds
   thalweg train photographs/                            pictures: classes, masks or boxes, by what lies in the folder
   thalweg predict runs/data-001 new.csv -o predictions.csv
+  thalweg train shakespeare                             a language model; also texts, translations, recordings
+  thalweg generate runs/shakespeare-001 --prompt "ROMEO:"
   thalweg evaluate runs/digits-001
   thalweg explain --layers 2,2,2 --activation sigmoid   backpropagation as a worked example in numbers
   thalweg explain runs/digits-001 --html explained.html a step of a trained network, as a graph to move about in
   thalweg report runs/digits-001 runs/digits-002        compare runs on one page
+  thalweg doctor data.csv --target COLUMN               what is wrong, before any time is spent on training
 
 thalweg COMMAND --help says more."""
 PREDICT_EXAMPLES = """\
@@ -54,6 +64,9 @@ examples:
   thalweg predict runs/photographs-001 new/*.jpg             a class for each picture
   thalweg predict runs/bccd-001 slide.jpg -o found           pictures with boxes drawn, and the boxes as JSON
   thalweg predict runs/membrane-001 slices/ -o found         pictures with masks drawn, and the masks as PNG
+  thalweg predict runs/rt_polarity-001 "a great film"        a sentence, several, or files of lines
+  thalweg predict runs/multi30k-001 german.txt -o english.csv
+  thalweg predict runs/spoken_digits-001 seven.wav new/      recordings, or folders of them
 
 The predictions are a CSV: a column `prediction`, and for classes the probability of each; for pictures their names in
 front. A CSV to predict has the columns of the training file, in any order; the target may be missing."""
@@ -109,9 +122,11 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     abouts = {"train": ("train a network", TRAIN_EXAMPLES),
               "predict": ("predict with a trained network", PREDICT_EXAMPLES),
+              "generate": ("go on with a text, by a trained language model", GENERATE_EXAMPLES),
               "evaluate": ("measure a trained network on labelled data", EVALUATE_EXAMPLES),
               "explain": ("backpropagation as a worked example in numbers", ""),
-              "report": ("a page about a run, or about several side by side", REPORT_EXAMPLES)}  # fmt: skip
+              "report": ("a page about a run, or about several side by side", REPORT_EXAMPLES),
+              "doctor": ("look for problems before training", DOCTOR_EXAMPLES)}  # fmt: skip
     commands: dict[str, Parser] = {
         name: parsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
         for name, (about, epilog) in abouts.items()
@@ -120,16 +135,21 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     add_train_arguments(commands["train"])
     commands["predict"].add_argument("run", metavar="RUN", help="a run folder")
     commands["predict"].add_argument(
-        "input", metavar="INPUT", nargs="+", help="CSV; or pictures, folders of them, .npy, .npz, IDX or CSV of pixels"
+        "input", metavar="INPUT", nargs="+",
+        help="CSV; or pictures, folders of them, .npy, .npz, IDX or CSV of pixels; or sentences, files of lines; or "
+        "recordings, folders of them",
     )
     commands["predict"].add_argument(
         "-o", "--output", metavar="PATH",
         help="CSV file to write (default: stdout); for boxes and masks a folder (default: RUN/predictions)",
     )  # fmt: skip
+    add_generate_arguments(commands["generate"])
     commands["evaluate"].add_argument("run", metavar="RUN", help="a run folder")
     commands["evaluate"].add_argument("--data", metavar="PATH", help="labelled data (default: the run's test part)")
     add_explain_arguments(commands["explain"])
     _add_report_arguments(commands["report"])
+    commands["doctor"].usage = "thalweg doctor WHAT [flags of train] [--gradients] [--html FILE]"
+    add_doctor_arguments(commands["doctor"])
     for command in commands.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser, commands
@@ -173,17 +193,31 @@ def _run(argv: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace, argv: list[str]) -> int:
+    if arguments.find_learning_rate is not None and arguments.resume is None:
+        find_rate(settings_of_flags(arguments), arguments.find_learning_rate, say=_say)
+        return DONE
     if arguments.resume is not None:
         outcome = resume(arguments.resume, resume_options(arguments), say=_say)
     else:
-        outcome = train(settings_of_flags(arguments), command=shlex.join(["thalweg", *argv]), say=_say)
+        settings, command = settings_of_flags(arguments), shlex.join(["thalweg", *argv])
+        made = cross_validate if settings.cross_validate else _once
+        outcome = made(settings, command, _say)[-1]
     return INTERRUPTED if outcome.was_interrupted else DONE
+
+
+def _once(settings: Settings, command: str, say: Say) -> list[Outcome]:
+    return [train(settings, command=command, say=say)]
 
 
 def _predict(arguments: argparse.Namespace, argv: list[str]) -> int:
     written = use.predict(arguments.run, arguments.input, arguments.output)
     if " in " in written:
         _say(written)
+    return DONE
+
+
+def _generate(arguments: argparse.Namespace, argv: list[str]) -> int:
+    generate(arguments, say=_say)
     return DONE
 
 
@@ -211,9 +245,13 @@ def _report_runs(arguments: argparse.Namespace, argv: list[str]) -> int:
     return DONE
 
 
+def _doctor(arguments: argparse.Namespace, argv: list[str]) -> int:
+    return doctor(arguments, say=_say)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
-    "train": _train, "predict": _predict, "evaluate": _evaluate, "explain": _explain,
-    "report": _report_runs,
+    "train": _train, "predict": _predict, "generate": _generate, "evaluate": _evaluate, "explain": _explain,
+    "report": _report_runs, "doctor": _doctor,
 }  # fmt: skip
 
 

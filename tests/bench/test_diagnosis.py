@@ -16,8 +16,10 @@ import thalweg as tw
 from bench.diagnosis import objectives
 from bench.diagnosis.cases import Data, metric_of, set_up, targets_of
 from bench.diagnosis.networks import WaitingError, network, start
+from bench.diagnosis.planted import planted_cases
 from bench.diagnosis.running import Outcome
 from bench.diagnosis.scoring import score
+from thalweg.diagnose import PROBLEMS
 
 CASE: dict[str, Any] = {
     "id": "made here", "label": "healthy", "also_acceptable": [], "stable": True, "data": "none", "input_scale": 1,
@@ -181,3 +183,14 @@ def test_scores_are_counted_as_the_schema_says() -> None:
     assert (found.faulty, found.detected, found.named_first) == (3, 2, 2)
     assert (found.labels, found.labels_found) == (4, 2)
     assert (found.healthy, found.false_alarms) == (4, 1)
+
+
+def test_every_planted_fault_has_a_name_and_can_be_set_up() -> None:
+    cases = planted_cases()
+    assert len({each["id"] for each in cases}) == len(cases)
+    for each in [*cases[::11], *(each for each in cases if "planted" in each)]:
+        assert set(each["label"]) <= PROBLEMS.keys()
+        data = NUMBERS if each["data"].startswith("regression") else replace(DATA, y=DATA.y % 2, classes=2)
+        made = set_up(each, data)
+        assert len(made.training[0]) == len(made.training[1])
+        assert made.trainer.model(tw.tensor(X)).shape[0] == len(X)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bench.document import figures
+from bench.framework import initial
 from bench.harness import Outcome, Plan
 from bench.image_layers import layers_of
-from bench.images import NETWORKS, image_inference, image_step, initial, network
+from bench.images import NETWORKS, image_inference, image_step, network
 from bench.peers import CHANNELS_LAST, CONVOLUTIONS, SIDES
 from bench.peers.thalweg_framework import FRAMEWORK
 from bench.peers.thalweg_programs import convolution, convolution_program

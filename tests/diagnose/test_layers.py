@@ -54,6 +54,14 @@ def test_what_something_leads_around_is_a_branch(is_compiled):
     assert {path for path, layer in found.items() if layer.is_branch} == {"branch.0", "branch.2"}
 
 
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_what_hands_its_input_on_is_passed_over(is_compiled):
+    """It follows upon itself, for ever."""
+    found = sights(nn.Sequential(nn.Linear(3, 4), nn.Identity(), nn.ReLU(), nn.Linear(4, 2), nn.Identity()), 2, 3,
+                   is_compiled=is_compiled)  # fmt: skip
+    assert [each.layer.activation for each in found] == ["ReLU", None]
+
+
 FUNCTIONS = {
     "ReLU": F.relu, "Tanh": F.tanh, "Sigmoid": F.sigmoid, "LeakyReLU": F.leaky_relu, "none": lambda x: x * 2.0,
 }  # fmt: skip

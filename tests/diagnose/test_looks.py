@@ -10,7 +10,8 @@ import pytest
 
 import thalweg as tw
 from thalweg import nn
-from thalweg.diagnose.looks import Look, Sample, look
+from thalweg.diagnose.looks import Look, Looker, Sample, look
+from thalweg.tensor.core import Version
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(20, 1)).astype(np.float32)
@@ -47,6 +48,45 @@ def test_numbers_of_a_layer_are_those_computed_by_hand() -> None:
     g3 = 2 * error / len(error)
     own = np.concatenate([(g3.T @ h2).reshape(-1), g3.sum(0)])
     assert last.gradient == pytest.approx(np.sqrt((own**2).mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_looker_sees_what_single_looks_see_and_leaves_compiled_steps_alone(compiles: bool) -> None:
+    model = made()
+    penalties = (tw.optim.L2(0.1, model.named_parameters()),)
+    looker = Looker(model, nn.MSELoss(), Sample(X, Y), penalties, compiles)
+    for epoch in range(3):
+        with tw.no_grad():
+            model[0].weight.mul_(1.5)
+        before = Version.number
+        found = looker.look(epoch)
+        assert Version.number == before
+        single = look(model, nn.MSELoss(), Sample(X, Y), epoch, penalties)
+        assert found.loss == pytest.approx(single.loss, rel=1e-5)
+        assert found.penalty_gradient == pytest.approx(single.penalty_gradient, rel=1e-4)
+        np.testing.assert_allclose(found.outputs, single.outputs, rtol=1e-4, atol=1e-6)
+        for one, other in zip(found.layers, single.layers, strict=True):
+            assert one.layer == other.layer
+            for name in ("weight", "gradient", "output", "variation", "dead", "saturated", "equal_units"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-3, abs=1e-6)
+
+
+def test_a_looker_notices_what_is_frozen_later() -> None:
+    model = made()
+    looker = Looker(model, nn.MSELoss(), Sample(X, Y))
+    assert looker.look(0).layers[0].is_trainable
+    model[0].requires_grad_(False)
+    assert not looker.look(1).layers[0].is_trainable
+
+
+def test_a_model_that_decides_by_values_is_looked_at() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, x: tw.Tensor) -> tw.Tensor:
+            y = super().forward(x)
+            return y if y.sum().item() > 0 else -y
+
+    model = Branching(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    assert len(Looker(model, nn.MSELoss(), Sample(X, Y)).look(0).layers) == 2
 
 
 def test_units_that_are_equal_are_counted() -> None:

@@ -247,3 +247,40 @@ def test_a_unit_is_dead_if_it_was_zero_for_every_sample_of_the_epoch(compile):
     trainer.fit((x, np.zeros(40, np.int64)), epochs=2, batch_size=8)
     assert watch.record.dead_shares[:, 0].tolist() == [5 / 8, 5 / 8]
     assert np.isnan(watch.record.dead_shares[:, 1]).all()
+
+
+def test_units_are_counted_only_where_zeros_are_watched():
+    watch = cb.Watch(["gradient_rms"])
+    trained("perceptron", watch)
+    assert watch.record.names == ["gradient_rms"]
+    assert np.isnan(watch.record.dead_shares).all()
+
+
+# --- several, and runs in parts --------------------------------------------------------------------------------------
+
+
+def test_two_watches_of_one_run_record_their_own_numbers():
+    both = cb.Watch(["gradient_rms", "update_rms"]), cb.GradientNorms()
+    trainer = trained("perceptron", *both)
+    alone = cb.Watch(["gradient_rms", "update_rms"])
+    trained("perceptron", alone)
+    for name in alone.record.names:
+        np.testing.assert_array_equal(both[0].record[name], alone.record[name])
+    squares = sum(alone.record.of_parameters("gradient_rms")[f"0.{name}"] ** 2 * size
+                  for name, size in (("weight", 120), ("bias", 20)))  # fmt: skip
+    np.testing.assert_allclose(both[1].norms["0"], np.sqrt(squares), rtol=1e-5)
+    assert trainer.history.steps["gradient_norm/0"] == both[1].norms["0"]
+
+
+def test_a_record_goes_on_where_an_earlier_part_of_the_run_ended():
+    whole, part = cb.Watch(), cb.Watch()
+    trained("perceptron", whole, epochs=3)
+    trainer = trained("perceptron", part, epochs=2)
+    part.before = part.record.until(1)
+    _, shape = NETWORKS["perceptron"]
+    trainer.fit(data(shape), validation=data(shape, 20), initial_epoch=1, epochs=3, batch_size=16, callbacks=[part])
+    assert part.before is None
+    assert part.record.epoch_of_step.tolist() == whole.record.epoch_of_step.tolist()
+    assert len(part.record.epochs["loss"]) == 3
+    assert part.record.dead_shares.shape == whole.record.dead_shares.shape
+    np.testing.assert_array_equal(part.record["gradient_rms"][:5], whole.record["gradient_rms"][:5])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import thalweg as tw
 from thalweg import nn
@@ -14,12 +15,15 @@ from thalweg import nn
 
 @dataclass(frozen=True)
 class Case:
-    """`build()` makes the module, `shapes` are those of its inputs; `integers` maps an input to its upper bound."""
+    """`build()` makes the module, `shapes` are those of its inputs; `integers` has the bounds of whole-number inputs.
+
+    A bound is what such an input stays below, or a pair; `output` is the shape of the result, of several the first.
+    """
 
     build: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...]
     output: tuple[int, ...]
-    integers: tuple[int | None, ...] = ()
+    integers: tuple[int | tuple[int, int] | None, ...] = ()
     low: float = -1.0
     high: float = 1.0
     is_called: bool = True
@@ -34,9 +38,14 @@ class Case:
         return [
             tw.rand(*shape, generator=generator, dtype=dtype) * (self.high - self.low) + self.low
             if bound is None
-            else tw.randint(0, bound, shape, generator=generator)
+            else tw.randint(*(bound if isinstance(bound, tuple) else (0, bound)), shape, generator=generator)
             for shape, bound in zip(self.shapes, bounds, strict=True)
         ]
+
+
+def first(result: Any) -> Any:
+    """The result, or the first of several."""
+    return first(result[0]) if isinstance(result, tuple) else result
 
 
 def _same(build: Callable[[], nn.Module], shape: tuple[int, ...] = (4, 3), **options: float) -> Case:
@@ -102,6 +111,35 @@ IMAGES = [
     _plane(lambda: nn.PixelUnshuffle(2), (2, 1, 4, 2), (2, 4, 2, 1)),
 ]
 
+SEQUENCES = [
+    Case(lambda: nn.RNN(3, 2), ((3, 1, 3),), (3, 1, 2)),
+    Case(lambda: nn.RNN(2, 1, 2, bias=False, bidirectional=True, dropout=0.2), ((2, 1, 2),), (2, 1, 2)),
+    Case(lambda: nn.GRU(1, 2, batch_first=True), ((2, 3, 1),), (2, 3, 2)),
+    Case(lambda: nn.GRU(2, 1, bidirectional=True), ((3, 2), (2, 1)), (3, 2)),
+    Case(lambda: nn.LSTM(2, 1, 2), ((3, 1, 2),), (3, 1, 1)),
+    Case(lambda: nn.LSTM(1, 2, proj_size=1, bidirectional=True), ((3, 1, 1),), (3, 1, 2)),
+    Case(lambda: nn.RNNCell(3, 2), ((2, 3), (2, 2)), (2, 2)),
+    Case(lambda: nn.GRUCell(3, 2, bias=False), ((3,),), (2,)),
+    Case(lambda: nn.LSTMCell(3, 2), ((2, 3),), (2, 2)),
+    Case(lambda: nn.MultiheadAttention(2, 2), ((2, 1, 2), (3, 1, 2), (3, 1, 2)), (2, 1, 2)),
+    Case(lambda: nn.MultiheadAttention(2, 1, 0.2, False, True, True, 1, 2, True), ((1, 2, 2), (1, 3, 1), (1, 3, 2)),
+         (1, 2, 2)),
+    Case(lambda: nn.TransformerEncoderLayer(2, 2, 1, activation="gelu"), ((3, 1, 2),), (3, 1, 2)),
+    Case(lambda: nn.TransformerDecoderLayer(2, 1, 1, 0.0, nn.SiLU(), norm_first=True), ((2, 2), (2, 2)), (2, 2)),
+    Case(lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(2, 1, 1, activation="gelu"), 1, nn.LayerNorm(2)),
+         ((2, 2),), (2, 2)),
+    Case(lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(2, 1, 1, 0.0, "gelu", batch_first=True), 1),
+         ((1, 2, 2), (1, 2, 2)), (1, 2, 2)),
+    Case(lambda: nn.Transformer(2, 1, 1, 1, 1, 0.0, "gelu", bias=False), ((2, 1, 2), (1, 1, 2)), (1, 1, 2)),
+    _same(lambda: nn.SinusoidalPositionalEncoding(3, 8), (2, 5, 3)),
+    _same(lambda: nn.LearnedPositionalEncoding(3, 4)),
+    _same(lambda: nn.RotaryPositionalEmbedding(4, 8), (2, 5, 4)),
+    _same(lambda: nn.RMSNorm(3)),
+    _same(lambda: nn.RMSNorm((4, 3), 1e-3, elementwise_affine=False), (2, 4, 3)),
+    Case(lambda: nn.CTCLoss(zero_infinity=True), ((6, 2, 3), (2, 2), (2,), (2,)), (), (None, (1, 3), (3, 7), (0, 3)),
+         low=-3.0, high=-0.1),
+]  # fmt: skip
+
 CASES = [
     Case(lambda: nn.Linear(3, 5), ((4, 3),), (4, 5)),
     Case(lambda: nn.Linear(3, 5, bias=False), ((2, 1, 3),), (2, 1, 5)),
@@ -138,6 +176,7 @@ CASES = [
     _pair(nn.BCEWithLogitsLoss, low=0.1, high=0.9),
     _pair(lambda: nn.BCEWithLogitsLoss(pos_weight=tw.tensor([1.0, 3.0, 0.5])), low=0.1, high=0.9),
     *IMAGES,
+    *SEQUENCES,
     Case(lambda: nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2)), ((6, 3),), (6, 2)),
     Case(nn.Sequential, ((2, 2),), (2, 2)),
     Case(lambda: nn.ModuleList([nn.Linear(2, 2), nn.ReLU()]), (), (), is_called=False),

@@ -16,13 +16,13 @@ import pytest
 
 import thalweg as tw
 import thalweg.nn.functional as F
-from tests.nn.catalogue import CASES, Case
+from tests.nn.catalogue import CASES, SEQUENCES, Case, first
 from tests.support.compiled import LANES, arrays_of, assert_all_agree, eagerly, executables, is_real, with_derivatives
 from tests.support.fallbacks import FUNCTIONALS, MODULES
 from tests.support.sweep import sweep, sweep_each
 from thalweg import nn
 
-CALLED = [case for case in CASES if case.is_called]
+PLAIN = [case for case in CASES if case.is_called and case not in SEQUENCES]
 every_float = pytest.mark.parametrize("dtype", ["float32", "float64"])
 TOLERANCE = {"float32": 3e-5, "float64": 1e-11}
 
@@ -35,7 +35,7 @@ def run_module(case: Case, mode: str, dtype: str, is_compiled: bool) -> tuple[li
     leaves = list(module.parameters())
 
     def step(*arguments: tw.Tensor) -> list[tw.Tensor]:
-        return with_derivatives(module(*arguments), [*leaves, *filter(is_real, arguments)])
+        return with_derivatives(first(module(*arguments)), [*leaves, *filter(is_real, arguments)])
 
     chosen = tw.compile(step) if is_compiled else step
     for _ in range(3):
@@ -44,7 +44,11 @@ def run_module(case: Case, mode: str, dtype: str, is_compiled: bool) -> tuple[li
 
 
 @pytest.mark.parametrize(
-    ("case", "mode", "dtype"), sweep_each(CALLED, ["train", "eval"], ["float32", "float64"], fraction=0.5, seed=1)
+    ("case", "mode", "dtype"),
+    [
+        *sweep_each(PLAIN, ["train", "eval"], ["float32", "float64"], fraction=0.5, seed=1),
+        *sweep(sweep_each(SEQUENCES, ["train", "eval"], ["float32", "float64"], seed=2), fraction=0.5, seed=3),
+    ],
 )
 def test_a_compiled_module_equals_numpy(case: Case, mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, step = run_module(case, mode, dtype, is_compiled=True)
@@ -122,6 +126,16 @@ def rows_of(n: int, m: int) -> dict[str, list[Row]]:
     rows["layer_norm"] = [
         Row(lambda x, *w: F.layer_norm(x, (m,), *w), (real(n, m), real(m), real(m))),
         Row(lambda x: F.layer_norm(x, (n, m)), (real(3, n, m),)),
+    ]
+    rows["rms_norm"] = [Row(lambda x, w: F.rms_norm(x, (m,), w, 1e-2), (real(n, m), real(m)))]
+    attend = F.scaled_dot_product_attention
+    rows["scaled_dot_product_attention"] = [
+        Row(attend, (real(2, n, 3), real(2, m, 3), real(2, m, 2))),
+        Row(partial(attend, is_causal=True), (real(n, 3), real(m, 3), real(m, 2), real(n, m))),
+    ]
+    lengths = np.array([m, 1])
+    rows["ctc_loss"] = [
+        Row(lambda x, y: F.ctc_loss(x.log_softmax(2), y, lengths, [1, 1]), (real(m, 2, 4), labels((2, 1), 3) + 1))
     ]
     rows["one_hot"] = [Row(lambda i: F.one_hot(i, m), (labels(n, m),))]
     rows["normalize"] = [activation(F.normalize, n, m, p=p, dim=dim) for p, dim in ((2.0, 1), (1.0, 0), (3.0, 1))]

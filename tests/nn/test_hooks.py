@@ -12,6 +12,8 @@ import pytest
 import thalweg as tw
 from thalweg import nn
 from thalweg.errors import DTypeError, ThalwegError, TraceError
+from thalweg.nn import hooks
+from thalweg.tensor.core import Version
 
 
 def log_of(module: nn.Module, **options: bool) -> tuple[list, nn.hooks.RemovableHandle]:
@@ -142,3 +144,14 @@ def test_a_module_knows_the_line_that_made_it():
     assert net.hidden._made_at[1] == first - 3
     assert [each._made_at[1] for each in layers] == [first + 2, first + 3]
     assert np.all([each._made_at[0] == __file__ for each in layers])
+
+
+def test_observing_ends_with_its_block_and_no_compiled_step_hears_of_it():
+    net, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU()), []
+    before = Version.number
+    with hooks.observed(net.modules(), lambda module, result: seen.append((module, result.shape))):
+        result = net(tw.ones(4, 3))
+    net(tw.ones(4, 3))
+    assert Version.number == before
+    assert seen == [(net[0], (4, 2)), (net[1], (4, 2)), (net, (4, 2))]
+    assert result.shape == (4, 2)  # what an observer returns replaces nothing

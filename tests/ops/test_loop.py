@@ -264,3 +264,99 @@ def test_what_does_not_fit_is_refused(build, error, message):
 
 def test_scan_is_registered_once():
     assert PRIMITIVES["scan"] is ops.scan
+
+
+# --- what is left for after the loop ---------------------------------------------------------------------------------
+
+
+def with_everything(h, x_t, w, u, b):
+    """Constants in a product, through a part of one, in a sum, and scaled: all that a recurrent layer does."""
+    part = ops.slice_(w, start=(0, 0), stop=(3, 3), step=(1, 1))
+    before = product(x_t, u) + ops.matmul(h, part, transpose_a=False, transpose_b=True)
+    new = ops.tanh(before + ops.broadcast(ops.reshape(b, shape=(1, 3)), shape=(2, 3)))
+    return new, new * ops.broadcast(ops.reshape(b, shape=(1, 3)), shape=(2, 3))
+
+
+def batched(h, x_t, w):
+    """A product with batch axes, and the same constant in a second one, transposed."""
+    new = ops.tanh(product(h, w) + x_t)
+    return new, ops.matmul(w, new, transpose_a=True, transpose_b=True)
+
+
+LATER = {
+    "everything": Loop(with_everything, [(2, 3)], [(2, 4)], [(4, 3), (4, 3), (3,)], 5),
+    "batch axes": Loop(batched, [(2, 2, 3)], [(2, 2, 3)], [(2, 3, 3)], 4),
+    "no steps": Loop(with_everything, [(2, 3)], [(2, 4)], [(4, 3), (4, 3), (3,)], 0),
+}
+
+
+@pytest.mark.parametrize("loop", LATER.values(), ids=LATER)
+def test_products_of_all_steps_give_the_sums_over_steps(loop):
+    outputs = loop.scanned()
+    found = gradients(outputs, [ops.sin(each) for each in outputs], loop.inputs)
+    verify(found)
+    if loop.length:
+        check_gradients(outputs, loop.inputs, loop.arrays(), np.random.default_rng(0), order=2)
+    else:
+        assert not any(value.any() for value in values_of(loop, found[2:]))
+
+
+def inner(nodes):
+    """The operations of all loops that these nodes need, and those outside."""
+    order = toposort(nodes)
+    return [each for node in order if node.op is ops.scan for each in node.attributes["body"].order], order
+
+
+def test_weight_gradients_are_one_product_after_the_loop():
+    loop = LOOPS["recurrent"]
+    history, _ = loop.scanned()
+    found = gradients([history], [ops.sin(history)], loop.inputs[3:])
+    inside, outside = inner(found)
+    assert sum(node.op is ops.matmul for node in inside) == 2 + 1  # forward, and backward to the state before
+    (after,) = [node for node in outside if node.op is ops.matmul]
+    assert [each.shape for each in after.inputs] == [(4 * 2, 3), (4 * 2, 3)]  # steps times batch
+
+
+def test_what_the_forward_loop_has_stacked_is_not_computed_again():
+    """A body that also returns its activations goes backwards without its product and without its functions."""
+
+    def step(h, x_t, w):
+        gate = ops.sigmoid(product(h, w) + x_t)
+        return gate * h, gate
+
+    loop = Loop(step, [(2, 3)], [(2, 3)], [(3, 3)], 4)
+    history, _ = loop.scanned()
+    found = gradients([history], [ops.sin(history)], loop.inputs)
+    forward, reverse = [node.attributes["body"] for node in toposort(found) if node.op is ops.scan]
+    assert [node.op.name for node in forward.order].count("sigmoid") == 1
+    assert "sigmoid" not in [node.op.name for node in reverse.order]
+    assert [node.op.name for node in reverse.order].count("matmul") == 1
+    check_gradients(loop.scanned(), loop.inputs, loop.arrays(), np.random.default_rng(0), order=2)
+
+
+def test_large_values_of_a_step_are_not_stacked_to_be_contracted_later():
+    """The point of such a loop is never to hold them all: its sums stay in a carry."""
+
+    def step(x_t, w):
+        return (product(ops.tanh(ops.matmul(x_t, w, transpose_a=False, transpose_b=True)), w),)
+
+    loop = Loop(step, [], [(2, 3)], [(50, 3)], 4)
+    outputs = loop.scanned()
+    (by_constant,) = gradients(outputs, [ops.sin(each) for each in outputs], loop.inputs[1:])
+    reverse = next(node for node in toposort([by_constant]) if node.op is ops.scan and node.attributes["carries"])
+    assert reverse.shape == ((5, 50, 3),)
+    check_gradients(outputs, loop.inputs, loop.arrays(), np.random.default_rng(0), order=1)
+
+
+def test_a_step_on_numpy_forgets_what_nobody_reads():
+    inside = x((1000,))
+    node = inside
+    for _ in range(6):
+        node = ops.sin(node)
+    body = ops.Body((inside,), (node,))
+    (result,) = body.run([np.ones(1000)])
+    expected = np.ones(1000)
+    for _ in range(6):
+        expected = np.sin(expected)
+    np.testing.assert_array_equal(result, expected)
+    assert [len(each) for each in body._last_reads] == [1] * 6

@@ -18,6 +18,7 @@ from tests.recipes.conftest import quick_pictures
 from tests.recipes.picture_samples import save, write_annotation, write_masked, write_photographs, write_voc
 from tests.support.shared_data import shared_data
 from thalweg.data import Moment, bccd, cifar10
+from thalweg.diagnose import Record
 from thalweg.errors import ConfigurationError, DataError, ThalwegError
 from thalweg.recipes import use
 from thalweg.recipes.defaults import with_network
@@ -469,8 +470,8 @@ def test_a_damaged_description_is_refused(photographs_run, tmp_path, changes, me
 class Stopper(ResumePoint):
     """Save at every epoch, and break off as a crash would, after the third."""
 
-    def __init__(self, folder):
-        super().__init__(folder, seconds=0.0)
+    def __init__(self, folder, watch):
+        super().__init__(folder, watch, seconds=0.0)
 
     def on_epoch_end(self, trainer):
         super().on_epoch_end(trainer)
@@ -500,6 +501,10 @@ def test_a_run_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("run", "whole")]
     assert results[0]["best_epoch"] == results[1]["best_epoch"]
     assert results[0]["epochs"] == 6
+    records = [Record.load(tmp_path / name / "record.npz") for name in ("run", "whole")]
+    np.testing.assert_array_equal(records[0].steps, records[1].steps)
+    np.testing.assert_allclose(records[0]["gradient_rms"], records[1]["gradient_rms"], rtol=1e-5)
+    assert records[0].epochs["val_loss"] == records[1].epochs["val_loss"]
 
 
 def test_a_run_that_is_over_cannot_go_on(photographs_run, tmp_path):

@@ -88,7 +88,7 @@ def test_values_that_make_no_sense_are_refused(kind, written):
 
 def test_flags_win_over_the_file_and_the_file_over_the_defaults():
     settings = settings_from("digits", {"lr": "0.5"}, {"lr": 0.1, "epochs": 3}, "a.toml")
-    assert (settings.lr, settings.epochs, settings.schedule) == (0.5, 3, "one-cycle")
+    assert (settings.lr, settings.epochs, settings.optimizer) == (0.5, 3, "adamw")
 
 
 def test_an_error_names_the_flag_or_the_key():

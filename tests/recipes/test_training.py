@@ -14,9 +14,11 @@ from tests.recipes.conftest import QUICK, quick
 from tests.recipes.samples import rows_of_classes, write_classes, write_images, write_numbers
 from tests.support.shared_data import shared_data
 from thalweg.data import digits, read_csv, write_idx
+from thalweg.diagnose import Finding
 from thalweg.errors import ConfigurationError, DataError, FileFormatError, NonFiniteError
 from thalweg.recipes import picture_sets, use
 from thalweg.recipes.predictor import load_predictor, settings_of
+from thalweg.recipes.reporting import report_of
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import settings_from
 from thalweg.recipes.settings_file import read_settings_file
@@ -81,6 +83,30 @@ def test_the_same_settings_give_the_same_bits(classifier, tmp_path):
 def test_another_seed_gives_other_parts(classifier, tmp_path):
     other = quick("table", tmp_path / "run", data=classifier.settings.data, target="kind", seed=1)
     assert other.history["loss"] != classifier.history["loss"]
+
+
+def test_what_the_doctor_found_is_in_the_folder_and_in_the_report(tmp_path):
+    data = write_classes(tmp_path)
+    sick = quick("table", tmp_path / "sick", data=data, target="kind", lr=1e-6, epochs=6)
+    assert sick.findings
+    found = json.loads(sick.folder.findings.read_text())["findings"]
+    assert [Finding.from_json(each) for each in found] == sick.findings
+    assert sick.findings[0].kind.title in report_of(sick.folder).text()
+    unseen = quick("table", tmp_path / "unseen", data=data, target="kind", lr=1e-6, epochs=6, doctor="off")
+    assert not unseen.folder.findings.exists()
+    for name, array in load_weights(sick.folder.weights).items():
+        np.testing.assert_array_equal(array, load_weights(unseen.folder.weights)[name])
+
+
+def test_a_repaired_run_keeps_its_network_and_says_what_was_done(tmp_path):
+    data = write_classes(tmp_path)
+    run = quick("table", tmp_path / "run", data=data, target="kind", lr=1e-6, epochs=30, doctor="repair")
+    assert run.repaired is not None
+    assert run.scores.numbers["accuracy"] > run.scores.baseline + 0.2
+    again = load_predictor(run.folder).model.state_dict()
+    for name, value in run.predictor.model.state_dict().items():
+        np.testing.assert_array_equal(again[name].numpy(), value.numpy())
+    assert run.repaired in report_of(run.folder).text()
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

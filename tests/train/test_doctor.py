@@ -5,6 +5,7 @@ In: small regressions and classifications. Out: findings after `fit`.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -106,11 +107,92 @@ def test_the_doctor_changes_no_bit_of_the_run() -> None:
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
-def test_data_that_does_not_lie_in_arrays_is_left_alone() -> None:
+@pytest.mark.parametrize("kind", ["dataset", "loader", "batches"])
+def test_other_data_is_read_into_a_sample(kind: str) -> None:
+    (x, y), validation = data()
+    dataset = tw.data.TensorDataset(x * 1000, y)
+    given = {
+        "dataset": dataset, "loader": tw.data.DataLoader(dataset, 32, shuffle=True),
+        "batches": lambda: ((x[i : i + 32] * 1000, y[i : i + 32]) for i in range(0, 400, 32)),
+    }  # fmt: skip
+    doctor = Doctor(show=False)
+    trainer = tw.Trainer(mlp(), optimizer="sgd", lr=0.05, callbacks=[doctor], progress=False)
+    trainer.fit(given[kind], validation=validation, epochs=10)
+    assert [each.problem for each in doctor.findings] == ["unscaled_input"]
+
+
+def test_data_that_can_be_read_once_is_left_alone() -> None:
     (x, y), _ = data()
     doctor = Doctor(show=False)
-    tw.Trainer(mlp(), callbacks=[doctor], progress=False).fit(lambda: iter([(x[:32], y[:32])]), epochs=2)
-    assert doctor.findings == []
+    batches = ((x[i : i + 32], y[i : i + 32]) for i in range(0, 96, 32))
+    history = tw.Trainer(mlp(), callbacks=[doctor], progress=False).fit(batches)
+    assert doctor.run is None
+    assert len(history.steps["loss"]) == 3
+
+
+def test_looking_makes_no_step_be_traced_again() -> None:
+    (x, y), validation = data()
+    counts = []
+    for callbacks in ([], [Doctor(show=False)]):
+        model = mlp()
+        passes = counted_passes(model)
+        trainer = tw.Trainer(model, callbacks=callbacks, progress=False)
+        trainer.fit((x, y), validation=validation, epochs=12)
+        counts.append(len(passes))
+    assert counts[1] <= counts[0] + 1  # the first look's validation, which the run's own then finds compiled
+
+
+def counted_passes(model: nn.Module) -> list[int]:
+    """Notes each forward pass of this very model in Python: once a trace, not once a step."""
+    passes: list[int] = []
+    model.register_forward_hook(lambda module, args, result: passes.append(1) if module is model else None)
+    return passes
+
+
+def test_watching_trains_no_copies() -> None:
+    (x, y), _ = data()
+    doctor = Doctor("watch", show=False)
+    tw.Trainer(mlp(), optimizer="sgd", lr=1e-5, callbacks=[doctor], progress=False).fit((x, y), epochs=10)
+    assert doctor.run is not None
+    assert doctor.run.probed == {}
+    assert problems(doctor.findings)
+
+
+def test_what_is_certain_is_told_beside_the_progress_bar_when_it_arises() -> None:
+    (x, y), _ = data()
+    stream = io.StringIO()
+    doctor, bar = Doctor("watch"), tw.callbacks.ProgressBar(stream, every_epoch=True)
+    model = mlp()
+    nn.init.constant_(model[0].bias, -30.0)
+    tw.Trainer(model, optimizer="sgd", lr=0.01, callbacks=[doctor, bar], progress=False).fit((x, y), epochs=10)
+    lines = stream.getvalue().splitlines()
+    told = [number for number, line in enumerate(lines) if line.startswith("doctor: dead units in 0")]
+    last = next(number for number, line in enumerate(lines) if line.startswith("epoch 10/10"))
+    assert len(told) == 1
+    assert told[0] < last
+
+
+def test_weights_that_another_callback_puts_back_are_those_that_are_judged() -> None:
+    (x, y), validation = data()
+    doctor = Doctor(show=False)
+    stopping = tw.callbacks.EarlyStopping(patience=50, restore_best_weights=True)
+    trainer = tw.Trainer(mlp(), lr=0.01, callbacks=[doctor], progress=False)
+    trainer.fit((x, y), validation=validation, epochs=6, callbacks=[stopping])
+    assert doctor.run is not None
+    np.testing.assert_allclose(doctor.run.last.validation_outputs, trainer.predict(validation[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_repair_that_may_not_change_layers_keeps_the_network() -> None:
+    (x, y), _ = data()
+    model = mlp(nn.Sigmoid, depth=6, width=8)
+    trainer = tw.Trainer(model, optimizer="sgd", lr=0.1, callbacks=[doctor := Doctor("repair", False, show=False)],
+                         progress=False)  # fmt: skip
+    trainer.fit((x * 1000, y), epochs=12)
+    assert doctor.repair is not None
+    assert {name: each.shape for name, each in trainer.model.named_parameters()} == {
+        name: each.shape for name, each in model.named_parameters()
+    }
+    assert repr(trainer.model) == repr(model)
 
 
 def test_a_repair_of_the_rate_is_kept_and_takes_the_place_of_the_run() -> None:

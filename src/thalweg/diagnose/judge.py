@@ -33,16 +33,26 @@ _LEADS_TO = {
     "saturated_activation": "plateau slow_convergence",
     "oscillating_loss": "plateau",
     "class_imbalance": "overfitting",
+    "label_range": "class_imbalance slow_convergence plateau oscillating_loss overfitting",
+    "frozen_parameter": "untouched_parameter vanishing_gradient slow_convergence plateau learning_rate_too_low",
+    "unused_parameter": "slow_convergence plateau learning_rate_too_low",
+    "untouched_parameter": "vanishing_gradient slow_convergence plateau degenerate_signal learning_rate_too_low",
+    "train_eval_disagreement": "overfitting oscillating_loss slow_convergence plateau",
 }  # fmt: skip
 LEADS_TO = {name: frozenset(effects.split()) for name, effects in _LEADS_TO.items()}
 # Whether a problem is a cause by itself, or a symptom that something brings about: causes are reported first.
 ORDER = (
-    "wrong_loss", "wrong_output_activation", "unscaled_input", "class_imbalance", "bad_initialization",
+    "wrong_loss", "wrong_output_activation", "label_range", "frozen_parameter", "unused_parameter",
+    "untouched_parameter", "wrong_gradient", "unscaled_input", "class_imbalance", "train_eval_disagreement",
+    "bad_initialization",
     "vanishing_gradient", "over_regularized", "learning_rate_too_high", "learning_rate_too_low", "exploding_gradient",
     "dying_relu", "saturated_activation", "oscillating_loss", "overfitting", "slow_convergence", "degenerate_signal",
-    "plateau", "non_finite",
+    "plateau", "non_finite", "data_leakage",
 )  # fmt: skip
-EXPLAINS = frozenset({"wrong_loss", "wrong_output_activation", "unscaled_input", "over_regularized", "overfitting"})
+EXPLAINS = frozenset(
+    {"wrong_loss", "wrong_output_activation", "label_range", "frozen_parameter", "untouched_parameter",
+     "unscaled_input", "over_regularized", "overfitting"}
+)  # fmt: skip
 """Causes that are certain from the set-up or the first look: where one is found, no probe is needed."""
 
 

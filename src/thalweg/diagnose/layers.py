@@ -17,6 +17,7 @@ from thalweg.nn.hooks import RemovableHandle
 from thalweg.nn.module import Module
 from thalweg.ops.rules import known_number
 from thalweg.tensor import Tensor
+from thalweg.tensor.modes import modes
 
 ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Softplus,
@@ -109,13 +110,23 @@ class Passage:
         self._last: list[_Call] = []
         self._handles: list[RemovableHandle] = [each.register_forward_hook(self._note) for each in model.modules()]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
+        """A copy of the model has these hooks, too: there they note nothing, and hold nothing of the original's."""
+        copied = Passage.__new__(Passage)
+        copied.model, copied.listens, copied._calls, copied._last, copied._handles = self.model, False, [], [], []
+        return copied
+
     def close(self) -> None:
         """Stop listening."""
         for handle in self._handles:
             handle.remove()
 
+    def forget(self) -> None:
+        """Of a forward pass that did not come to its end."""
+        self._calls, self._last = [], []
+
     def _note(self, module: Module, arguments: tuple[Any, ...], result: Any) -> None:
-        if not (self.listens and self.model.training):
+        if not (self.listens and self.model.training) or (modes.trace is not None and modes.trace.is_of_loop):
             return
         if isinstance(result, Tensor):
             inputs = tuple([each.node for each in arguments if isinstance(each, Tensor)])
@@ -147,6 +158,14 @@ class Passage:
         return list(found.values())
 
 
+def without_passages(model: Module) -> None:
+    """Take the hooks of passages off a copy of a model: nobody reads what they would note."""
+    for module in model.modules():
+        for number, hook in list(module._forward_hooks.items()):
+            if isinstance(getattr(hook.function, "__self__", None), Passage):
+                module.__dict__["_forward_hooks"].pop(number)
+
+
 def line_of(module: Module) -> str | None:
     """The line of the user's code that made a module, as ``file:line``."""
     made_at = module._made_at
@@ -162,7 +181,8 @@ def _activation_after(
     """The activation that a call's result goes through, behind normalisation and dropout, and what comes out of it."""
     node, is_further = call.output.node, True
     while is_further:
-        following = next((each for each in calls if each.inputs[:1] == (node,)), None)
+        # what hands its input on unchanged, such as nn.Identity, is passed over: it would follow upon itself for ever
+        following = next((each for each in calls if each.inputs[:1] == (node,) and each.output.node is not node), None)
         if following is None:
             break
         if isinstance(following.module, ACTIVATIONS):

@@ -1,14 +1,15 @@
 """A look at a network at one moment: what each layer puts out for a sample of examples, and what gradient it gets.
 
 In: a model, its loss, a sample of the training data. Out: a `Look` with a `LayerLook` for each layer that has weights.
-It is taken on a copy, in training mode but without dropout, so the run goes on as if nobody had looked.
+It is taken on a copy, in training mode but without dropout, so the run goes on as if nobody had looked. A `Looker`
+takes many, as one program for both passes.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,12 @@ import numpy as np
 
 from thalweg import nn
 from thalweg.diagnose.layers import BOUNDS, Layer, Passage, Sight
-from thalweg.tensor import from_numpy
+from thalweg.errors import TraceError
+from thalweg.tensor import Tensor, from_numpy, grad  # type: ignore[attr-defined]
+from thalweg.tensor import compile as compiled
+from thalweg.tensor.lazy import compute
+from thalweg.tensor.random import default_generator
+from thalweg.tensor.tree import flatten
 
 OUTPUT_BOUNDS = BOUNDS | {"Softmax": (0.0, 1.0), "ReLU": (0.0, math.inf), "ReLU6": (0.0, 6.0)}
 """What a last activation can give."""
@@ -94,7 +100,7 @@ class Sample:
 
 
 def look(model: nn.Module, loss: Callable[[Any, Any], Any], sample: Sample, epoch: int, penalties: Any = ()) -> Look:
-    """Forward and backward on a copy of the model.
+    """Forward and backward on a copy of the model, once: a `Looker` is for more.
 
     >>> import numpy as np
     >>> from thalweg import nn
@@ -104,22 +110,113 @@ def look(model: nn.Module, loss: Callable[[Any, Any], Any], sample: Sample, epoc
     >>> [(each.path, each.layer.activation) for each in seen.layers]
     [('0', 'ReLU'), ('2', None)]
     """
-    model, penalties = copy.deepcopy((model, list(penalties)))
-    settle(model)
-    passage = Passage(model)
-    prediction = forward(model, sample.x)
-    sights = passage.sights(prediction)
-    passage.close()
-    value = loss(prediction, from_numpy(sample.y))
-    model.zero_grad()
-    value.backward()
-    gradients = {name: each.grad.numpy() for name, each in model.named_parameters() if each.grad is not None}
-    outputs = prediction.detach().numpy()
-    return Look(
-        epoch, [_layer(each, model, gradients) for each in sights if _is_weighted(each.layer)], float(value.item()),
-        outputs, is_finite=bool(np.isfinite(outputs).all() and math.isfinite(value.item()) and _all_finite(model)),
-        penalty_gradient=_penalty_share(model, gradients, penalties), has_normalised_input=_meets_normalisation(sights),
-        **_output(sights, prediction), )  # fmt: skip
+    return Looker(model, loss, sample, penalties, compiles=False).look(epoch)
+
+
+class Looker:
+    """Looks at one network again and again: a copy of it, and both passes as a compiled function of the sample.
+
+    What could make compiled steps compile again is done once, when it is made: before the run's own step is traced.
+    Without `compiles` each look is evaluated on NumPy, which costs less where there are few.
+
+    >>> import numpy as np
+    >>> from thalweg import nn
+    >>> model, x = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)), np.ones((4, 3), np.float32)
+    >>> looker = Looker(model, nn.MSELoss(), Sample(x, np.zeros((4, 1), np.float32)))
+    >>> before = looker.look(0)
+    >>> _ = nn.init.zeros_(model[2].weight)
+    >>> before.layers[0].gradient > 0, looker.look(1).layers[0].gradient
+    (True, 0.0)
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Callable[[Any, Any], Any], sample: Sample, penalties: Any = (),
+        compiles: bool = True,
+    ) -> None:  # fmt: skip
+        self.source, self.loss, self.sample, self.compiles = model, loss, sample, compiles
+        self._own_penalties = list(penalties)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._state = _structure(self.source)
+        self.model, self.penalties = copy.deepcopy((self.source, self._own_penalties))
+        settle(self.model)
+        self._passage = Passage(self.model)
+        self._seen = _Seen()
+        self._passes: Callable[..., Any] = compiled(self._both_passes) if self.compiles else self._both_passes
+
+    def look(self, epoch: int) -> Look:
+        """The network as it is now."""
+        if _structure(self.source) != self._state:
+            self._passage.close()
+            self._prepare()
+        else:
+            self.model.load_state_dict(self.source.state_dict())
+        random_state = default_generator.get_state()
+        prediction, value, outputs, gradients, of_penalties = _as_arrays(self._run())
+        if default_generator.get_state() != random_state:  # the model draws random numbers without a layer for it
+            default_generator.set_state(random_state)
+        layers = [_layer(layer, self.model, output, gradients)
+                  for layer, output in zip(self._seen.layers, outputs, strict=True)]  # fmt: skip
+        is_finite = bool(np.isfinite(prediction).all() and math.isfinite(value)) and _all_finite(self.model)
+        return Look(
+            epoch, layers, float(value), prediction, is_finite=is_finite,
+            penalty_gradient=_share(_norm(of_penalties.values()), _norm(gradients.values())) if self.penalties else 0.0,
+            has_normalised_input=self._seen.has_normalised_input, **self._seen.output,
+        )  # fmt: skip
+
+    def _run(self) -> Any:
+        x = tuple(map(from_numpy, self.sample.x)) if isinstance(self.sample.x, tuple) else from_numpy(self.sample.x)
+        try:
+            found = self._passes(x, from_numpy(self.sample.y))
+        except TraceError:  # a model that decides by values is looked at without compiling it
+            self._passes = self._both_passes
+            self._passage.forget()
+            found = self._passes(x, from_numpy(self.sample.y))
+        compute([each.node for each in flatten(found)[0]], may_compile=False)  # what is still pending, all at once
+        return found
+
+    def _both_passes(self, x: Any, y: Any) -> Any:
+        """Prediction, loss, outputs of the layers with weights, gradients of the loss and of the penalties."""
+        prediction = self.model(*x) if isinstance(x, tuple) else self.model(x)
+        sights = self._passage.sights(prediction)
+        weighted = [each for each in sights if _is_weighted(each.layer)]
+        self._seen = _Seen([each.layer for each in weighted], _meets_normalisation(sights), _output(sights, prediction))
+        value = self.loss(prediction, y)
+        penalty = sum((each() for each in self.penalties[1:]), self.penalties[0]()) if self.penalties else None
+        return (
+            prediction.detach(), value.detach(), [each.output.detach() for each in weighted],
+            self._gradients(value), self._gradients(penalty),
+        )  # fmt: skip
+
+    def _gradients(self, value: Any) -> dict[str, Tensor]:
+        trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
+        if not isinstance(value, Tensor) or not value.requires_grad or not trained:
+            return {}
+        found = grad(value, list(trained.values()), allow_unused=True)
+        return {name: each.detach() for name, each in zip(trained, found, strict=True) if each is not None}
+
+
+@dataclass
+class _Seen:
+    """What the passes have shown of the network's form, the same at every look."""
+
+    layers: list[Layer] = field(default_factory=list)
+    has_normalised_input: bool = False
+    output: dict[str, Any] = field(default_factory=dict)
+
+
+def _structure(model: nn.Module) -> list[tuple[str, int, bool]]:
+    """What a copy of the model, and what was compiled of it, depend on."""
+    return [(name, id(each), each.requires_grad) for name, each in model.named_parameters()]
+
+
+def _as_arrays(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, dict):
+        return {name: _as_arrays(each) for name, each in value.items()}
+    return [_as_arrays(each) for each in value]
 
 
 def settle(model: nn.Module) -> None:
@@ -143,36 +240,42 @@ def _is_weighted(layer: Layer) -> bool:
     return any(len(shape) >= 2 for _, shape in layer.parameters)
 
 
-def _layer(sight: Sight, model: nn.Module, gradients: Mapping[str, np.ndarray]) -> LayerLook:
-    layer = sight.layer
+def _layer(layer: Layer, model: nn.Module, output: np.ndarray, gradients: Mapping[str, np.ndarray]) -> LayerLook:
     own = {name: model.get_parameter(name) for name, _ in layer.parameters}
     kernel = next(each for each in own.values() if each.ndim >= 2)
-    rows = kernel.detach().numpy().astype(np.float64).reshape(len(kernel), -1)
-    gradient = [gradients[name].reshape(-1) for name in own if name in gradients]
-    output = _by_unit(sight.output.detach().numpy(), layer.unit_axis)
+    rows = kernel.detach().numpy().reshape(len(kernel), -1)
+    output = _by_unit(output, layer.unit_axis)
     return LayerLook(
         layer, any(each.requires_grad for each in own.values()), rows.shape[1], len(rows), output.shape[2],
-        _root_mean_square(rows), 1 - len(np.unique(rows, axis=0)) / len(rows) if len(rows) > 1 else 0.0,
-        _root_mean_square(np.concatenate(gradient)) if gradient else 0.0, _root_mean_square(output), _variation(output),
-        float((output <= 0).all(axis=(0, 2)).mean()) if layer.is_rectified else 0.0, _saturated(output, layer),
+        _root_mean_square([rows]), _equal_units(rows),
+        _root_mean_square([gradients[name] for name in own if name in gradients]), _root_mean_square([output]),
+        _variation(output), float((output.max(axis=(0, 2)) <= 0).mean()) if layer.is_rectified else 0.0,
+        _saturated(output, layer),
     )  # fmt: skip
+
+
+def _equal_units(rows: np.ndarray) -> float:
+    """Share of the rows that are another one's again; -0 is 0."""
+    return 1 - len({row.tobytes() for row in rows + 0.0}) / len(rows) if len(rows) > 1 else 0.0
 
 
 def _by_unit(output: np.ndarray, unit_axis: int) -> np.ndarray:
     """(examples, units, positions)."""
     by_unit = np.moveaxis(output, unit_axis, 1) if output.ndim > 1 else output[:, None]
-    return by_unit.reshape(*by_unit.shape[:2], -1).astype(np.float64)
+    return by_unit.reshape(*by_unit.shape[:2], -1)
 
 
-def _root_mean_square(values: np.ndarray) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+def _root_mean_square(arrays: Sequence[np.ndarray]) -> float:
+    size = sum(each.size for each in arrays)
+    return _norm(arrays) / math.sqrt(size) if size else 0.0
 
 
 def _variation(output: np.ndarray) -> float:
+    """Of the mean square, the share about the mean over examples: 1 - mean square of that mean / mean square."""
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.mean(output**2)
-        return float(np.mean(np.var(output, axis=0)) / total) if total > 0 else 0.0
+        mean = output.mean(axis=0, dtype=np.float64)
+        total = _norm([output]) ** 2 / len(output)
+        return max(0.0, 1 - float((mean**2).sum()) / total) if total > 0 else 0.0
 
 
 def _saturated(output: np.ndarray, layer: Layer) -> float:
@@ -183,19 +286,20 @@ def _saturated(output: np.ndarray, layer: Layer) -> float:
     return float(((output < low + margin) | (output > high - margin)).mean())
 
 
-def _penalty_share(model: nn.Module, gradients: Mapping[str, np.ndarray], penalties: Sequence[Any]) -> float:
-    if not penalties:
-        return 0.0
-    model.zero_grad()
-    sum((penalty() for penalty in penalties[1:]), penalties[0]()).backward()
-    own = _norm([each.grad.numpy() for each in model.parameters() if each.grad is not None])
-    data = _norm(list(gradients.values()))
-    return own / data if data > 0 else math.inf
+def _share(penalties: float, data: float) -> float:
+    return penalties / data if data > 0 else math.inf
 
 
-def _norm(arrays: list[np.ndarray]) -> float:
+def _norm(arrays: Iterable[np.ndarray]) -> float:
+    """Square root of the sum of all squares; a product of a vector with itself takes a third of the time of squares."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.sqrt(sum(float(np.sum(np.square(each, dtype=np.float64))) for each in arrays))
+        return math.sqrt(sum(_sum_of_squares(each) for each in arrays))
+
+
+def _sum_of_squares(array: np.ndarray) -> float:
+    flat = array.reshape(-1)
+    found = float(np.dot(flat, flat))
+    return found if 1e-30 < found < 1e30 else float(np.square(flat, dtype=np.float64).sum())  # beyond float32's range
 
 
 def _meets_normalisation(sights: Sequence[Sight]) -> bool:

@@ -1,7 +1,8 @@
 """Probes: trainings of copies of a run with something changed. One that succeeds is diagnosis and remedy at once.
 
-In: a `Trainer`, the parameters it started from, its data. Out: a `Probe` for a `Change`: another rate, no penalty,
-scaled inputs. The copies are trained by `Trainer` itself, so a probe does what the user's run does but for the change.
+In: a `Trainer`, the parameters it started from, its data. Out: a `Trial` for a `Change`: another rate, no penalty,
+scaled inputs, trained a few epochs at a time, so that whoever asks can stop as soon as the answer is known. Copies are
+trained by `Trainer` itself, so a trial does what the user's run does but for the change.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,26 +21,66 @@ MOST_STEPS, FEWEST_STEPS = 4000, 100
 OPERATIONS = 5e9
 """A probe may cost about so many multiplications. They are counted, not timed, so that the verdict does not depend on
 how busy the machine is."""
+STAGES = (0.125, 0.25, 0.5, 0.75, 1.0)
+"""Shares of a trial's epochs after which it is looked at."""
+FIRST_STAGES = 0.25
+"""What every trial gets before the best of several goes on."""
 
 
-@dataclass
-class Probe:
-    """What came of it: outputs of the changed run for the sample, and the losses of its steps."""
+class Trial:
+    """A copy of a run in training.
 
-    change: Change
-    steps: int
-    losses: np.ndarray
-    outputs: np.ndarray
-    skill: float = math.nan
-    """On the sample it was asked about."""
+    Attributes:
+        change: what it does otherwise than the run.
+        epochs: how many have been trained; `most` is how many may be.
+        losses: of each step.
+        outputs: for the sample it is asked about, after the last stage.
+        skill: that of these outputs, as the one who asks measures it.
+    """
+
+    def __init__(self, trainer: Any, change: Change, data: tuple[Any, Any], batch_size: int, most: int, sample: Any):
+        self.trainer, self.change, self.data, self.batch_size = trainer, change, data, batch_size
+        self.most, self.sample = most, sample
+        self.epochs = 0
+        self.losses: np.ndarray = np.empty(0)
+        self.outputs: np.ndarray = np.empty(0)
+        self.skill = math.nan
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.losses[-1:]).all())
+
+    def stages(self, share: float = 1.0) -> list[int]:
+        """The numbers of epochs after which to look, of those that are still to come, up to a share of all."""
+        ends = {max(1, math.ceil(each * self.most)) for each in STAGES if each <= share}
+        return sorted(each for each in ends if each > self.epochs)
+
+    def train(self, until: int) -> None:
+        """Go on until so many epochs are done, and see what comes out for the sample."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            history = self.trainer.fit(
+                self.data, initial_epoch=self.epochs, epochs=until, batch_size=self.batch_size
+            )  # fmt: skip
+            self.outputs = self.trainer.predict(self.sample, batch_size=_even(len(self.sample)))
+        self.epochs = until
+        self.losses = np.append(self.losses, np.array(history.steps["loss"], float))
 
 
 class Copies:
-    """Makes and trains copies of a run from its start."""
+    """Makes copies of a run from its start."""
 
-    def __init__(self, trainer: Any, start: Mapping[str, np.ndarray], x: Any, y: np.ndarray, batch_size: int) -> None:
+    def __init__(
+        self, trainer: Any, start: Mapping[str, np.ndarray], x: Any, y: np.ndarray, batch_size: int,
+        callbacks: Sequence[Any] = (), cost: float = 1.0,
+    ) -> None:  # fmt: skip
         self.trainer, self.start, self.x, self.y, self.batch_size = trainer, start, x, y, batch_size
-        self.cost = 1.0
+        self.callbacks = list(callbacks)
+        self.cost = max(cost, 1.0)
         """Multiplications that one example takes, forward and backward."""
 
     @property
@@ -48,25 +88,20 @@ class Copies:
         """How many steps a probe may take."""
         return int(np.clip(OPERATIONS / (self.cost * self.batch_size), FEWEST_STEPS, MOST_STEPS))
 
-    def run(self, change: Change, rate: float, epochs: int, sample: Any, rows: np.ndarray | None = None) -> Probe:
-        """Train a copy for at most `epochs` epochs and `steps` steps, and look at its outputs for `sample`.
+    def trial(
+        self, change: Change, rate: float, epochs: int, sample: Any, rows: np.ndarray | None = None, least: float = 0.0
+    ) -> Trial:
+        """A copy that may be trained for `epochs` epochs, less if that were more than `steps` steps.
 
-        `rows` are the examples to train on; by default the first ones, as many as the steps can see.
+        But for the share `least` of them. `rate` is that of the run; `rows` are the examples to train on, by default
+        the first ones, as many as the steps can see.
         """
         rows = np.arange(len(self.y)) if rows is None else rows
         rows = rows[: self.steps * self.batch_size]
-        epochs = max(1, min(epochs, self.steps // math.ceil(len(rows) / self.batch_size)))
-        _, history, outputs = self.train(change, rate, epochs, rows, sample)
-        return Probe(change, len(history.steps["loss"]), np.array(history.steps["loss"], float), outputs)
-
-    def train(self, change: Change, rate: float, epochs: int, rows: np.ndarray, sample: Any) -> tuple[Any, Any, Any]:
-        """The trainer of a changed copy, its history, and its outputs for `sample`."""
-        other = self.sibling(change, rate * change.rate)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            history = other.fit((self.x[rows], self.y[rows]), epochs=epochs, batch_size=self.batch_size)
-            outputs = other.predict(sample)
-        return other, history, outputs
+        most = min(epochs, self.steps // math.ceil(len(rows) / self.batch_size))
+        most = max(1, most, math.ceil(least * epochs))
+        trainer = self.sibling(change, rate * change.rate)
+        return Trial(trainer, change, (self.x[rows], self.y[rows]), self.batch_size, most, sample)
 
     def sibling(self, change: Change, rate: float) -> Any:
         """A trainer of the same kind and settings on a copy of the model, at its start."""
@@ -78,6 +113,11 @@ class Copies:
             model, loss=changed_loss(trainer.objective.loss, change, self.y, trainer.model),
             optimizer=changed_optimizer(trainer.optimizer, model, rate, change),
             clip_norm=1.0 if change.clipped else trainer.clip_norm, clip_value=trainer.clip_value,
-            penalties=[] if change.without_penalty else penalties, seed=trainer.seed,
+            penalties=[] if change.without_penalty else penalties, seed=trainer.seed, callbacks=self.callbacks,
             class_weight="balanced" if change.balanced else trainer.class_weight, progress=False, check_finite=False,
         )  # fmt: skip
+
+
+def _even(examples: int) -> int:
+    """A size of at most 256 of which batches are all equal, nearly: one program evaluates them."""
+    return max(1, -(-examples // max(1, -(-examples // 256))))

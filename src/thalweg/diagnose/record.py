@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.files import atomic_write
 from thalweg.data.npz import read_npz
 from thalweg.diagnose.layers import Layer
 from thalweg.diagnose.quantities import QUANTITIES
@@ -90,6 +91,18 @@ class Record:
         for values in self.epochs.values():
             values.extend([float("nan")] * (count + 1 - len(values)))
         self.dead.append(dict(dead))
+
+    def until(self, epochs: int) -> Record:
+        """What was recorded of the first so many epochs, to which the rest of the run can be added."""
+        kept = [index for index, epoch in enumerate(self._rows["epoch"]) if epoch < epochs]
+        shorter = Record()
+        shorter.layers, shorter.facts, shorter.stride = self.layers, self.facts, self.stride
+        shorter._columns = dict(self._columns)
+        shorter._rows = {name: [values[index] for index in kept] for name, values in self._rows.items()}
+        shorter._vectors = [self._vectors[index] for index in kept]
+        shorter.epochs = {name: values[:epochs] for name, values in self.epochs.items()}
+        shorter.dead = self.dead[:epochs]
+        return shorter
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -286,7 +299,7 @@ class Record:
         }  # fmt: skip
         arrays |= {f"row/{name}": np.asarray(values) for name, values in self._rows.items()}
         arrays["texts"] = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-        with open(path, "wb") as file:
+        with atomic_write(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod

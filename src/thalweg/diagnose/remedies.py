@@ -108,6 +108,8 @@ _ALL = (
     Remedy("register_parameter", "Give the parameter to the optimizer.",
            "optimizer.add_param_group({'params': layer.parameters()})"),
     Remedy("use_or_remove", "Use the layer in forward(), or remove it.", "", _ARCHITECTURE),
+    Remedy("keep_in_graph", "Compute with tensor operations that have a slope, all the way from weights to loss.",
+           "x = layer(x)  # without .detach(), .numpy(), .item(), .round()", _ARCHITECTURE),
     Remedy("more_data", "Collect more examples, or vary those that are there.", "", _PERSON),
     Remedy("check_labels", "Look at some examples with their labels.", "", _PERSON),
 )  # fmt: skip

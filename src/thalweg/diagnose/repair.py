@@ -1,4 +1,4 @@
-"""Repair: try the remedies of what was found on copies, keep the first that holds on examples it was not trained on.
+"""Repair: try the remedies of what was found on copies, keep one that holds on examples it was not trained on.
 
 In: a run, its findings, what the user permits. Out: a `Repair` with a log of every attempt and, if one is kept, the
 trainer of the changed copy. The user's run itself is never touched here, and validation data is never looked at.
@@ -7,7 +7,7 @@ trainer of the changed copy. The user's run itself is never touched here, and va
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,20 +16,26 @@ import numpy as np
 from thalweg.diagnose.changes import Change
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.judge import problems
-from thalweg.diagnose.probes import Probe
-from thalweg.diagnose.run import BEHIND, Run
+from thalweg.diagnose.probes import FIRST_STAGES, Trial
+from thalweg.diagnose.run import BARELY_BEHIND, HALF_WAY, Run
 from thalweg.diagnose.tasks import Kind
 
 HELD_OUT = 0.2
 MOST_TRIES = 6
 MARGIN = 0.05
 """A copy must be better by this much of skill than the run is on examples that the run was trained on."""
+PROMISING = 0.3
+"""A copy that has this share of the reference's skill after its first stages goes on; others only if none has."""
 ADAM = 1e-3
+DEEP = ("vanishing_gradient", "dying_relu", "exploding_gradient", "bad_initialization")
+"""Root causes that another activation helps against."""
+MOMENTS = 16
+"""How often a run that learns by heart is looked at again to find where to stop."""
 
 
 @dataclass
 class Attempt:
-    """One change that was tried, and its skill on the part that was held out."""
+    """One change that was tried, and its skill on the part that was held out, at the best moment of its training."""
 
     change: Change
     skill: float
@@ -57,50 +63,125 @@ def told(change: Change) -> str:
 
 
 def repair(run: Run, found: Sequence[Finding], may_change_layers: bool = True) -> Repair:
-    """Try changes, the least intrusive first, each for as many steps as a probe may take.
+    """Try changes, the least intrusive first, on a part of the training data; the rest says what they are worth.
 
-    The first that reaches the level of the reference on the held-out part is kept, otherwise the best, if it is better
-    than the run by a margin. It is then trained from the start, on all examples, for as long as the run was.
+    Each is trained for a quarter of the run's epochs, and to the end if it is promising by then, until one comes to the
+    skill of the reference or nearly so. The best is kept, or one before it that is as good within a margin, if it is
+    better than the run by that margin: with the weights of its best moment. A run that learns by heart is repeated up
+    to its best moment.
     """
-    result = Repair()
     names = problems(list(found))
     if run.copies is None or not names or run.task.kind is Kind.OTHER:
+        return Repair()
+    contest = Contest(run)
+    if names[0] == "overfitting":
+        return stopped_early(run, contest)
+    tried = contest.tried(list(changes(run, names, may_change_layers))[:MOST_TRIES])
+    result = Repair([Attempt(each.trial.change, each.skill, each.trial.steps) for each in tried])
+    if not tried:
         return result
-    order = np.random.default_rng(1).permutation(len(run.y))
-    count = max(1, int(HELD_OUT * len(run.y)))
-    held_out, rows = order[:count], np.sort(order[count:])
+    best = max(each.skill for each in tried)
+    index = next(i for i, each in enumerate(tried) if each.skill >= best - MARGIN)
     own = run.skill(run.last) if run.is_finite else -math.inf
-    for change in list(changes(run, names, may_change_layers))[:MOST_TRIES]:
-        attempt = tried(run, change, rows, held_out)
-        result.attempts.append(attempt)
-        if attempt.skill >= BEHIND * run.reference_skill and attempt.skill > own + MARGIN:
-            break
-    best = max(result.attempts, key=lambda each: each.skill, default=None)
-    if best is None or not best.skill > max(own, 0.0) + MARGIN:
-        return result
-    best.kept = True
-    epochs = best.change.epochs or max(run.epochs, 1)
-    result.trainer, _, outputs = run.copies.train(
-        best.change, run.highest_rate, epochs, np.arange(len(run.y)), run.sample.x
-    )
-    if not run.skill_of(outputs, run.sample.y) > max(own, 0.0):
-        best.kept, result.trainer = False, None
+    if tried[index].skill > max(own, 0.0) + MARGIN:
+        result.attempts[index].kept = True
+        result.trainer = contest.finished(tried[index])
     return result
 
 
-def tried(run: Run, change: Change, rows: np.ndarray, held_out: np.ndarray) -> Attempt:
+class Contestant:
+    """A trial, and its weights at its best moment."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial, self.skill, self.epochs = trial, -math.inf, 0
+        self.weights: Mapping[str, np.ndarray] = {}
+
+    def note(self) -> None:
+        if self.trial.skill >= self.skill:
+            self.skill, self.epochs = self.trial.skill, self.trial.epochs
+            state = self.trial.trainer.model.state_dict()
+            self.weights = {name: np.array(value.numpy()) for name, value in state.items()}
+
+
+class Contest:
+    """Trials on a part of the training data, measured on the rest."""
+
+    def __init__(self, run: Run) -> None:
+        order = np.random.default_rng(1).permutation(len(run.y))
+        count = max(1, int(HELD_OUT * len(run.y)))
+        self.run, self.held_out, self.rows = run, order[:count], np.sort(order[count:])
+
+    def tried(self, candidates: Sequence[Change]) -> list[Contestant]:
+        """The first that is good enough is the last one; if none is, the best goes on to the end."""
+        found = []
+        for change in candidates:
+            one = self.enter(change)
+            found.append(one)
+            self.train(one, FIRST_STAGES)
+            if one.skill >= PROMISING * self.run.reference_skill:
+                self.train(one)
+                is_short = one.trial.most < self.run.epochs  # it cannot have come as far as the run it stands for
+                if one.skill >= (HALF_WAY if is_short else BARELY_BEHIND) * self.run.reference_skill:
+                    return found
+        if found:
+            self.train(max(found, key=lambda each: each.skill))
+        return found
+
+    def enter(self, change: Change, epochs: int | None = None) -> Contestant:
+        run = self.run
+        assert run.copies is not None
+        most = max(1, run.epochs if epochs is None else epochs)
+        sample = run.x[self.held_out]
+        return Contestant(run.copies.trial(change, run.highest_rate, most, sample, self.rows, least=HALF_WAY))
+
+    def train(self, one: Contestant, share: float = 1.0) -> None:
+        """Up to a share of its epochs, unless it is as good as the reference before that, or lost."""
+        for until in one.trial.stages(share):
+            if one.skill >= self.run.reference_skill or not one.trial.is_finite:
+                return
+            self.step(one, until)
+
+    def step(self, one: Contestant, until: int) -> None:
+        one.trial.train(until)
+        one.trial.skill = self.run.skill_of(one.trial.outputs, self.run.y[self.held_out])
+        one.note()
+
+    def finished(self, one: Contestant) -> Any:
+        """The trainer, with the best weights: it is trained on, at most as long as the run, while that helps."""
+        one.trial.most = max(self.run.epochs, 1)
+        for until in one.trial.stages():
+            before = one.skill
+            self.step(one, until)
+            if not one.trial.skill > before:
+                break
+        one.trial.trainer.model.load_state_dict(one.weights)
+        return one.trial.trainer
+
+
+def stopped_early(run: Run, contest: Contest) -> Repair:
+    """Where the skill on held-out examples is highest, if it falls by a margin after that; the same on all examples."""
+    one = contest.enter(Change())
+    ends = sorted({max(1, math.ceil(k * one.trial.most / MOMENTS)) for k in range(1, MOMENTS + 1)})
+    for until in ends:
+        contest.step(one, until)
+    attempt = Attempt(Change(epochs=one.epochs), one.skill, one.trial.steps)
+    if not one.skill > max(one.trial.skill, 0.0) + MARGIN:
+        return Repair([attempt])
     assert run.copies is not None
-    probe: Probe = run.copies.run(change, run.highest_rate, max(1, run.epochs), run.x[held_out], rows)
-    return Attempt(change, run.skill_of(probe.outputs, run.y[held_out]), probe.steps)
+    whole = run.copies.trial(attempt.change, run.highest_rate, one.epochs, run.sample.x)
+    whole.train(one.epochs)
+    attempt.kept = bool(np.isfinite(whole.outputs).all())
+    return Repair([attempt], whole.trainer if attempt.kept else None)
 
 
 def changes(run: Run, names: Sequence[str], may_change_layers: bool) -> Iterator[Change]:
     """What to try for these problems, each once, single changes before combinations."""
     base = Change()
     if {"wrong_loss", "wrong_output_activation"} & set(names):
-        base = replace(base, matched=True)
+        base = replace(base, matched=may_change_layers)
     if "unscaled_input" in names:
-        base = replace(base, scaled_inputs=True, scaled_targets=run.task.kind is Kind.VALUES)
+        base = replace(base, scaled_inputs=may_change_layers, scaled_targets=may_change_layers
+                       and run.task.kind is Kind.VALUES)  # fmt: skip
     if "over_regularized" in names:
         base = replace(base, without_penalty=True, without_dropout=run.strongest_dropout > 0)
     if "class_imbalance" in names:
@@ -116,16 +197,17 @@ def changes(run: Run, names: Sequence[str], may_change_layers: bool) -> Iterator
 
 def _around(run: Run, base: Change, names: Sequence[str], may_change_layers: bool) -> Iterator[Change]:
     """The base, then other rates, then Adam, then other layers."""
-    good = [probe.change.rate for probe in run.probed.values() if run.gain(probe) >= 0.5]
-    yield from (replace(base, rate=rate) for rate in good[:1])
+    rate = run.best_rate
+    yield replace(base, rate=rate)
     yield base
     if "learning_rate_too_low" in names:
-        yield from (replace(base, rate=10.0 * rate) for rate in (good[:1] or [10.0]))
+        yield replace(base, rate=10.0 * rate)
     if {"learning_rate_too_high", "oscillating_loss", "exploding_gradient", "non_finite"} & set(names):
         yield replace(base, rate=0.1, clipped=True)
-    if may_change_layers and {"vanishing_gradient", "dying_relu", "exploding_gradient"} & set(names):
+    if may_change_layers and names[0] in DEEP:
         yield replace(base, fitted=True, activation="Tanh", adaptive=10 * ADAM)
     yield replace(base, adaptive=ADAM, fitted="bad_initialization" in names)
-    yield replace(base, adaptive=10 * ADAM, scaled_inputs=not run.first.has_normalised_input, fitted=True)
+    scaled = may_change_layers and not run.first.has_normalised_input
+    yield replace(base, adaptive=10 * ADAM, scaled_inputs=scaled, fitted=True)
     if may_change_layers:
         yield replace(base, adaptive=10 * ADAM, scaled_inputs=True, fitted=True, activation="Tanh")

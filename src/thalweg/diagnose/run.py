@@ -7,6 +7,7 @@ and kept: a run without any suspicion pays for the looks only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,11 @@ import numpy as np
 
 from thalweg.diagnose.behaviour import Behaviour, behaviour
 from thalweg.diagnose.changes import Change
-from thalweg.diagnose.looks import LayerLook, Look, Sample
-from thalweg.diagnose.probes import Copies, Probe
+from thalweg.diagnose.leakage import Leakage, leakage
+from thalweg.diagnose.looks import LayerLook, Look, Looker, Sample
+from thalweg.diagnose.parameters import ParameterFacts, parameter_facts
+from thalweg.diagnose.probes import FIRST_STAGES, Copies, Trial
+from thalweg.diagnose.record import Record
 from thalweg.diagnose.reference import Reference, fit_reference
 from thalweg.diagnose.tasks import Kind, Task, predicted_labels
 
@@ -24,17 +28,8 @@ BEHIND = 0.8
 """A run fails where it has less than four fifths of the reference's skill: the cheap reference is seldom the best."""
 BARELY_BEHIND = 0.95
 """What is known to be wrong from the set-up alone is reported where the run does not clearly reach the reference."""
-
-
-@dataclass
-class Numbers:
-    """What was recorded, by step and by epoch."""
-
-    step_losses: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    """Mean training loss of each epoch."""
-    validation_losses: list[float] = field(default_factory=list)
+HALF_WAY = 0.5
+"""A probe that comes half of the missing way to the reference in no more steps than the run had is more than chance."""
 
 
 @dataclass
@@ -51,13 +46,37 @@ class Run:
     y: np.ndarray
     epochs: int
     batch_size: int
-    numbers: Numbers = field(default_factory=Numbers)
+    record: Record = field(default_factory=Record)
+    """The losses and rates of the steps and the epochs."""
     looks: list[Look] = field(default_factory=list)
+    looker: Looker | None = None
     copies: Copies | None = None
-    probed: dict[Change, Probe] = field(default_factory=dict)
+    may_probe: bool = True
+    """Whether copies may be trained to find a cause."""
+    probed: dict[Change, Trial] = field(default_factory=dict)
     strongest_dropout: float = 0.0
     is_explained: bool = False
     """Whether the judge has found a cause that is certain from the set-up."""
+
+    # --- what was recorded -------------------------------------------------------------------------------------------
+
+    @property
+    def step_losses(self) -> list[float]:
+        return self.record.losses.tolist()  # type: ignore[no-any-return]
+
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of each step."""
+        return self.record.learning_rates.tolist()  # type: ignore[no-any-return]
+
+    @property
+    def losses(self) -> list[float]:
+        """Mean training loss of each epoch."""
+        return self.record.epochs.get("loss", [])
+
+    @property
+    def validation_losses(self) -> list[float]:
+        return self.record.epochs.get("val_loss", [])
 
     # --- moments -----------------------------------------------------------------------------------------------------
 
@@ -71,15 +90,21 @@ class Run:
 
     @property
     def epochs_done(self) -> int:
-        return len(self.numbers.losses)
+        return len(self.losses)
+
+    @property
+    def steps_done(self) -> int:
+        """Of which `step_losses` may hold every second, every fourth, ..."""
+        steps = self.record.steps
+        return int(steps[-1] - steps[0]) + 1 if len(steps) else 0
 
     @property
     def highest_rate(self) -> float:
-        return max((each for each in self.numbers.rates if math.isfinite(each)), default=0.0)
+        return max((each for each in self.rates if math.isfinite(each)), default=0.0)
 
     @property
     def is_finite(self) -> bool:
-        return self.last.is_finite and bool(np.isfinite(self.numbers.step_losses[-1:]).all())
+        return self.last.is_finite and bool(np.isfinite(self.step_losses[-1:]).all())
 
     def trunk(self, seen: Look) -> list[LayerLook]:
         """The layers on the straight way; those of branches are fed around by skip connections."""
@@ -142,11 +167,15 @@ class Run:
     @property
     def is_failing(self) -> bool:
         """Not finite, far behind the reference, or a training loss that is no better than guessing."""
-        return not self.is_finite or self.reach < BEHIND or self.loss_reach < 0
+        return not self.is_finite or self._stays_behind(BEHIND) or self.loss_reach < 0
 
     @property
     def is_barely_behind(self) -> bool:
-        return not self.is_finite or self.reach < BARELY_BEHIND
+        return not self.is_finite or self._stays_behind(BARELY_BEHIND)
+
+    def _stays_behind(self, share: float) -> bool:
+        """Whether `reach` is less than that. No reference has a skill over 1, so often none need be made."""
+        return self.validation_skill(self.last) < share and self.reach < share
 
     # --- the loss ----------------------------------------------------------------------------------------------------
 
@@ -158,30 +187,87 @@ class Run:
     @property
     def loss_reach(self) -> float:
         """How much of the loss of guessing the last quarter of the epochs has removed: 1 all of it, 0 nothing."""
-        recent = self.numbers.losses[-max(1, self.epochs_done // 4) :]
+        recent = self.losses[-max(1, self.epochs_done // 4) :]
         guessing = self.behaviour.guessing
         return 1 - float(np.mean(recent)) / guessing if recent and guessing > 0 else math.nan
 
+    # --- set-up ------------------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> list[ParameterFacts]:
+        """What is trained and what is not; empty where the run cannot be copied."""
+        return [] if self.copies is None else self._parameters
+
+    @cached_property
+    def _parameters(self) -> list[ParameterFacts]:
+        assert self.copies is not None
+        return parameter_facts(self.copies.trainer, self.sample)
+
+    @cached_property
+    def leakage(self) -> Leakage:
+        """Examples of the validation part that are in the training part."""
+        return Leakage() if self.sample.x_validation is None else leakage(self.x, self.sample.x_validation)
+
     # --- probes ------------------------------------------------------------------------------------------------------
 
-    def probe(self, change: Change) -> Probe | None:
-        """A copy of this run with a change, trained from the same start; None where runs cannot be copied."""
-        if self.copies is None:
-            return None
-        if change not in self.probed:
-            self.copies.cost = sum(each.cost for each in self.first.layers)
-            found = self.copies.run(change, self.highest_rate, max(1, self.epochs_done), self.sample.x)
-            found.skill = self.skill_of(found.outputs, self.sample.y)
-            self.probed[change] = found
-        return self.probed[change]
+    def probe(self, change: Change) -> Trial | None:
+        """A copy of this run with a change, trained from the same start until it has come half way to the reference.
 
-    def gain(self, probe: Probe | None) -> float:
+        For no more steps than the run had; None where runs cannot be copied.
+        """
+        return self.probes([change], lambda trial: self.gain(trial) >= HALF_WAY)
+
+    def probes(self, candidates: Sequence[Change], is_enough: Callable[[Trial], bool]) -> Trial | None:
+        """The first of several copies that is enough, otherwise the best.
+
+        Each is trained for a quarter of the epochs, then the one that has come furthest goes on.
+        """
+        if self.copies is None or not self.may_probe:
+            return None
+        trials = [self.probed.get(each) or self._trial(each) for each in candidates]
+        for trial in trials:
+            if self._is_found(trial, FIRST_STAGES, is_enough):
+                return trial
+        best = max(trials, key=_success)
+        self._is_found(best, 1.0, is_enough)
+        return best
+
+    def _trial(self, change: Change) -> Trial:
+        assert self.copies is not None
+        trial = self.copies.trial(change, self.highest_rate, max(1, self.epochs_done), self.sample.x)
+        self.probed[change] = trial
+        return trial
+
+    def _is_found(self, trial: Trial, share: float, is_enough: Callable[[Trial], bool]) -> bool:
+        """Train until it is enough, or lost, or at the end of this share of its epochs."""
+        for until in trial.stages(share):
+            if (trial.epochs and is_enough(trial)) or not trial.is_finite:
+                break
+            trial.train(until)
+            trial.skill = self.skill_of(trial.outputs, self.sample.y)
+        return is_enough(trial)
+
+    @property
+    def best_rate(self) -> float:
+        """The factor on the rate of the probe that came furthest, if any other rate was tried and learnt something."""
+        trials = [each for each in self.probed.values() if each.epochs and each.change == Change(each.change.rate)]
+        best = max(trials, key=_success, default=None)
+        return best.change.rate if best is not None and best.is_finite else 1.0
+
+    def gain(self, probe: Trial | None) -> float:
         """How much of the way from the run's training skill to the reference's a probe has gone."""
         if probe is None:
             return 0.0
         own = max(0.0, self.skill(self.last)) if self.is_finite else 0.0
         missing = max(self.reference_skill - own, 0.05)
         return (probe.skill - own) / missing
+
+
+def _success(trial: Trial) -> tuple[float, float]:
+    """By skill, then by the loss of its last steps."""
+    last = trial.losses[-max(1, len(trial.losses) // 10) :]
+    loss = float(last.mean()) if len(last) and np.isfinite(last).all() else math.inf
+    return (trial.skill if math.isfinite(trial.skill) else -math.inf, -loss)
 
 
 def _ratio(own: float, reference: float) -> float:

@@ -70,7 +70,7 @@ class Task:
             return self._skill_of_numbers(predictions.reshape(truth.shape), truth)
         found = predicted_labels(predictions, middle)
         wrong = float((found != truth).mean())
-        constant = 1 - np.bincount(truth).max() / len(truth)
+        constant = 1 - np.unique(truth, return_counts=True)[1].max() / len(truth)
         return float(1 - wrong / constant) if constant else float("nan")
 
     def middle(self, predictions: np.ndarray, targets: np.ndarray) -> float:

@@ -6,6 +6,7 @@ moment that a program ends with, and what stands where in it. Nothing that is co
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from thalweg.diagnose.layers import Layer, Passage, Sight
-from thalweg.diagnose.quantities import OF_OUTPUTS, OF_PARAMETERS, QUANTITIES, Combine, Quantity, When
+from thalweg.diagnose.quantities import OF_OUTPUTS, OF_PARAMETERS, QUANTITIES, ZERO_SHARE, Combine, Quantity, When
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import Node
 from thalweg.nn.module import Module
@@ -27,6 +28,9 @@ MOST_OUTPUTS, FEWEST_SAMPLES = 1 << 14, 8
 The order of samples is random, so this costs little and estimates the same."""
 WHOLE, FIRST_HALF, SECOND_HALF = "watch", "watch/gradients", "watch/weights"
 """The vectors: of a whole step; and of its gradients and of its update, where Python runs between the two."""
+
+
+_numbers = itertools.count()
 
 
 class Column(NamedTuple):
@@ -63,8 +67,8 @@ class Watcher:
     The step tells it when its forward pass is done (`see`), when the gradients are there (`gradients`), and when the
     weights have their new values (`weights`); the last two give vectors for the program. `columns` says what stands
     where in them, `layers` which layers were seen, and `dead_shares` reads the cells in which the steps note which
-    units were ever active. Where gradients are clipped (`is_clipped`) the step has sums over them of its own, which
-    those that are watched must not join.
+    units were ever active, if zeros are watched. Where gradients are clipped (`is_clipped`) the step has sums over them
+    of its own, which those that are watched must not join.
     """
 
     def __init__(self, model: Module, quantities: Sequence[Quantity]) -> None:
@@ -76,6 +80,7 @@ class Watcher:
         self.layers: list[Layer] = []
         self.columns: dict[str, tuple[Column, ...]] = {}
         self.passage = Passage(model)
+        self._number = next(_numbers)
         self._sights: list[Sight] = []
         self._is_cut = False
         self._before: dict[str, Tensor] = {}
@@ -83,22 +88,32 @@ class Watcher:
         self._penalty_gradients: dict[str, Tensor] = {}
         self._active: dict[str, Tensor] = {}
 
+    def key(self, name: str) -> str:
+        """The name of this watcher's own vector, beside those of others in the same step."""
+        return f"{name}#{self._number}"
+
     # --- the moments of a step ---------------------------------------------------------------------------------------
 
     def see(self, prediction: Tensor) -> None:
         """The forward pass is done."""
         self._sights = self.passage.sights(prediction)
         self.layers = [sight.layer for sight in self._sights]
+        if ZERO_SHARE not in self.of_outputs:
+            return
         with no_grad():
             for sight in self._sights:
                 if sight.layer.is_rectified:
                     self._note_active(sight)
 
     def gradients(self, is_cut: bool) -> dict[str, Tensor]:
-        """The gradients are there; the vector of what is known, if the update will be another program (`is_cut`)."""
-        self._is_cut = is_cut
+        """The gradients are there; the vector of what is known, if the update will be another program (`is_cut`).
+
+        So it is also where nothing is watched that only the update makes known.
+        """
+        self._is_cut = is_cut = is_cut or not any(map(_needs_update, self.of_parameters))
         self._note_weights_and_gradients(lambda parameter: parameter.node)
-        self._penalty_gradients = self._gradients_of_penalties() if self.penalties else {}
+        asks_for_penalties = any("penalties" in each.needs for each in self.of_parameters)
+        self._penalty_gradients = self._gradients_of_penalties() if self.penalties and asks_for_penalties else {}
         if not is_cut:
             return {}
         of_parameters = [each for each in self.of_parameters if not _needs_update(each)]
@@ -109,7 +124,8 @@ class Watcher:
         found: dict[str, Tensor] = {}
         if not self._is_cut:
             found = self._packed(WHOLE, [*self._rows_of_outputs(), *self._rows_of_parameters(self.of_parameters)])
-        elif modes.trace is not None:  # otherwise an update that could not be compiled, after gradients that were
+        elif modes.trace is not None and any(map(_needs_update, self.of_parameters)):
+            # Otherwise an update that could not be compiled, after gradients that were.
             self._note_weights_and_gradients(modes.trace.read_first)  # this program's own: what it began with
             of_parameters = [each for each in self.of_parameters if _needs_update(each)]
             found = self._packed(SECOND_HALF, self._rows_of_parameters(of_parameters))
@@ -165,7 +181,7 @@ class Watcher:
         with no_grad():
             pieces = [_combined([row.parts for row in group], group[0].is_largest) for group in together.values()]
             self.columns[name] = tuple(row.column for group in together.values() for row in group)
-            return {name: cat(pieces if len(rows) > 1 else [pieces[0]] * 2)}
+            return {self.key(name): cat(pieces if len(rows) > 1 else [pieces[0]] * 2)}
 
     def _gradients_of_penalties(self) -> dict[str, Tensor]:
         trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}

@@ -23,6 +23,8 @@ STRIDE = 1.0
 MOST_STEERING = math.radians(70)
 FIELD = (100.0, 35.0)
 """Starts lie up to so many metres in front of the dock, and to either side of it."""
+MOST_FOLDED = 0.35
+"""Radians between cab and trailer at the start, at most."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,12 @@ def truck_starts(count: int, generator: np.random.Generator, difficulty: float =
     """
     if not 0 < difficulty <= 1:
         raise ArgumentError(explain("truck_starts: difficulty", received=difficulty, expected="above 0, at most 1"))
-    x = generator.uniform(0.5, 1, count) * FIELD[0] * difficulty
-    y = generator.uniform(-1, 1, count) * FIELD[1] * difficulty
-    trailer = generator.uniform(-1, 1, count) * math.pi / 2 * difficulty
-    return np.stack([x, y, trailer, generator.uniform(-0.35, 0.35, count)], 1).astype(np.float32)
+    return starts_at(generator.uniform(size=(4, count)).T, difficulty)
+
+
+def starts_at(places: np.ndarray, difficulty: float = 1.0) -> np.ndarray:
+    """The starts for numbers in [0, 1), (n, 4): where along, how far beside, how the trailer and the cab are turned."""
+    along, beside, trailer, cab = np.asarray(places, np.float64).T
+    x, y = (0.5 + along / 2) * FIELD[0] * difficulty, (2 * beside - 1) * FIELD[1] * difficulty
+    turned = (2 * trailer - 1) * math.pi / 2 * difficulty
+    return np.stack([x, y, turned, (2 * cab - 1) * MOST_FOLDED], 1).astype(np.float32)

@@ -21,6 +21,7 @@ from thalweg.nn.activations import (
     Softplus,
     Tanh,
 )
+from thalweg.nn.attention import MultiheadAttention
 from thalweg.nn.containers import ModuleDict, ModuleList, Sequential
 from thalweg.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
 from thalweg.nn.dropout import Dropout, Dropout1d, Dropout2d
@@ -30,6 +31,7 @@ from thalweg.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    CTCLoss,
     HuberLoss,
     L1Loss,
     MSELoss,
@@ -44,6 +46,7 @@ from thalweg.nn.normalisation import (
     InstanceNorm1d,
     InstanceNorm2d,
     LayerNorm,
+    RMSNorm,
 )
 from thalweg.nn.padding import (
     CircularPad1d,
@@ -68,13 +71,27 @@ from thalweg.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from thalweg.nn.positions import LearnedPositionalEncoding, RotaryPositionalEmbedding, SinusoidalPositionalEncoding
+from thalweg.nn.recurrent import GRU, LSTM, RNN
+from thalweg.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from thalweg.nn.shape import Flatten, Identity, Unflatten
+from thalweg.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from thalweg.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "Module", "Parameter", "Sequential", "ModuleList", "ModuleDict",
     "Linear", "Embedding", "Flatten", "Unflatten", "Identity", "Dropout", "Dropout1d", "Dropout2d",
-    "BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "GroupNorm",
+    "BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "GroupNorm", "RMSNorm",
+    "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell",
+    "MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer",
+    "TransformerDecoderLayer", "SinusoidalPositionalEncoding", "LearnedPositionalEncoding",
+    "RotaryPositionalEmbedding",
     "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Unfold", "Fold",
     "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d",
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
@@ -84,5 +101,6 @@ __all__ = [
     "Sigmoid", "Tanh", "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "LogSigmoid",
     "Softmax", "LogSoftmax", "Hardtanh",
     "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss",
+    "CTCLoss",
     "functional", "init", "utils",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ the outermost module of the call, so that errors, printed programs and diagnosti
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ThalwegError
@@ -16,11 +16,10 @@ from thalweg.nn import hooks
 
 
 class Calls(threading.local):
-    """The module from which paths are counted, what stands before them, and who watches the results."""
+    """The module from which paths are counted, and what stands before them."""
 
     root: Any = None
     prefix: str = ""
-    observer: Callable[[Any, Any], None] | None = None
 
 
 calls = Calls()
@@ -38,17 +37,13 @@ def call(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) ->
     scope.path = path = _enter(module)
     try:
         if module._forward_pre_hooks or module._forward_hooks:
-            result = _call_with_hooks(module, arguments, options)
-        else:
-            result = module.forward(*arguments, **options)
+            return _call_with_hooks(module, arguments, options)
+        return module.forward(*arguments, **options)
     except ThalwegError as error:
         _name_layer(error, module, path)
         raise
     finally:
         scope.path, calls.root, calls.prefix = before
-    if calls.observer is not None:
-        calls.observer(module, result)
-    return result
 
 
 def _call_with_hooks(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:

@@ -25,7 +25,8 @@ class Embedding(Module):
     """The rows of a table at the given indices: (*) becomes (*, embedding_dim).
 
     State: `weight` (num_embeddings, embedding_dim), drawn from N(0, 1). The row `padding_idx` starts as zeros and gets
-    no gradient. An index out of range raises `IndexRangeError` that names it and its position.
+    no gradient. An index out of range raises `IndexRangeError` that names it and its position. `sparse` is taken from
+    code written for PyTorch and changes nothing: the gradient is a table to which the rows of a batch are added.
 
     >>> import thalweg as tw
     >>> from thalweg import nn
@@ -36,8 +37,9 @@ class Embedding(Module):
     weight: Parameter
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, dtype: object = None
-    ) -> None:
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, sparse: bool = False,
+        dtype: object = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.num_embeddings = whole_number("Embedding: num_embeddings", num_embeddings)
         self.embedding_dim = whole_number("Embedding: embedding_dim", embedding_dim)

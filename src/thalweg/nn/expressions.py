@@ -252,6 +252,22 @@ def layer_norm(x: Node, weight: Node | None, bias: Node | None, normalized_shape
     return normalise(x, mean, variance, weight, bias, eps)
 
 
+def rms_norm(x: Node, weight: Node | None, normalized_shape: tuple[int, ...], eps: float) -> Node:
+    count = len(normalized_shape)
+    if not count or x.shape[-count:] != normalized_shape:
+        raise ShapeError(
+            explain("rms_norm: the input does not end in normalized_shape", received=f"input of shape {x.shape}",
+                    expected=f"(..., {', '.join(map(str, normalized_shape))})",
+                    remedy="set normalized_shape to the input's last extents")
+        )  # fmt: skip
+    need_floating("rms_norm", x)
+    need_shape("rms_norm", "weight", weight, normalized_shape)
+    need_dtype_of("rms_norm", x, weight)
+    mean = reductions.mean(square(x), tuple(range(x.ndim - count, x.ndim)), keepdim=True)
+    result = multiply(x, arithmetic.rsqrt(add(mean, eps)))
+    return result if weight is None else multiply(result, weight)
+
+
 # --- activations and the like ----------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ step is traced again with the hooks that are there then; a hook is Python, and r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 from thalweg.errors import DTypeError, explain
@@ -57,6 +58,27 @@ def add(module: Any, table: str, hook: Hook, prepend: bool) -> RemovableHandle:
     hooks.update(others)
     bump_version()
     return RemovableHandle(hooks, number)
+
+
+@contextmanager
+def observed(modules: Iterable[Any], function: Callable[[Any, Any], object]) -> Iterator[None]:
+    """Call `function(module, result)` after every forward pass of these modules, for the length of a block.
+
+    The hooks are gone before any step could be traced with them, so no compiled step need hear of it.
+    """
+
+    def note(module: Any, args: tuple[Any, ...], result: Any) -> None:  # what returns nothing replaces no result
+        function(module, result)
+
+    number = next(_numbers)
+    tables = [each.__dict__.setdefault("_forward_hooks", {}) for each in modules]
+    for table in tables:
+        table[number] = Hook(note)
+    try:
+        yield
+    finally:
+        for table in tables:
+            table.pop(number, None)
 
 
 def before(

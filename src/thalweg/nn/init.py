@@ -17,6 +17,7 @@ from thalweg.nn.applying import write
 from thalweg.nn.quantile import normal_probability, normal_quantile
 from thalweg.tensor.arithmetic import add, multiply
 from thalweg.tensor.core import Tensor, refuse_unknown
+from thalweg.tensor.lazy import DRAWN
 from thalweg.tensor.random import Generator, normal_node, rand, randn, uniform_node
 
 _GAINS: dict[str, Callable[[float], float]] = {
@@ -233,6 +234,7 @@ def _uniform_of(tensor: Tensor, std: float, generator: Generator | None) -> Tens
 
 
 def _written(tensor: Tensor, node: Node) -> Tensor:
+    node.notes |= DRAWN
     write(tensor, node)
     return tensor
 

@@ -6,6 +6,8 @@ Out: a 0-d tensor, or one number an entry. Formulas and sources are in `function
 
 from __future__ import annotations
 
+from typing import Any
+
 from thalweg.nn import functional
 from thalweg.nn.loss_expressions import REDUCTIONS
 from thalweg.nn.module import Module
@@ -167,3 +169,28 @@ class BCEWithLogitsLoss(_WeightedLoss):
         return functional.binary_cross_entropy_with_logits(
             input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
         )
+
+
+class CTCLoss(_Loss):
+    """-log of the probability of labels whose places nobody knows; formulas in `functional.ctc_loss`.
+
+    Called with ``(log_probs, targets, input_lengths, target_lengths)``: log-probabilities (T, N, C), labels (N, S) or
+    one after the other, lengths (N,). `blank` is the class of no label, `zero_infinity` makes infinite losses 0.
+
+    >>> import thalweg as tw
+    >>> CTCLoss()(tw.zeros(3, 1, 2).log_softmax(2), tw.tensor([[1, 1]]), [3], [2])    # only 1 blank 1: half of log 8
+    tensor(1.0397)
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return functional.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
+
+    def extra_repr(self) -> str:
+        return f"blank={self.blank}, zero_infinity={self.zero_infinity}"

@@ -16,7 +16,7 @@ from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import init
 from thalweg.nn.applying import write
-from thalweg.nn.functional import batch_norm, group_norm, instance_norm, layer_norm
+from thalweg.nn.functional import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
 from thalweg.nn.settings import new_parameter, positive, whole_number, whole_numbers
@@ -341,6 +341,47 @@ class LayerNorm(Module):
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean of x^2 + eps) * weight over the last axes, which have `normalized_shape`; no mean is subtracted.
+
+    Args:
+        normalized_shape: extents of the last axes.
+        eps: default None, the distance from 1 to the next number of the input's dtype.
+        elementwise_affine: default True, a learned `weight` of that shape, which starts as ones.
+
+    Zhang and Sennrich, NeurIPS 2019.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.RMSNorm(2)(tw.tensor([[1.0, 7.0]])).detach()
+    tensor([[0.2, 1.4]])
+    """
+
+    weight: Parameter | None
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True, *,
+        dtype: object = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.normalized_shape = whole_numbers("RMSNorm: normalized_shape", normalized_shape)
+        self.eps = eps if eps is None else positive("RMSNorm: eps", eps)
+        self.elementwise_affine = elementwise_affine
+        kind = as_dtype(dtype) if dtype is not None else float32
+        self.register_parameter("weight", new_parameter(self.normalized_shape, kind) if elementwise_affine else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1."""
+        _start(self.weight, None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
 def _start(weight: Parameter | None, bias: Parameter | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.dtype import DType, as_dtype, float32
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import full
-from thalweg.nn.calls import calls
+from thalweg.nn.hooks import observed
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.markup import escaped, html_table
 from thalweg.tensor.modes import set_recording
@@ -105,16 +105,17 @@ def _parameter_dtype(module: Any) -> DType:
 def _observe(module: Any, shapes: Sequence[tuple[int, ...]], dtype: DType) -> dict[int, str]:
     """Run the forward pass on tensors of zeros that are never computed; the shape of each layer's first result."""
     results: dict[int, str] = {}
-    before, random_state = calls.observer, default_generator.get_state()
+    random_state = default_generator.get_state()
     modes_before = [(each, each.training) for each in module.modules()]
-    calls.observer = lambda layer, result: results.setdefault(id(layer), _describe(result))  # type: ignore[assignment]
     try:
         for each, _ in modes_before:
             each.__dict__["training"] = False  # put back below, so no compiled step need hear of it
-        with set_recording(False):
+        noting = observed(
+            [each for each, _ in modes_before], lambda layer, result: results.setdefault(id(layer), _describe(result))
+        )
+        with set_recording(False), noting:
             module(*[Tensor._result(full(shape, 0, dtype)) for shape in shapes])
     finally:
-        calls.observer = before
         default_generator.set_state(random_state)
         for each, mode in modes_before:
             each.__dict__["training"] = mode

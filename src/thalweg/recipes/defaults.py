@@ -9,11 +9,32 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Problem
-from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, PERCEPTRON, RESNET, TABLE, UNET, Settings
+from thalweg.recipes.problem import (
+    CLASSIFICATION,
+    CONTROL,
+    DETECTION,
+    LANGUAGE,
+    REGRESSION,
+    SEGMENTATION,
+    TRANSCRIPTION,
+    TRANSLATION,
+    Problem,
+)
+from thalweg.recipes.sequence_defaults import NETWORK_DEFAULTS, RECIPE_DEFAULTS, USUAL_SEQUENCE_NETWORK
+from thalweg.recipes.settings import (
+    CENTERNET,
+    CONVOLUTIONAL,
+    PERCEPTRON,
+    RESNET,
+    SEQUENCES,
+    TABLE,
+    UNET,
+    Settings,
+)
 
 COMMON: dict[str, Any] = {
     "batch_norm": False, "label_smoothing": 0.0, "dropout": 0.0, "clip": 1.0, "weight_decay": 0.01,
+    "schedule": "one-cycle",
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     # Five-fold cross-validation within the training part, two seeds: 0.987; without normalisation 0.979.
@@ -43,7 +64,10 @@ USUAL_NETWORK = {
     "digits": PERCEPTRON, "mnist": CONVOLUTIONAL, "fashion_mnist": CONVOLUTIONAL, "cifar10": RESNET, "membrane": UNET,
     "bccd": CENTERNET, "image_folder": RESNET, "mask_folder": UNET, "voc": CENTERNET,
 }  # fmt: skip
-LOSSES = {CLASSIFICATION: "cross_entropy", SEGMENTATION: "cross_entropy", DETECTION: "centernet", REGRESSION: "mse"}
+LOSSES = {
+    CLASSIFICATION: "cross_entropy", SEGMENTATION: "cross_entropy", DETECTION: "centernet", REGRESSION: "mse",
+    LANGUAGE: "cross_entropy", TRANSLATION: "cross_entropy", TRANSCRIPTION: "ctc", CONTROL: "docking",
+}  # fmt: skip
 PICTURE_STEPS = 3000
 SMALLEST_BATCH, LARGEST_BATCH = 8, 1024
 FEWEST_STEPS, MOST_STEPS = 40, 400
@@ -56,16 +80,33 @@ def with_network(settings: Settings) -> Settings:
     if settings.recipe == TABLE or settings.network is not None:
         return settings
     asks = settings.layers is not None and settings.recipe in DEFAULTS
-    return settings.replaced(network=PERCEPTRON if asks else USUAL_NETWORK[settings.recipe])
+    usual = USUAL_NETWORK | USUAL_SEQUENCE_NETWORK
+    return settings.replaced(network=PERCEPTRON if asks else usual[settings.recipe])
 
 
 def resolved(settings: Settings, problem: Problem) -> Settings:
     """The settings with every gap filled: by the recipe, then by the data."""
-    values = COMMON | {"loss": LOSSES[problem.outputs.task]}
+    settings = settings.replaced(loss=settings.loss or LOSSES[problem.outputs.task])
+    if settings.recipe in SEQUENCES:
+        return filled(settings, problem.counts["training"])
+    values = dict(COMMON)
     if settings.network in (None, PERCEPTRON):
         values |= _of_perceptron(settings, problem)
     else:
         values |= _of_pictures(settings, problem)
+    return _with(settings, values)
+
+
+def filled(settings: Settings, examples: int) -> Settings:
+    """The settings of a recipe for sequences with every gap filled, for so many training examples."""
+    values = COMMON | {"patience": 0, "augment": True} | NETWORK_DEFAULTS[str(settings.network)]
+    if "batch_size" not in values:
+        values["batch_size"] = batch_size_for(examples)
+    values["epochs"] = epochs_for(max(examples, 1), settings.batch_size or values["batch_size"])
+    return _with(settings, values | RECIPE_DEFAULTS.get((settings.recipe, str(settings.network)), {}))
+
+
+def _with(settings: Settings, values: dict[str, Any]) -> Settings:
     return settings.replaced(**{name: value for name, value in values.items() if getattr(settings, name) is None})
 
 
@@ -118,7 +159,8 @@ def shown_default(name: str) -> str | None:
     """
     also = {recipe: f"{recipe} perceptron" for recipe in NAMED_DEFAULTS}
     perceptrons = ((also.get(recipe, recipe), defaults) for recipe, defaults in DEFAULTS.items())
-    tables = [*perceptrons, *PICTURE_DEFAULTS.items(), *NAMED_DEFAULTS.items()]
+    tables = [*perceptrons, *PICTURE_DEFAULTS.items(), *NAMED_DEFAULTS.items(),
+              *NETWORK_DEFAULTS.items(), *((recipe, of) for (recipe, _), of in RECIPE_DEFAULTS.items())]  # fmt: skip
     if name not in COMMON and not any(name in defaults for _, defaults in tables):
         return None
     usual = COMMON.get(name, "differs")
@@ -132,4 +174,6 @@ def _text(value: Any) -> str:
         return "by its size"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, str):
+        return value
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"

@@ -14,6 +14,7 @@ from thalweg.recipes.picture_drawing import of_pictures
 from thalweg.recipes.problem import REGRESSION, Problem
 from thalweg.recipes.reporting import OF_TEST, REPORT, report_of, test_figure
 from thalweg.recipes.run_folder import unwritable
+from thalweg.recipes.sequence_drawing import of_sequences
 from thalweg.report import pictures
 
 WITHOUT_MATPLOTLIB = "matplotlib is not installed (pip install 'thalweg[report]')"
@@ -24,7 +25,8 @@ def draw(outcome: Any, problem: Problem, best_epoch: int | None) -> str:
     path = outcome.folder.path / REPORT
     try:
         try:
-            drawn = [*_of_training(outcome, best_epoch), *_of_test(outcome, problem), *of_pictures(outcome, problem)]
+            drawn = [*_of_training(outcome, best_epoch), *_of_test(outcome, problem), *of_pictures(outcome, problem),
+                     *of_sequences(outcome, problem)]  # fmt: skip
             said = ", ".join(each.name for each in drawn)
         except ImportError:
             said = f"none: {WITHOUT_MATPLOTLIB}"

@@ -15,7 +15,7 @@ from thalweg.recipes.predictor import settings_of
 from thalweg.recipes.preparing import check_unchanged
 from thalweg.recipes.recognition import recognised
 from thalweg.recipes.run_folder import CONFIG, RunFolder
-from thalweg.recipes.settings import IMAGES, Settings, settings_from
+from thalweg.recipes.settings import NAMED, Settings, settings_from
 from thalweg.recipes.train import made, make_trainer
 from thalweg.report.explanation import Explanation
 from thalweg.tensor import Tensor
@@ -50,7 +50,7 @@ def explanation_of(what: str, examples: int | None = None) -> tuple[str, Explana
 def _settings(what: str, folder: RunFolder | None) -> Settings:
     if folder is not None:
         return settings_of(folder.read_config(), str(folder.config))
-    if what in IMAGES:
+    if what in NAMED:
         return settings_from(what, {}, {})
     return settings_from(recognised(what), {"data": what}, {})
 

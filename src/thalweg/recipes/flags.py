@@ -16,8 +16,9 @@ from thalweg.recipes.recognition import RECOGNISED, recognised
 from thalweg.recipes.settings import (
     FOLDERS,
     GROUPS,
-    IMAGES,
+    NAMED,
     RECIPES,
+    SEQUENCE_FILES,
     TABLE,
     Settings,
     all_fields,
@@ -26,7 +27,8 @@ from thalweg.recipes.settings import (
 )
 from thalweg.recipes.settings_file import read_settings_file
 
-WHAT = f"{', '.join(IMAGES)}; or a path: {RECOGNISED}"
+FIND_RATE = "--find-learning-rate"
+WHAT = f"{', '.join(NAMED)}; or a path: {RECOGNISED}"
 TRAIN_EXAMPLES = """\
 examples:
   thalweg train digits
@@ -38,9 +40,18 @@ examples:
   thalweg train VOC2007.zip                          # JPEGImages and Annotations: boxes
   thalweg train houses.csv.gz --target median_house_value
   thalweg train adult.data.gz --no-header --target 14 --test adult.test.gz
+  thalweg train shakespeare --data data              # a small transformer; --network lstm
+  thalweg train book.txt --tokens words --context 32 # a language model
+  thalweg train reviews.csv --text review --target stars
+  thalweg train rt_polarity --data data --cross-validate
+  thalweg train german.txt --translation english.txt
+  thalweg train spoken_digits --data data
+  thalweg train recordings/                          # recordings/yes/1.wav, ... or yes_1.wav, no_1.wav, ...
+  thalweg train truck                                # backs up to a dock, by a simulator that can be differentiated
   thalweg train digits --config my.toml --seed 1     # flags win over the file
   thalweg train --config runs/digits-001/config.json # the same run again
   thalweg train --resume runs/cifar10-001            # go on with a run that was interrupted
+  thalweg train digits --find-learning-rate          # suggest a learning rate instead of training
 
 A file of settings holds the same names as the flags, for example:
   layers = [256, 128]
@@ -56,6 +67,10 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """All flags of `thalweg train`, by group, each with its default in the help."""
     parser.add_argument("what", nargs="?", metavar="WHAT", help=WHAT)
     parser.add_argument("--config", metavar="FILE", help="TOML file of settings, or the config.json of a run")
+    parser.add_argument(
+        FIND_RATE, nargs="?", const="", metavar="FILE.svg",
+        help="do not train: raise the learning rate until the loss diverges, and suggest one; FILE.svg for the curve",
+    )  # fmt: skip
     groups = {name: parser.add_argument_group(name, about) for name, about in GROUPS.items()}
     for field in all_fields():
         kind: Kind = field.metadata["kind"]
@@ -82,6 +97,7 @@ def resume_options(arguments: argparse.Namespace) -> Settings:
     given = [field.name for field in all_fields() if getattr(arguments, field.name) is not None]
     others = [flag_of(name) for name in given if name not in allowed]
     others += [name for name in (arguments.what, arguments.config and "--config") if name]
+    others += [FIND_RATE] * (arguments.find_learning_rate is not None)
     if others:
         raise ConfigurationError(
             explain(
@@ -107,13 +123,13 @@ def settings_of_flags(arguments: argparse.Namespace) -> Settings:
         raise ConfigurationError(
             explain("unknown recipe", received=repr(recipe), expected=", ".join(RECIPES), where=f"{path}, key 'recipe'")
         )
-    if arguments.what in IMAGES:
+    if arguments.what in NAMED:
         recipe = arguments.what
     elif arguments.what is not None:
-        recipe, flags["data"] = recognised(arguments.what), arguments.what
+        recipe, flags["data"] = recognised(arguments.what, {**file, **flags}), arguments.what
     elif recipe is None and "data" in (given := {**file, **flags}):
-        recipe = recognised(str(given["data"]))
-    if recipe is None or (recipe in (*FOLDERS, TABLE) and "data" not in {**file, **flags}):
+        recipe = recognised(str(given["data"]), given)
+    if recipe is None or (recipe in (*FOLDERS, *SEQUENCE_FILES, TABLE) and "data" not in {**file, **flags}):
         raise ConfigurationError(
             explain(
                 "what shall be trained on?",

@@ -17,7 +17,7 @@ import numpy as np
 from thalweg import nn, optim
 from thalweg.errors import ConfigurationError, FileFormatError, explain
 from thalweg.optim import schedules
-from thalweg.recipes.settings import ACTIVATIONS, Settings
+from thalweg.recipes.settings import ACTIVATIONS, GPT, TRANSFORMER, Settings
 
 LAYERS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU, "silu": nn.SiLU,
@@ -26,6 +26,7 @@ LAYERS: dict[str, type[nn.Module]] = {
 T = TypeVar("T")
 OUTPUT = "output"
 SGD_MOMENTUM, USUAL_DECAY = 0.9, 0.01
+DECAYS_WEIGHTS_ALONE = (GPT, TRANSFORMER)
 
 
 def plain_values(shape: Any) -> dict[str, Any]:
@@ -152,7 +153,10 @@ def make_optimizer(settings: Settings, model: nn.Module, steps_per_epoch: int) -
     """The optimizer, whose learning rate is the schedule over all steps of the run."""
     rate = learning_rate(settings, steps_per_epoch)
     decay = USUAL_DECAY if settings.weight_decay is None else settings.weight_decay
-    parameters = model.parameters()
+    parameters: Any = model.parameters()
+    if settings.network in DECAYS_WEIGHTS_ALONE:
+        weights, others = _by_axes(model)
+        parameters = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
     momentum = SGD_MOMENTUM if settings.momentum is None and settings.optimizer == "sgd" else settings.momentum or 0.0
     if settings.momentum is not None and settings.optimizer not in ("sgd", "rmsprop"):
         raise ConfigurationError(
@@ -173,7 +177,14 @@ def make_optimizer(settings: Settings, model: nn.Module, steps_per_epoch: int) -
         "adam": optim.Adam,
         "adagrad": optim.Adagrad,
     }
-    return kinds[settings.optimizer](parameters, lr=rate, weight_decay=decay)
+    betas = {"betas": (0.9, 0.99)} if settings.network == GPT and settings.optimizer != "adagrad" else {}
+    return kinds[settings.optimizer](parameters, lr=rate, weight_decay=decay, **betas)  # type: ignore[arg-type]
+
+
+def _by_axes(model: nn.Module) -> tuple[list[Any], list[Any]]:
+    """Matrices and embeddings, and all else: shifts and scales are not decayed by those who train language models."""
+    parameters = list(model.parameters())
+    return [each for each in parameters if each.ndim > 1], [each for each in parameters if each.ndim < 2]
 
 
 def learning_rate(settings: Settings, steps_per_epoch: int) -> schedules.Schedule:
@@ -188,6 +199,13 @@ def learning_rate(settings: Settings, steps_per_epoch: int) -> schedules.Schedul
     warmup = max(1, steps // 20)
     made: dict[str, schedules.Schedule] = {
         "one-cycle": schedules.OneCycle(lr, steps),
+        "warmup-cosine": schedules.Chained(
+            (
+                schedules.LinearWarmup(lr, warmup, 1 / warmup),
+                schedules.CosineAnnealing(lr, max(1, steps - warmup), lr / 10),
+            ),
+            (warmup,),
+        ),
         "cosine": schedules.CosineAnnealing(lr, steps),
         "cosine-restarts": schedules.CosineWarmRestarts(lr, third),
         "constant": schedules.Constant(lr),
@@ -198,6 +216,7 @@ def learning_rate(settings: Settings, steps_per_epoch: int) -> schedules.Schedul
         "inverse-time": schedules.InverseTime(lr, 1.0, steps_per_epoch),
         "cyclical": schedules.Cyclical(lr / 10, lr, max(1, 2 * steps_per_epoch)),
     }
+    assert settings.schedule is not None
     return made[settings.schedule]
 
 

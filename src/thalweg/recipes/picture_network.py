@@ -15,9 +15,9 @@ import numpy as np
 
 from thalweg import models, nn
 from thalweg.errors import ConfigurationError, FileFormatError, explain
-from thalweg.recipes.network import NetworkShape, build, check_weights, described, plain_values
+from thalweg.recipes.network import described, plain_values
 from thalweg.recipes.problem import CLASSIFICATION, DETECTION, SEGMENTATION
-from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, NETWORKS, PERCEPTRON, RESNET, UNET, Settings
+from thalweg.recipes.settings import CENTERNET, CONVOLUTIONAL, PERCEPTRON, RESNET, UNET, Settings
 
 FITTING_NETWORKS = {
     CLASSIFICATION: (CONVOLUTIONAL, RESNET, PERCEPTRON),
@@ -129,9 +129,6 @@ class PictureNetwork:
         return whole and len(self.input_shape) == 3 and self.kind in FIRST_AND_LAST and 0 <= self.dropout < 1
 
 
-Network = NetworkShape | PictureNetwork
-
-
 def picture_network(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> PictureNetwork:
     """What the settings say about the network, for pictures of this shape."""
     assert settings.network is not None
@@ -169,22 +166,3 @@ def _check_size(kind: str, height: int, width: int) -> None:
                 where="--image-size",
             )
         )
-
-
-def build_network(shape: Network) -> nn.Module:
-    """The network of a description, freshly initialised."""
-    return build(shape) if isinstance(shape, NetworkShape) else shape.build()
-
-
-def network_from_config(config: Any, where: str) -> Network:
-    """The description in a config.json. Raises FileFormatError for a damaged one."""
-    is_of_pictures = isinstance(config, dict) and config.get("kind") in NETWORKS
-    return (PictureNetwork if is_of_pictures else NetworkShape).from_config(config, where)
-
-
-def check_network_weights(shape: Network, arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Refuse weights of another network."""
-    if isinstance(shape, NetworkShape):
-        check_weights(shape, arrays, where)
-    else:
-        shape.check_weights(arrays, where)

@@ -16,19 +16,20 @@ import numpy as np
 from thalweg import nn
 from thalweg.data.table import Table
 from thalweg.errors import FileFormatError, StateError, ThalwegError, explain
+from thalweg.models import docked
 from thalweg.recipes.images import ImageReader
-from thalweg.recipes.picture_network import (
-    Network,
-    PictureNetwork,
-    build_network,
-    check_network_weights,
-    network_from_config,
-)
+from thalweg.recipes.networks import Network, build_network, check_network_weights, network_from_config
+from thalweg.recipes.picture_network import PictureNetwork
 from thalweg.recipes.pictures import examples_at_once
-from thalweg.recipes.problem import DETECTION, Outputs, Reader
+from thalweg.recipes.problem import CONTROL, DETECTION, TRANSCRIPTION, Outputs, Reader
+from thalweg.recipes.recording_reader import RecordingReader
 from thalweg.recipes.run_folder import RunFolder
+from thalweg.recipes.sequence_modules import heard
+from thalweg.recipes.sequence_network import SequenceNetwork
 from thalweg.recipes.settings import Settings, checked, fields_of
 from thalweg.recipes.table_reader import TableReader
+from thalweg.recipes.text_reader import LanguageReader, TextReader, TranslationReader
+from thalweg.recipes.truck import StartReader
 from thalweg.tensor import from_numpy, no_grad
 from thalweg.train import Trainer
 from thalweg.train.checkpoint import load_weights
@@ -45,8 +46,14 @@ class Predictor:
     outputs: Outputs
     shape: Network
 
-    def raw(self, x: np.ndarray) -> np.ndarray:
-        """The outputs of the last layer, (n, outputs) or (n, outputs, height, width), batch by batch."""
+    def raw(self, x: Any) -> np.ndarray:
+        """The outputs of the last layer, (n, outputs) or (n, outputs, height, width), batch by batch.
+
+        Of sequences `x` is one batch: an array, or a tuple of several inputs.
+        """
+        if isinstance(self.shape, SequenceNetwork):
+            inputs = (x,) if isinstance(x, tuple) else x
+            return self._trainer.predict(inputs, batch_size=len(x[0] if isinstance(x, tuple) else x))
         if isinstance(self.shape, PictureNetwork):
             return self._compiled(x)
         self.model.eval()
@@ -68,6 +75,13 @@ class Predictor:
     def _trainer(self) -> Trainer:
         return Trainer(self.model, progress=False)
 
+    def translations(self, tokens: np.ndarray) -> list[str]:
+        """The likeliest translations of padded source sentences."""
+        reader, model = self.reader, cast(Any, self.model)
+        assert isinstance(reader, TranslationReader)
+        written = model.translate(tokens, reader.target.bos, reader.target.eos, reader.longest)
+        return reader.target.decode_all(written)
+
     def boxes(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs of a detector as boxes, (n, most, 6): corners in pixels of the input, score, class."""
         assert isinstance(self.shape, PictureNetwork)
@@ -81,6 +95,12 @@ class Predictor:
 
     def table_of(self, raw: np.ndarray) -> Table:
         """Raw outputs as a table of predictions."""
+        if self.outputs.task == CONTROL:
+            names = ("x at the end", "y at the end", "trailer at the end", "cab at the end")
+            return Table({"docked": docked(raw).astype(np.int64)} | dict(zip(names, raw.T, strict=True)))
+        if self.outputs.task == TRANSCRIPTION:
+            assert isinstance(self.reader, RecordingReader)
+            return Table({"prediction": [self.reader.told(labels) for labels in heard(raw)]})
         if self.outputs.classes is None:
             return Table({"prediction": self.outputs.values(raw)})
         probabilities = self.outputs.probabilities(raw)
@@ -126,7 +146,10 @@ def load_predictor(folder: RunFolder, config: dict[str, Any] | None = None) -> P
 
 
 def _reader(config: Any, where: str) -> Reader:
-    kinds: dict[str, Any] = {"table": TableReader, "images": ImageReader}
+    kinds: dict[str, Any] = {
+        "table": TableReader, "images": ImageReader, "starts": StartReader, "recordings": RecordingReader,
+        "texts": TextReader, "language": LanguageReader, "translations": TranslationReader,
+    }  # fmt: skip
     try:
         return cast(Reader, kinds[config["kind"]].from_config(config))
     except (KeyError, TypeError, ValueError, ThalwegError) as error:
@@ -138,7 +161,9 @@ def _reader(config: Any, where: str) -> Reader:
 def _inputs(reader: Reader) -> int:
     if isinstance(reader, TableReader):
         return reader.encoder.width
-    return int(np.prod(reader.shape))  # type: ignore[attr-defined]
+    if isinstance(reader, ImageReader):
+        return int(np.prod(reader.shape))
+    return int(reader.width)  # type: ignore[attr-defined]
 
 
 def _inputs_of(shape: Network) -> int:

@@ -9,18 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.errors import ConfigurationError, DataError, explain
-from thalweg.recipes import images, pictures, tabular
+from thalweg.recipes import images, pictures, sequences, tabular
 from thalweg.recipes.picture_network import check_network
 from thalweg.recipes.picture_parts import task_of
 from thalweg.recipes.problem import Problem
 from thalweg.recipes.run_folder import RunFolder
-from thalweg.recipes.settings import FOLDERS, PERCEPTRON, TABLE, Settings
+from thalweg.recipes.settings import FOLDERS, PERCEPTRON, SEQUENCES, TABLE, Settings
 
 
 def prepare(settings: Settings) -> Problem:
     """The data, split and encoded. Raises DataError, FileFormatError, ConfigurationError."""
     if settings.recipe == TABLE:
         return tabular.prepare(settings)
+    if settings.recipe in SEQUENCES:
+        return sequences.prepare(settings)
     _check_layers(settings)
     if settings.network != PERCEPTRON:
         return pictures.prepare(settings)

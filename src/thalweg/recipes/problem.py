@@ -23,15 +23,19 @@ from thalweg.errors import FileFormatError, ThalwegError, explain
 from thalweg.recipes.settings import Settings
 
 CLASSIFICATION, REGRESSION, SEGMENTATION, DETECTION = "classification", "regression", "segmentation", "detection"
+LANGUAGE, TRANSLATION, TRANSCRIPTION, CONTROL = "language", "translation", "transcription", "control"
+WITHOUT_CLASSES = (LANGUAGE, TRANSLATION, TRANSCRIPTION, CONTROL)
+"""Tasks whose outputs are tokens or states; the reader knows their names."""
 FEWEST_CLASSES = {CLASSIFICATION: 2, SEGMENTATION: 2, DETECTION: 1}
-Chunk = tuple[np.ndarray, np.ndarray]
-"""Encoded inputs, and the targets: class numbers or masks (int64), boxes, or values in their own units (float64)."""
+Chunk = tuple[Any, np.ndarray]
+"""Encoded inputs (an array, or a tuple of several), and the targets: class numbers, masks or tokens (int64), boxes, or
+values in their own units (float64)."""
 
 
 class Reader(Protocol):
     """How inputs from outside become what the network takes; part of the run folder."""
 
-    def inputs(self, path: str) -> Iterator[np.ndarray]:
+    def inputs(self, path: str) -> Iterator[Any]:
         """Encoded inputs of a file, in chunks."""
 
     def labelled(self, path: str) -> Iterator[Chunk]:
@@ -45,6 +49,7 @@ class Outputs:
     """From the outputs of the network to predictions: `classes` for pictures and categories, `scale` for a regression.
 
     `task` says what a class belongs to: an example (classification), a pixel (segmentation), a box (detection).
+    Tasks of sequences have a `width` alone: so many tokens, or numbers of a state.
 
     >>> outputs = Outputs(classes=["cat", "dog"])
     >>> outputs.task, outputs.width, outputs.probabilities(np.zeros((1, 2)))
@@ -52,15 +57,13 @@ class Outputs:
     """
 
     def __init__(
-        self, classes: list[Any] | None = None, scale: Standardise | None = None, task: str = CLASSIFICATION
-    ) -> None:
-        assert (classes is None) != (scale is None)
+        self, classes: list[Any] | None = None, scale: Standardise | None = None, task: str = CLASSIFICATION,
+        width: int | None = None,
+    ) -> None:  # fmt: skip
+        assert sum(each is not None for each in (classes, scale, width)) == 1
         self.classes, self.scale = classes, scale
-        self.task = REGRESSION if classes is None else task
-
-    @property
-    def width(self) -> int:
-        return 1 if self.classes is None else len(self.classes)
+        self.task = REGRESSION if scale is not None else task
+        self.width = width if width is not None else 1 if classes is None else len(classes)
 
     def probabilities(self, raw: np.ndarray) -> np.ndarray:
         """softmax of logits, float64 (n, classes) or (n, classes, height, width)."""
@@ -75,6 +78,8 @@ class Outputs:
     def to_config(self) -> dict[str, Any]:
         if self.scale is not None:
             return {"task": REGRESSION, "scale": self.scale.to_config()}
+        if self.classes is None:
+            return {"task": self.task, "width": self.width}
         return {"task": self.task, "classes": self.classes}
 
     @classmethod
@@ -85,6 +90,10 @@ class Outputs:
                 scale = Standardise.from_config(config["scale"])
                 if scale.mean_.shape == ():
                     return cls(scale=scale)
+            if config["task"] in WITHOUT_CLASSES:
+                width = config["width"]
+                if type(width) is int and width > 0:
+                    return cls(task=config["task"], width=width)
             classes, task = config["classes"], config["task"]
             named = isinstance(classes, list) and all(isinstance(name, str | int | float) for name in classes)
             if named and len(classes) >= FEWEST_CLASSES[task]:
@@ -126,9 +135,13 @@ class Problem:
     notes: list[str] = field(default_factory=list)
     samples: Callable[[], PictureSamples] | None = None
     """Pictures of the test part as they are stored, for the report; None where the examples are no pictures."""
+    steps: int | None = None
+    """Steps of an epoch, where they are not those of all training examples in batches."""
 
     def steps_per_epoch(self, settings: Settings) -> int:
         assert settings.batch_size is not None
+        if self.steps is not None:
+            return self.steps
         return math.ceil(self.counts["training"] / settings.batch_size)
 
 

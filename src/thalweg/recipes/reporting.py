@@ -17,12 +17,14 @@ import numpy as np
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.record import Record
 from thalweg.errors import FileFormatError, explain
+from thalweg.recipes.networks import network_from_config
 from thalweg.recipes.picture_drawing import FILTERS, OF_FILTERS, SAID
-from thalweg.recipes.picture_network import network_from_config
 from thalweg.recipes.problem import REGRESSION
 from thalweg.recipes.resuming import history_of, recorded_lines
+from thalweg.recipes.run_folder import FINDINGS as FINDINGS
 from thalweg.recipes.run_folder import RunFolder, unwritable
 from thalweg.recipes.scores import HEADLINE, Scores, in_figures
+from thalweg.recipes.sequence_drawing import SAID_OF_SEQUENCES
 from thalweg.recipes.telling import counted
 from thalweg.report import pictures, watched
 from thalweg.report.comparison import ComparedRun, comparison_page
@@ -33,7 +35,7 @@ from thalweg.report.watched import Watched
 from thalweg.train.callbacks import History
 
 REPORT, COMPARISON = "report.html", "comparison.html"
-FINDINGS, KERNELS = "findings.json", "kernels.json"
+KERNELS = "kernels.json"
 
 
 class KeptRun:
@@ -66,6 +68,7 @@ class KeptRun:
         return Scores(
             self.task, numbers, examples, baseline, None if matrix is None else np.asarray(matrix, np.float64),
             None if points is None else (np.asarray(points["true"]), np.asarray(points["predicted"])), by_class,
+            [(heading, header, rows) for heading, header, rows in self.results.get("samples", [])],
         )  # fmt: skip
 
     def quantities(self) -> dict[str, Watched]:
@@ -74,7 +77,7 @@ class KeptRun:
         return watched.of_record(Record.load(path)) if path.is_file() else watched.of_columns(self.history.steps)
 
     def findings(self) -> list[Finding]:
-        path = self.folder.path / FINDINGS
+        path = self.folder.findings
         return [Finding.from_json(each) for each in _json(path)["findings"]] if path.is_file() else []
 
 
@@ -130,11 +133,18 @@ def _facts(run: KeptRun) -> list[tuple[str, str]]:
         ("training", f"{settings['optimizer']}, {settings['schedule']} learning rate up to {settings['lr']:g}, batches "
          f"of {settings['batch_size']}, {counted(run.results['epochs'], 'epoch')}, "
          f"{run.results['training_seconds']:.1f} s"),
-        ("weights", "those of the last step" if best is None else f"those of epoch {best + 1}"),
+        ("weights", _whose(run, best)),
         ("seed", str(config["seed"])),
     ]  # fmt: skip
     reason = run.results.get("stop_reason")
     return [*facts, ("ended early", str(reason))] if reason else facts
+
+
+def _whose(run: KeptRun, best: int | None) -> str:
+    repaired = run.results.get("repaired")
+    if repaired:
+        return f"those of a repaired copy: {repaired}"
+    return "those of the last step" if best is None else f"those of epoch {best + 1}"
 
 
 def _tables(scores: Scores) -> list[Table]:
@@ -144,7 +154,7 @@ def _tables(scores: Scores) -> list[Table]:
         names = list(next(iter(scores.by_class.values())))
         rows = [[each, *(in_figures(values[name]) for name in names)] for each, values in scores.by_class.items()]
         tables.append(("Each class", ["class", *map(measure_name, names)], rows))
-    return tables
+    return [*tables, *scores.samples]
 
 
 def _of_test(run: KeptRun, scores: Scores) -> Iterator[Shown]:
@@ -173,7 +183,8 @@ def test_figure(scores: Scores, classes: Sequence[Any] | None, target: str) -> A
 
 
 def _of_pictures(run: KeptRun) -> list[Shown]:
-    said = {name: words for (task, name), words in SAID.items() if task == run.task} | {FILTERS: OF_FILTERS}
+    known = (SAID | SAID_OF_SEQUENCES).items()
+    said = {name: words for (task, name), words in known if task == run.task} | {FILTERS: OF_FILTERS}
     found = [(words, run.folder.path / name) for name, words in said.items()]
     return [Shown(*words, path) for words, path in found if path.is_file()]
 

@@ -17,7 +17,7 @@ from thalweg.data.files import atomic_write
 from thalweg.errors import ConfigurationError, FileFormatError, explain
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.train import Trainer
-from thalweg.train.callbacks import Callback, EarlyStopping, History, Priority
+from thalweg.train.callbacks import Callback, EarlyStopping, History, Priority, Watch
 from thalweg.train.checkpoint import load_weights, save_checkpoint, save_weights
 
 SECONDS_BETWEEN = 10.0
@@ -25,17 +25,18 @@ SECONDS_BETWEEN = 10.0
 
 
 class ResumePoint(Callback):
-    """Save all that training goes on from, at the end of an epoch, every few seconds."""
+    """Save all that training goes on from, and what was watched of it, at the end of an epoch, every few seconds."""
 
     priority = Priority.SAVE
     adds_logs = False
 
-    def __init__(self, folder: RunFolder, seconds: float = SECONDS_BETWEEN) -> None:
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: RunFolder, watch: Watch, seconds: float = SECONDS_BETWEEN) -> None:
+        self.folder, self.watch, self.seconds = folder, watch, seconds
         self.saved = time.monotonic()
 
     def on_epoch_end(self, trainer: Any) -> None:
         if time.monotonic() - self.saved >= self.seconds and trainer.state.epoch + 1 < trainer.state.epochs:
+            self.watch.record.save(self.folder.record)  # before the checkpoint: it may hold more epochs, never fewer
             save_checkpoint(self.folder.checkpoint, trainer)
             self.saved = time.monotonic()
 

@@ -20,6 +20,8 @@ RUNS = Path("runs")
 CONFIG, METRICS, WEIGHTS, RESULTS = "config.json", "metrics.jsonl", "model.safetensors", "results.json"
 RECORD = "record.npz"
 """What was watched of the layers."""
+FINDINGS = "findings.json"
+"""What the doctor found."""
 CHECKPOINT = "checkpoint.safetensors"
 """Only while a run is going on, or after it was interrupted."""
 LARGEST_CONFIG = 256 << 20
@@ -68,6 +70,10 @@ class RunFolder:
     @property
     def record(self) -> Path:
         return self.path / RECORD
+
+    @property
+    def findings(self) -> Path:
+        return self.path / FINDINGS
 
     @property
     def results(self) -> Path:

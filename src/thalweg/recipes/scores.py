@@ -7,15 +7,22 @@ average precision of boxes; or RMSE, MAE and R2 in the units of the target. A co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from thalweg.errors import DataError, explain
 from thalweg.recipes.predictor import Predictor
-from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Chunk
+from thalweg.recipes.problem import (
+    CLASSIFICATION,
+    CONTROL,
+    DETECTION,
+    LANGUAGE,
+    REGRESSION,
+    SEGMENTATION,
+    TRANSCRIPTION,
+    TRANSLATION,
+)
 from thalweg.train.metrics import (
     F1,
     R2,
@@ -31,8 +38,15 @@ MOST_POINTS = 20_000
 """Points that a picture shows; beyond that the first ones stand for all."""
 
 
-HEADLINE = {CLASSIFICATION: "accuracy", SEGMENTATION: "pixel_accuracy", DETECTION: "map_50", REGRESSION: "rmse"}
+HEADLINE = {
+    CLASSIFICATION: "accuracy", SEGMENTATION: "pixel_accuracy", DETECTION: "map_50", REGRESSION: "rmse",
+    LANGUAGE: "loss", TRANSLATION: "bleu", TRANSCRIPTION: "word_error_rate", CONTROL: "docked",
+}  # fmt: skip
 """The number that stands for all of them."""
+
+
+SampleTable = tuple[str, list[str], list[list[str]]]
+"""A heading, the names of columns, and rows."""
 
 
 @dataclass
@@ -50,6 +64,8 @@ class Scores:
     """True and predicted values, for a regression."""
     by_class: dict[str, dict[str, float]] = field(default_factory=dict)
     """The numbers of each class, for pixels and boxes."""
+    samples: list[SampleTable] = field(default_factory=list)
+    """Some of what was predicted, beside the truth, for sequences."""
 
     @property
     def headline(self) -> str:
@@ -57,10 +73,15 @@ class Scores:
 
     def lines(self) -> list[str]:
         """The scores in words."""
-        return {
+        told = {
             CLASSIFICATION: self._of_classes, REGRESSION: self._of_values,
             SEGMENTATION: self._of_pixels, DETECTION: self._of_boxes,
-        }[self.task]()  # fmt: skip
+        }  # fmt: skip
+        return told.get(self.task, self._of_each)()
+
+    def _of_each(self) -> list[str]:
+        width = max(map(len, self.numbers))
+        return [f"{name.replace('_', ' '):{width}}  {in_figures(value)}" for name, value in self.numbers.items()]
 
     def _of_classes(self) -> list[str]:
         return [
@@ -102,24 +123,16 @@ def in_figures(value: float) -> str:
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def score(predictor: Predictor, chunks: Iterable[Chunk]) -> Scores:
-    """The scores over all chunks, exact. Raises DataError if there are no rows."""
-    kinds = {CLASSIFICATION: _Classes, SEGMENTATION: _Pixels, DETECTION: _Boxes, REGRESSION: _Values}
-    scorer: _Scorer = kinds[predictor.outputs.task](predictor)
-    count = 0
-    for x, y in chunks:
-        if len(y):
-            scorer.add(predictor.raw(x), y)
-            count += len(y)
-    if not count:
-        raise DataError(explain("there is nothing to evaluate on", received="0 rows"))
-    return scorer.scores(count)
+class Scorer:
+    """Adds up chunk after chunk what the scores of a task are made of."""
 
-
-class _Scorer:
     def __init__(self, predictor: Predictor) -> None:
-        self.outputs = predictor.outputs
+        self.predictor, self.outputs = predictor, predictor.outputs
         self.metrics: list[Metric] = []
+
+    def see(self, x: Any, y: np.ndarray) -> None:
+        """A chunk of inputs and targets."""
+        self.add(self.predictor.raw(x), y)
 
     def add(self, raw: np.ndarray, y: np.ndarray) -> None:
         raise NotImplementedError
@@ -131,7 +144,7 @@ class _Scorer:
         return {metric.name: float(metric.compute()) for metric in self.metrics}  # type: ignore[arg-type]
 
 
-class _Classes(_Scorer):
+class Classes(Scorer):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         self.metrics = [Accuracy(), F1(average="macro", name="macro_f1")]
@@ -148,7 +161,7 @@ class _Classes(_Scorer):
         )  # fmt: skip
 
 
-class _Pixels(_Scorer):
+class Pixels(Scorer):
     """Everything follows from the confusion matrix of the pixels; those of no class are not counted."""
 
     def __init__(self, predictor: Predictor) -> None:
@@ -182,10 +195,9 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-class _Boxes(_Scorer):
+class Boxes(Scorer):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
-        self.predictor = predictor
         self.by_class = MeanAveragePrecision(average=None)
         self.metrics = [MeanAveragePrecision("coco", name="map")]
 
@@ -203,7 +215,7 @@ class _Boxes(_Scorer):
         return Scores(DETECTION, {"map_50": _mean(values)} | self.numbers(), count, math.nan, by_class=each)
 
 
-class _Values(_Scorer):
+class Values(Scorer):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         self.metrics = [RootMeanSquaredError(), MeanAbsoluteError(), R2()]

@@ -19,15 +19,35 @@ IMAGES = ("digits", "mnist", "fashion_mnist", "cifar10", "membrane", "bccd")
 FOLDERS = (IMAGE_FOLDER, MASK_FOLDER, VOC)
 """What `thalweg train PATH` takes a folder (or a zip archive) for: recognised, never typed."""
 PICTURES = (*IMAGES, *FOLDERS)
-RECIPES = (*PICTURES, TABLE)
+TRUCK, SHAKESPEARE, RT_POLARITY, MULTI30K = "truck", "shakespeare", "rt_polarity", "multi30k"
+SPOKEN_DIGITS, DIGIT_STRINGS = "spoken_digits", "digit_strings"
+TEXT, TEXT_TABLE, TRANSLATIONS, RECORDINGS = "text", "text_table", "translations", "recordings"
+LANGUAGE_MODELS, CLASSIFIED_TEXTS = (SHAKESPEARE, TEXT), (RT_POLARITY, TEXT_TABLE)
+TRANSLATED, SPEECH = (MULTI30K, TRANSLATIONS), (SPOKEN_DIGITS, DIGIT_STRINGS, RECORDINGS)
+TEXTS = (*LANGUAGE_MODELS, *CLASSIFIED_TEXTS, *TRANSLATED)
+SEQUENCES = (*TEXTS, *SPEECH, TRUCK)
+SEQUENCE_FILES = (TEXT, TEXT_TABLE, TRANSLATIONS, RECORDINGS)
+"""What a path is taken for, as FOLDERS."""
+NAMED = (*IMAGES, *(each for each in SEQUENCES if each not in SEQUENCE_FILES))
+"""What is asked for by its name."""
+ROWS_AND_PICTURES = (*PICTURES, TABLE)
+RECIPES = (*ROWS_AND_PICTURES, *SEQUENCES)
 PERCEPTRON, CONVOLUTIONAL, RESNET, UNET, CENTERNET = "perceptron", "convolutional", "resnet20", "unet", "centernet"
-NETWORKS = (PERCEPTRON, CONVOLUTIONAL, RESNET, UNET, CENTERNET)
+PICTURE_NETWORKS = (PERCEPTRON, CONVOLUTIONAL, RESNET, UNET, CENTERNET)
+GPT, LSTM, SENTENCE_CNN, GRU, TRANSFORMER, CTC, CONTROLLER = (
+    "gpt", "lstm", "sentence_cnn", "gru", "transformer", "ctc", "controller"
+)  # fmt: skip
+SEQUENCE_NETWORKS = (GPT, LSTM, SENTENCE_CNN, GRU, TRANSFORMER, CTC, CONTROLLER)
+NETWORKS = (*PICTURE_NETWORKS, *SEQUENCE_NETWORKS)
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus")
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "adagrad")
 SCHEDULES = (
-    "one-cycle", "cosine", "cosine-restarts", "constant", "warmup", "step", "exponential", "polynomial", "inverse-time",
+    "one-cycle", "cosine", "warmup-cosine",
+    "cosine-restarts", "constant", "warmup", "step", "exponential", "polynomial", "inverse-time",
     "cyclical",
 )  # fmt: skip
+OFF = "off"
+DOCTOR = (OFF, "watch", "advise", "repair")
 REGRESSION_LOSSES = ("mse", "mae", "huber")
 SEGMENTATION_LOSSES = ("cross_entropy", "cross_entropy_dice")
 DETECTION_LOSSES = ("centernet",)
@@ -38,6 +58,7 @@ GROUPS = {
     "the run": "where everything goes, and what decides the random numbers",
     "images": "which pictures, and what is done to them",
     "tables": "how a CSV file is read",
+    "sequences": "texts, recordings and the truck",
 }
 # What other programs call a setting, for those who come from there.
 OTHER_NAMES = {
@@ -69,20 +90,35 @@ class Settings:
         None,
         Choice(NETWORKS),
         "the network",
-        "kind of network for pictures",
-        recipes=PICTURES,
+        "kind of network for pictures and sequences",
+        recipes=(*PICTURES, *SEQUENCES),
         shown="by the task; perceptron where --layers is given",
     )
     layers: tuple[int, ...] | None = setting(
-        None, Widths(), "the network", "widths of the hidden layers of a perceptron"
+        None, Widths(), "the network", "widths of the hidden layers of a perceptron", recipes=ROWS_AND_PICTURES
     )
     base: int | None = setting(
         None, Whole(1, 1024), "the network", "channels of the first convolution", recipes=PICTURES
     )
-    activation: str = setting("relu", Choice(ACTIVATIONS), "the network", "activation after each hidden layer")
-    batch_norm: bool | None = setting(
-        None, Switch(both_ways=True), "the network", "normalise each hidden layer of a perceptron over the batch"
+    activation: str = setting(
+        "relu", Choice(ACTIVATIONS), "the network", "activation after each hidden layer", recipes=ROWS_AND_PICTURES
     )
+    batch_norm: bool | None = setting(
+        None, Switch(both_ways=True), "the network", "normalise each hidden layer of a perceptron over the batch",
+        recipes=ROWS_AND_PICTURES,
+    )  # fmt: skip
+    width: int | None = setting(
+        None, Whole(1, 8192), "the network", "numbers that stand for a token or a frame in each layer",
+        recipes=SEQUENCES,
+    )  # fmt: skip
+    depth: int | None = setting(
+        None, Whole(1, 64), "the network", "layers, one upon the other", recipes=(*TEXTS, *SPEECH)
+    )
+    heads: int | None = setting(None, Whole(1, 64), "the network", "heads of each attention", recipes=TEXTS)
+    context: int | None = setting(
+        None, Whole(1, 1 << 16), "the network", "tokens that a language model is trained on at once",
+        recipes=LANGUAGE_MODELS,
+    )  # fmt: skip
 
     epochs: int | None = setting(None, Whole(1, 1_000_000), "training", "passes over the training part, at most")
     batch_size: int | None = setting(
@@ -99,7 +135,7 @@ class Settings:
         "momentum of sgd and rmsprop",
         shown="0.9 for sgd, 0 for rmsprop",
     )
-    schedule: str = setting("one-cycle", Choice(SCHEDULES), "training", "course of the learning rate over the run")
+    schedule: str | None = setting(None, Choice(SCHEDULES), "training", "course of the learning rate over the run")
     patience: int | None = setting(
         None,
         Whole(0, 1_000_000),
@@ -111,6 +147,7 @@ class Settings:
         Choice((*SEGMENTATION_LOSSES, *DETECTION_LOSSES, *REGRESSION_LOSSES)),
         "training",
         "what is minimised",
+        recipes=ROWS_AND_PICTURES,
         shown="cross_entropy, mse for regression, centernet for boxes",
     )
 
@@ -124,8 +161,9 @@ class Settings:
     )
     clip: float | None = setting(None, Number(), "regularisation", "largest norm of the gradient; 0 does not clip")
     label_smoothing: float | None = setting(
-        None, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes"
-    )
+        None, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes",
+        recipes=(*ROWS_AND_PICTURES, *CLASSIFIED_TEXTS, *TRANSLATED, SPOKEN_DIGITS, RECORDINGS),
+    )  # fmt: skip
 
     seed: int = setting(
         0, Whole(0, 2**63 - 1), "the run", "decides the parts, the first weights, the order, the dropout"
@@ -136,6 +174,10 @@ class Settings:
         "the run",
         "share of the training part that is held out to choose the best epoch",
     )
+    doctor: str = setting(
+        "watch", Choice(DOCTOR), "the run", "look at the run for what is wrong with it: not at all; a line for each "
+        "problem; with remedies, also by training copies; try the remedies and keep one that helps",
+    )  # fmt: skip
     run: str | None = setting(
         None, Text("folder"), "the run", "folder to write", recorded=False, shown="runs/NAME-001, -002, ..."
     )
@@ -152,7 +194,7 @@ class Settings:
         Text("folder"),
         "images",
         "folder with the files of a named set",
-        recipes=[each for each in RECIPES if each != "digits"],
+        recipes=[each for each in RECIPES if each not in ("digits", TRUCK)],
         shown="$THALWEG_DATA",
     )
     image_size: tuple[int, int] | None = setting(
@@ -167,12 +209,16 @@ class Settings:
         None,
         Switch(both_ways=True),
         "images",
-        "change the training pictures at random: moved, mirrored, turned",
-        recipes=PICTURES,
+        "change the training pictures at random: moved, mirrored, turned; of recordings hide bands and moments",
+        recipes=(*PICTURES, *SPEECH),
         shown="on, off for a perceptron",
     )
     skip_bad: bool = setting(
-        False, Switch(), "images", "leave out files and boxes that cannot be used, and say which", recipes=FOLDERS
+        False,
+        Switch(),
+        "images",
+        "leave out files and boxes that cannot be used, and say which",
+        recipes=(*FOLDERS, RECORDINGS),
     )
 
     target: str | None = setting(
@@ -180,14 +226,14 @@ class Settings:
         Text("column"),
         "tables",
         "column to predict: its name, or its number from 0 (-1 is the last)",
-        recipes=[TABLE],
+        recipes=[TABLE, TEXT_TABLE],
     )
     test: str | None = setting(
         None,
         Text("file"),
         "tables",
-        "file (of pictures: folder) to test on",
-        recipes=[*FOLDERS, TABLE],
+        "file (of pictures or recordings: folder) to test on",
+        recipes=[*FOLDERS, TABLE, TEXT, TEXT_TABLE, RECORDINGS],
         shown="a part of the data is split off",
     )
     test_fraction: float = setting(
@@ -195,7 +241,7 @@ class Settings:
         Number(0, 1, least_allowed=False, most_allowed=False),
         "tables",
         "share that is split off for the test, where no --test is given",
-        recipes=[*FOLDERS, TABLE],
+        recipes=[*FOLDERS, TABLE, TEXT, TRANSLATIONS, RECORDINGS],
     )
     task: str | None = setting(
         None,
@@ -228,6 +274,35 @@ class Settings:
         recipes=[TABLE],
         shown="for files over 128 MB (gzip: 24 MB)",
     )
+
+    text: str | None = setting(
+        None, Text("column"), "sequences", "column of text in a CSV file: its name, or its number from 0",
+        recipes=[TEXT_TABLE], shown="the one with the longest cells",
+    )  # fmt: skip
+    translation: str | None = setting(
+        None, Text("file"), "sequences", "file whose lines are the translations of those of WHAT",
+        recipes=[TRANSLATIONS],
+    )  # fmt: skip
+    labels: str | None = setting(
+        None, Text("file"), "sequences", "where the classes of recordings stand: names, folders, or a CSV file",
+        recipes=[RECORDINGS], shown="folders where there are several, else what is before _ or - in the names",
+    )  # fmt: skip
+    tokens: str | None = setting(
+        None, Choice(("characters", "words", "whitespace", "bpe")), "sequences", "what a text is cut into",
+        recipes=TEXTS,
+    )  # fmt: skip
+    vocabulary: int | None = setting(
+        None, Whole(8, 1 << 20), "sequences", "most different tokens", recipes=TEXTS, shown="by the task"
+    )
+    folds: int = setting(
+        10, Whole(2, 1000), "sequences", "parts that the data is cut into where it has no test part",
+        recipes=CLASSIFIED_TEXTS,
+    )  # fmt: skip
+    fold: int = setting(0, Whole(0, 999), "sequences", "which of these is the test part", recipes=CLASSIFIED_TEXTS)
+    cross_validate: bool = setting(
+        False, Switch(), "sequences", "train once for each fold, and give the mean", recipes=CLASSIFIED_TEXTS,
+        recorded=False,
+    )  # fmt: skip
 
     def replaced(self, **changes: Any) -> Settings:
         """The same settings with some of them changed."""

@@ -17,7 +17,7 @@ from thalweg.data.files import existing_file
 from thalweg.data.table import abridged
 from thalweg.errors import ConfigurationError, DataError, explain
 from thalweg.recipes.problem import CLASSIFICATION, REGRESSION, Chunk, Problem
-from thalweg.recipes.settings import IMAGES, Settings
+from thalweg.recipes.settings import NAMED, Settings
 from thalweg.recipes.table_parts import check_classes, column_of, described, fitted_encoder, outputs_of
 from thalweg.recipes.table_reader import CHUNK_ROWS, TableReader, is_large, numbers_of, with_target
 from thalweg.recipes.table_stream import prepare_stream
@@ -85,13 +85,13 @@ def _chunks(reader: TableReader, table: Table, targets: np.ndarray) -> Iterator[
 def _checked_path(settings: Settings) -> str:
     path = settings.data
     assert path is not None
-    close = difflib.get_close_matches(path.replace("-", "_").lower(), IMAGES, n=1)
+    close = difflib.get_close_matches(path.replace("-", "_").lower(), NAMED, n=1)
     if not Path(path).exists() and close and not Path(path).suffix:
         raise ConfigurationError(
             explain(
                 "this is neither a recipe nor a file",
                 received=repr(path),
-                expected=f"{', '.join(IMAGES)}, or the path of a CSV file or a folder of pictures",
+                expected=f"{', '.join(NAMED)}, or the path of a CSV file or a folder of pictures",
                 remedy=f"did you mean {close[0]}?",
             )
         )

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.diagnose import PROBLEMS
+from thalweg.diagnose.judge import problems
 from thalweg.recipes import record
-from thalweg.recipes.picture_network import Network
+from thalweg.recipes.networks import Network
 from thalweg.recipes.problem import DETECTION, SEGMENTATION, Problem
 from thalweg.recipes.run_folder import FORMAT, VERSION, RunFolder
 from thalweg.recipes.scores import Scores
@@ -55,8 +57,10 @@ def results(outcome: Any, best: int | None) -> dict[str, Any]:
         "training_seconds": round(outcome.seconds, 3),
         "stop_reason": history.stop_reason,
         "interrupted": history.interrupted,
+        "repaired": outcome.repaired,
         "confusion_matrix": scores.confusion,
         "by_class": scores.by_class,
+        "samples": scores.samples,
         "points": _some_points(scores),
     }
 
@@ -95,9 +99,18 @@ def conclusion(outcome: Any, best: int | None) -> list[str]:
         name = scores.headline
         return [f"{outcome.folder}: test {name.replace('_', ' ')} {scores.numbers[name]:.6g}"]
     kept = "no whole epoch: the weights are those of the last step" if best is None else f"best epoch {best + 1}"
+    kept = f"weights of a repaired copy: {outcome.repaired}" if outcome.repaired else kept
+    found = problems(outcome.findings)
+    diagnosis = [f"found     {', '.join(PROBLEMS[each].title for each in found)}: thalweg report {outcome.folder}"]
     trained = f"trained   {outcome.seconds:.1f} s, {counted(len(history.epoch), 'epoch')}, {kept}"
     interrupted = ["interrupted: what was learnt until here is saved"] if history.interrupted else []
-    return [*interrupted, trained, f"test      {scores.examples:,} examples", *(f"  {line}" for line in scores.lines())]
+    return [
+        *interrupted,
+        trained,
+        *(diagnosis if found else []),
+        f"test      {scores.examples:,} examples",
+        *(f"  {line}" for line in scores.lines()),
+    ]
 
 
 def counted_classes(number: int) -> str:

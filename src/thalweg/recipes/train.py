@@ -9,24 +9,39 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thalweg import nn
-from thalweg.errors import ConfigurationError, NonFiniteError, explain
+from thalweg.diagnose import Finding
+from thalweg.diagnose.record import Record
+from thalweg.diagnose.repair import told
+from thalweg.errors import ConfigurationError, FileFormatError, NonFiniteError, explain
 from thalweg.recipes.defaults import resolved, with_network
 from thalweg.recipes.drawing import draw
 from thalweg.recipes.measures import make_loss, make_metrics, monitored
-from thalweg.recipes.network import make_optimizer, make_penalties, network_shape
-from thalweg.recipes.picture_network import Network, build_network, picture_network
+from thalweg.recipes.network import make_optimizer, make_penalties
+from thalweg.recipes.networks import Network, build_network, network_of
 from thalweg.recipes.predictor import Predictor, settings_of
 from thalweg.recipes.preparing import check_unchanged, prepare
-from thalweg.recipes.problem import CLASSIFICATION, DETECTION, REGRESSION, SEGMENTATION, Outputs, Problem
+from thalweg.recipes.problem import (
+    CLASSIFICATION,
+    CONTROL,
+    DETECTION,
+    LANGUAGE,
+    REGRESSION,
+    SEGMENTATION,
+    TRANSCRIPTION,
+    TRANSLATION,
+    Outputs,
+    Problem,
+)
 from thalweg.recipes.resuming import Before, BestSoFar, ResumePoint, joined, put_back
 from thalweg.recipes.run_folder import RunFolder, unwritable
-from thalweg.recipes.scores import Scores, score
+from thalweg.recipes.scores import Scores
+from thalweg.recipes.scoring import score
 from thalweg.recipes.settings import (
     DETECTION_LOSSES,
-    PERCEPTRON,
+    OFF,
     REGRESSION_LOSSES,
     SEGMENTATION_LOSSES,
     Settings,
@@ -36,13 +51,13 @@ from thalweg.tensor import manual_seed
 from thalweg.train import Trainer
 from thalweg.train.callbacks import (
     Callback,
+    Doctor,
     GradientNorms,
     History,
     JSONLinesLogger,
     ProgressBar,
     TerminateOnNaN,
 )
-from thalweg.train.callbacks.watching import Watch
 from thalweg.train.checkpoint import save_weights
 
 NORMS_RECORDED, STEPS_RECORDED = 1000, 50_000
@@ -51,6 +66,10 @@ FITTING_LOSSES = {
     SEGMENTATION: SEGMENTATION_LOSSES,
     DETECTION: DETECTION_LOSSES,
     REGRESSION: REGRESSION_LOSSES,
+    LANGUAGE: ("cross_entropy",),
+    TRANSLATION: ("cross_entropy",),
+    TRANSCRIPTION: ("ctc",),
+    CONTROL: ("docking",),
 }
 Say = Callable[[str], object]
 
@@ -66,6 +85,9 @@ class Outcome:
     scores: Scores
     seconds: float
     command: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    repaired: str | None = None
+    """What was done otherwise in the copy whose weights are kept, if a repair holds."""
 
     @property
     def was_interrupted(self) -> bool:
@@ -113,8 +135,7 @@ def made(settings: Settings) -> tuple[Problem, Settings, nn.Module, Network]:
     settings = resolved(settings, problem)
     _check_loss(settings, problem.outputs)
     manual_seed(settings.seed)
-    is_perceptron = settings.network in (None, PERCEPTRON)
-    shape = (network_shape if is_perceptron else picture_network)(settings, problem.input_shape, problem.outputs.width)
+    shape = network_of(settings, problem)
     return problem, settings, build_network(shape), shape
 
 
@@ -123,9 +144,12 @@ def _run(
     say: Say, command: str,
 ) -> Outcome:  # fmt: skip
     started = time.perf_counter()
-    watch = Watch(every=_recorded_every(settings, problem))
+    watch = GradientNorms(_recorded_every(settings, problem), quantities=None)
+    watch.before = None if before is None else _record_before(before)
     stopping = early_stopping(settings, problem, folder)
     stopping.before = before
+    doctors = [] if settings.doctor == OFF else [
+        Doctor(settings.doctor, may_change_layers=False, show=not settings.quiet)]  # fmt: skip
     history = trainer.fit(
         problem.training,
         validation=problem.validation,
@@ -133,18 +157,25 @@ def _run(
         initial_epoch=0 if before is None else before.epochs,
         batch_size=_known(settings.batch_size),
         drop_last=ends_in_a_single_example(settings, problem),
-        callbacks=[*recorders(settings, problem, folder, stopping), watch],
+        callbacks=[watch, *recorders(settings, problem, folder, stopping, watch), *doctors],
     )
     seconds = time.perf_counter() - started
     if before is not None:
         history, seconds = joined(before.history, history), seconds + before.seconds
-    best = stopping.best_epoch if stopping.best_epoch >= 0 else None
-    _check_learnt(history, best, settings)
+    kept = [each.change for one in doctors if one.repair for each in one.repair.attempts if each.kept]
+    best = stopping.best_epoch if stopping.best_epoch >= 0 and not kept else None
+    if not kept:
+        _check_learnt(history, best, settings)
     save_weights(folder.weights, trainer.model, {"network": str(shape)})  # one entry: safetensors shuffles several
     predictor = Predictor(trainer.model, problem.reader, problem.outputs, shape)
     scores = score(predictor, problem.test())
-    outcome = Outcome(folder, settings, history, predictor, scores, seconds, command)
+    outcome = Outcome(
+        folder, settings, history, predictor, scores, seconds, command,
+        [each for one in doctors for each in one.findings], told(kept[0]) if kept else None,
+    )  # fmt: skip
     folder.write(folder.results, results(outcome, best))
+    if doctors:
+        folder.write(folder.findings, {"findings": [each.to_json() for each in outcome.findings]})
     _keep_record(watch, folder)
     if not history.interrupted:
         folder.checkpoint.unlink(missing_ok=True)
@@ -186,26 +217,35 @@ def early_stopping(settings: Settings, problem: Problem, folder: RunFolder) -> B
     return BestSoFar(folder, monitor, patience, math.floor(share * _known(settings.epochs)))
 
 
-def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping: BestSoFar) -> list[Callback]:
+def recorders(
+    settings: Settings, problem: Problem, folder: RunFolder, stopping: BestSoFar, watch: GradientNorms
+) -> list[Callback]:
     """What happens beside the loop: numbers and weights go to disk while it runs."""
     steps = problem.steps_per_epoch(settings) * _known(settings.epochs)
     callbacks: list[Callback] = [
-        GradientNorms(every_steps=_recorded_every(settings, problem)),
         JSONLinesLogger(folder.metrics, every_steps=math.ceil(steps / STEPS_RECORDED)),
-        ResumePoint(folder),
+        ResumePoint(folder, watch),
         stopping,
         TerminateOnNaN(),
     ]
     return callbacks if settings.quiet else [*callbacks, ProgressBar()]
 
 
-def _keep_record(watch: Watch, folder: RunFolder) -> None:
+def _keep_record(watch: GradientNorms, folder: RunFolder) -> None:
     """What was watched goes to disk, and the model is as it was before anybody watched."""
     try:
         watch.record.save(folder.record)
     except OSError as error:
         raise unwritable(folder.record, error) from None
     watch.detach()
+
+
+def _record_before(before: Before) -> Record | None:
+    """What was watched until the checkpoint; a run goes on without it where it cannot be read."""
+    try:
+        return Record.load(before.folder.record).until(before.epochs)
+    except FileFormatError:
+        return None
 
 
 def _recorded_every(settings: Settings, problem: Problem) -> int:

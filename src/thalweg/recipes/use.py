@@ -23,7 +23,10 @@ from thalweg.recipes.predictor import Predictor, load_predictor, settings_of
 from thalweg.recipes.preparing import check_unchanged, prepare
 from thalweg.recipes.problem import DETECTION, SEGMENTATION, Chunk
 from thalweg.recipes.run_folder import RunFolder, unwritable
-from thalweg.recipes.scores import Scores, score
+from thalweg.recipes.scores import Scores
+from thalweg.recipes.scoring import score
+from thalweg.recipes.sequence_network import SequenceNetwork
+from thalweg.recipes.sequence_use import tables_of_sequences
 from thalweg.recipes.settings import PERCEPTRON, Settings
 from thalweg.recipes.table_reader import TableReader
 
@@ -51,6 +54,8 @@ def predict(run: str, paths: str | Sequence[str], output: str | None = None) -> 
 
 
 def _tables(predictor: Predictor, paths: list[str]) -> Iterator[Table]:
+    if isinstance(predictor.shape, SequenceNetwork):
+        return tables_of_sequences(predictor, paths)
     if isinstance(predictor.reader, ImageReader) and is_picture(paths[0]):
         return tables_of_pictures(predictor, paths)
     if len(paths) > 1:

@@ -22,8 +22,8 @@ from thalweg.tensor.modes import modes
 
 # Bits of Node.notes: used up by a backward pass; no longer its tensor's value; on the path of a backward pass; of a
 # pass that will have a program of its own, so that it is not compiled as a part of others before; a number of the code
-# that many expressions share, which therefore keeps no value.
-SPENT, OVERWRITTEN, SWEPT, RETURNING, FIXED = 1, 2, 4, 8, 16
+# that many expressions share, which therefore keeps no value; initial weights, which are drawn in one way only.
+SPENT, OVERWRITTEN, SWEPT, RETURNING, FIXED, DRAWN = 1, 2, 4, 8, 16, 32
 
 # Evaluate every operation when it is made, for debugging: the switch THALWEG_EAGER=1.
 eager = os.environ.get("THALWEG_EAGER", "") not in ("", "0")
@@ -122,6 +122,8 @@ class Work:
                     parts.append("kept")
             for each in node.inputs:
                 where = place.get(each)
+                if each.notes & DRAWN:
+                    draw(each)
                 if where is not None:
                     parts.append(where)
                 elif each.value is None and each.inputs and not each.notes & FIXED:
@@ -141,6 +143,16 @@ class Work:
 
     def value(self, place: int) -> np.ndarray:
         return (self.inner[place] if place >= 0 else self.leaves[~place]).value  # type: ignore[no-any-return]
+
+
+def draw(node: Node) -> None:
+    """Give initial weights their value, always on NumPy and by themselves.
+
+    A compiled program draws the same numbers up to rounding: whether one has become due by now, because other models
+    were made before, must not decide what a seed means.
+    """
+    if node.value is None:
+        _interpret(Work([node]), keep_all=False)
 
 
 def leaf_key(node: Node) -> Hashable:

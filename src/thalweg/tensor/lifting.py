@@ -111,7 +111,15 @@ def lift_in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def as_tensor(data: Any, dtype: object = None) -> Tensor:
     """`data` itself if it is a tensor of that dtype, else a tensor of it."""
-    tensor = data if isinstance(data, Tensor) else Tensor(data)
+    tensor = data if isinstance(data, Tensor) else _tensor_of(data)
     if dtype is not None and tensor.dtype is not as_dtype(dtype):
         return lift(convert)(tensor, as_dtype(dtype))  # type: ignore[no-any-return]
     return tensor
+
+
+def _tensor_of(data: Any) -> Tensor:
+    """A leaf; in a trace an input of the program, and an array a live one."""
+    if modes.trace is None:
+        return Tensor(data)
+    array = data if isinstance(data, np.ndarray) else Tensor(data)._node.value
+    return Tensor._result(array_leaf(array))

@@ -79,6 +79,7 @@ class Loop:
     requires_grad: bool
     results: Structure
     is_result: list[bool]
+    places: list[int]  # of each result, its index among the outputs of the body
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ def _trace(
     carries = [make_input(each.shape, each.dtype) for each in first]
     entries = [make_input(each.shape[1:], each.dtype) for each in sequences]
     outer, trace = modes.trace, Trace()
-    modes.trace = trace
+    modes.trace, trace.is_of_loop = trace, True
     try:
         # Stand-ins count as results that require a gradient, so that no_grad inside the body is honoured.
         arguments = [Tensor._result(node, True) for node in (*carries, *entries)]
@@ -125,13 +126,15 @@ def _trace(
     _refuse_backward(trace)
     cells = [tensor for tensor, _ in trace.values.values()]
     inputs = [*carries, *[trace.inputs[id(cell)][1] for cell in cells], *entries]
-    outputs = [*new, *[node for _, node in trace.values.values()], *results]
+    outputs = [*new, *[node for _, node in trace.values.values()]]
+    outputs += [node for node in dict.fromkeys(results) if node not in outputs]  # a carry has a history already
+    places = [outputs.index(node) for node in results]
     read = [(source, node) for source, node in trace.inputs.values() if not any(source is cell for cell in cells)]
     literals = _literals(outputs, {*inputs, *(node for _, node in read)})
     program = ops.Body((*inputs, *(node for _, node in read), *literals), tuple(outputs))
     constants = [_constant(source) for source, _ in read] + literals
     requires_grad = any(isinstance(source, Tensor) and source.requires_grad for source, _ in read)
-    return Loop(program, cells, constants, requires_grad, structure, is_result)
+    return Loop(program, cells, constants, requires_grad, structure, is_result, places)
 
 
 def _answer(answer: Any, expected: Structure) -> tuple[list[Node], list[Node], Structure, list[bool]]:
@@ -185,7 +188,8 @@ def _run(loop: Loop, first: list[Tensor], sequences: list[Tensor], steps: int) -
         body=loop.body, carries=len(starts), sequences=len(sequences), length=steps,
     )  # fmt: skip
     parts = [ops.output(node, index=index) for index in range(len(loop.body.outputs))]
-    return parts[: len(starts)], parts[len(starts) :]
+    stacked = [take_range(parts[i], 0, 1, steps + 1) if i < len(starts) else parts[i] for i in loop.places]
+    return parts[: len(starts)], stacked
 
 
 def _last(history: Node, steps: int) -> Node:

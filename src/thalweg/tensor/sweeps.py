@@ -18,7 +18,7 @@ from thalweg.gradient import gradients, stops_gradient
 from thalweg.graph import Node, full, input_leaf, toposort
 from thalweg.tensor import lazy
 from thalweg.tensor.core import Tensor, overwritten_at, pending_writes
-from thalweg.tensor.lazy import FIXED, OVERWRITTEN, RETURNING, SPENT, Record, leaf_key
+from thalweg.tensor.lazy import DRAWN, FIXED, OVERWRITTEN, RETURNING, SPENT, Record, draw, leaf_key
 
 _SHOWN, _TARGET = 2, 4
 _HISTORY = SPENT | OVERWRITTEN
@@ -102,6 +102,8 @@ class Survey:
         where = self.place.get(node)
         if where is not None:
             return where
+        if node.notes & DRAWN:
+            draw(node)
         if not node.inputs or node.notes & FIXED or node.value is not None:
             return self._leaf(node, False)
         where = self.place[node] = len(self.inner)

@@ -46,6 +46,9 @@ _SIGNATURES_BEFORE_WARNING = 8
 class Trace:
     """What one run of the Python function read and wrote."""
 
+    is_of_loop = False
+    """Whether it is the body of a `scan`, whose values nobody outside can look at."""
+
     def __init__(self) -> None:
         self.inputs: dict[int, tuple[Any, Node]] = {}  # by identity: (tensor or array, its input node)
         self.values: dict[int, tuple[Tensor, Node]] = {}  # cells written: their newest node

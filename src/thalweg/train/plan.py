@@ -58,11 +58,10 @@ def make_plan(
     whole_number("epochs", epochs, 0, "fit")
     whole_number("initial_epoch", initial_epoch, 0, "fit")
     whole_number("batch_size", batch_size, 1, "fit")
-    share = _checked_share(validation_split, validation)
+    share = checked_share(validation_split, validation)
     check_parameters(trainer.optimizer, trainer.model)
     options: dict[str, Any] = {"batch_size": batch_size, "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
-    whole = feed.feed_of(data, targets, sample_weight, augment=True, seed=trainer.seed, where="fit", **options)
-    training, held_out = _parts(trainer, whole, validation, share, options)
+    whole, training, held_out = feeds_of(trainer, data, targets, validation, share, sample_weight, **options)
     _check_readings(training, epochs - initial_epoch)
     first_order = max(initial_epoch, trainer.epochs_trained) - initial_epoch
     classes = rehearse(trainer, whole, first_order + initial_epoch)
@@ -76,6 +75,14 @@ def make_plan(
     return Plan(
         training, held_out, initial_epoch, epochs, first_order, history, ordered, _resolved(weights, whole), classes
     )
+
+
+def feeds_of(
+    trainer: Any, data: Any, targets: Any, validation: Any, share: float, sample_weight: Any = None, **options: Any
+) -> tuple[Feed, Feed, Feed | None]:
+    """All of the data, the training part and the validation part; nothing is looked at."""
+    whole = feed.feed_of(data, targets, sample_weight, augment=True, seed=trainer.seed, where="fit", **options)
+    return whole, *_parts(trainer, whole, validation, share, options)
 
 
 def rehearse(trainer: Any, data: Feed, order: int) -> int | None:
@@ -108,7 +115,7 @@ def _parts(trainer: Any, whole: Feed, validation: Any, share: float, options: An
     return whole, feed.feed_of(validation, batch_size=options["batch_size"], where="validation")
 
 
-def _checked_share(share: Any, validation: Any) -> float:
+def checked_share(share: Any, validation: Any) -> float:
     is_number = isinstance(share, int | float) and not isinstance(share, bool)
     if not is_number or not 0.0 <= share < 1.0:
         raise ArgumentError(

@@ -43,6 +43,8 @@ from thalweg.train.plan import (
     checked_metrics,
     checked_model,
     checked_penalties,
+    checked_share,
+    feeds_of,
     make_plan,
     positive,
     rehearse,
@@ -347,6 +349,17 @@ class Trainer:
         source = feed.feed_of(data, targets, sample_weight, batch_size=batch_size, where="evaluate")
         rehearse(self, source, 0)
         return self.validate(source)
+
+    def feeds(
+        self, data: Any, targets: Any = None, *, validation: Any = None, validation_split: float = 0.0,
+        batch_size: int = 32, shuffle: bool = True, sample_weight: Any = None,
+    ) -> tuple[Feed, Feed | None]:  # fmt: skip
+        """The training and the validation part as `fit` reads them, before any check of what is in them."""
+        _, training, held_out = feeds_of(
+            self, data, targets, validation, checked_share(validation_split, validation), sample_weight,
+            batch_size=batch_size, shuffle=shuffle, drop_last=False,
+        )  # fmt: skip
+        return training, held_out
 
     def validate(self, data: Any, *, batch_size: int = 256, during_fit: bool = False) -> dict[str, Any]:
         """`evaluate` without its checks, as the loop uses it."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from thalweg.diagnose.layers import Layer
 from thalweg.diagnose.looks import LayerLook, Look, Sample
-from thalweg.diagnose.run import Numbers, Run
+from thalweg.diagnose.record import Record
+from thalweg.diagnose.run import Run
 from thalweg.diagnose.tasks import task_of
 from thalweg.nn import functional as F
 
@@ -58,11 +59,10 @@ def synthetic_run(
     objective = changed.pop("objective", F.mse_loss)
     found = Run(
         lambda p, t: objective(p, t) * scale, changed.pop("optimizer", SimpleNamespace(param_groups=[{}])), [],
-        changed.pop("task", None) or task_of(y, changed.pop("outputs", 1)), Sample(x, y, x, y), x, y, 12, 32,
+        changed.pop("task", None) or task_of(y, changed.pop("outputs", 1)), Sample(x, y, apart(x), y), x, y, 12, 32,
     )  # fmt: skip
     losses = [1.0] * 12 if losses is None else losses
-    found.numbers = Numbers([each * scale for each in losses], [0.1] * len(losses), [each * scale for each in losses],
-                            [each * scale for each in changed.pop("validation_losses", losses)])  # fmt: skip
+    found.record = recorded(losses, changed.pop("validation_losses", losses), scale)
     shown = changed.pop("shown", None)
     shown = outputs_of_skill(y, skill) if shown is None else shown
     for number, each in enumerate(layers):
@@ -71,6 +71,20 @@ def synthetic_run(
             setattr(seen, name, value)
         found.looks.append(seen)
     return found
+
+
+def apart(x: np.ndarray) -> np.ndarray:
+    """Nearly the same inputs, and none of them exactly: a validation part shares no example with the training part."""
+    return x * np.float32(1 + 1e-4)
+
+
+def recorded(losses: list[float], validation_losses: list[float], scale: float) -> Record:
+    """One step an epoch."""
+    record = Record()
+    for epoch, (loss, validation_loss) in enumerate(zip(losses, validation_losses, strict=True)):
+        record.add_steps([epoch], epoch, [loss * scale], [0.1], {}, {})
+        record.add_epoch({"loss": loss * scale, "val_loss": validation_loss * scale}, {})
+    return record
 
 
 def scaled(layers: list[LayerLook], scale: float) -> list[LayerLook]:

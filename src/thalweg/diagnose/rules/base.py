@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.diagnose.finding import Evidence, Finding
+from thalweg.diagnose.looks import LayerLook
 from thalweg.diagnose.run import BEHIND, Run
 
 
@@ -22,16 +23,18 @@ class Rule:
     problem: str
     reason: str
     check: Callable[[Run], Finding | None]
+    before_training: bool = False
+    """Whether the set-up and a look at the initial weights are enough for it: then `preflight` asks it too."""
 
     def __call__(self, run: Run) -> Finding | None:
         return self.check(run)
 
 
-def rule(problem: str, reason: str) -> Callable[[Callable[[Run], Finding | None]], Rule]:
+def rule(problem: str, reason: str, before_training: bool = False) -> Callable[[Callable[[Run], Finding | None]], Rule]:
     """Make a function a rule."""
 
     def made(check: Callable[[Run], Finding | None]) -> Rule:
-        return Rule(check.__name__, problem, reason, check)
+        return Rule(check.__name__, problem, reason, check, before_training)
 
     return made
 
@@ -44,7 +47,23 @@ def harm(run: Run) -> Evidence:
 def finding(
     run: Run, problem: str, explanation: str, *evidence: Evidence, layer: str | None = None, **more: Any
 ) -> Finding:
-    """A finding at the end of what has been trained, with the harm as last evidence."""
-    epoch = more.pop("epoch", max(0, run.epochs_done - 1))
-    line = next((each.layer.line for each in run.first.layers if each.path == layer), None)
-    return Finding(problem, layer, line, epoch=epoch, evidence=(*evidence, harm(run)), explanation=explanation, **more)
+    """A finding at the end of what has been trained, with the harm as last evidence; before training there is none.
+
+    `with_harm=False` is for what is wrong however well the run does.
+    """
+    is_trained = has_begun(run)
+    epoch = more.pop("epoch", max(0, run.epochs_done - 1) if is_trained else None)
+    line = more.pop("line", None) or next((each.layer.line for each in layers(run) if each.path == layer), None)
+    seen = (*evidence, harm(run)) if is_trained and more.pop("with_harm", True) else evidence
+    more.pop("with_harm", None)
+    return Finding(problem, layer, line, epoch=epoch, evidence=seen, explanation=explanation, **more)
+
+
+def has_begun(run: Run) -> bool:
+    """Whether anything has been trained; a rule that is asked before that knows of no harm."""
+    return bool(run.losses or run.step_losses)
+
+
+def layers(run: Run) -> list[LayerLook]:
+    """The layers of the first look, in the order of the forward pass; none where nobody could look."""
+    return run.first.layers if run.looks else []

@@ -13,7 +13,7 @@ import numpy as np
 
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.remedies import REMEDIES
-from thalweg.diagnose.rules.base import finding, rule
+from thalweg.diagnose.rules.base import finding, layers, rule
 from thalweg.diagnose.run import Run
 from thalweg.diagnose.tasks import Kind
 
@@ -26,9 +26,10 @@ RARE_GAP = 0.2
 
 @rule("unscaled_input",
       "Initialisations assume inputs of mean square 1; the largest stable rate falls with the mean square (LeCun et "
-      "al. 1998, section 5.1). A factor of 10 either way is left, and of 100 between features.")  # fmt: skip
+      "al. 1998, section 5.1). A factor of 10 either way is left, and of 100 between features.",
+      before_training=True)  # fmt: skip
 def inputs_not_scaled(run: Run) -> Finding | None:
-    if run.first.has_normalised_input or not run.is_failing:
+    if run.first.has_normalised_input or is_index(run.x) or not run.is_failing:
         return None
     size, spread = input_size(run.x), feature_ratio(run.x)
     if SMALL_INPUT <= size <= LARGE_INPUT and spread <= UNEQUAL_INPUTS:
@@ -43,8 +44,9 @@ def inputs_not_scaled(run: Run) -> Finding | None:
 
 
 @rule(
-    "unscaled_input", "Outputs start near 0 with spread near 1; targets 30 times as large ask for weights that large."
-)
+    "unscaled_input", "Outputs start near 0 with spread near 1; targets 30 times as large ask for weights that large.",
+    before_training=True,
+)  # fmt: skip
 def targets_not_scaled(run: Run) -> Finding | None:
     if run.task.kind is not Kind.VALUES or not run.is_failing:
         return None
@@ -63,7 +65,8 @@ def targets_not_scaled(run: Run) -> Finding | None:
 def classes_not_balanced(run: Run) -> Finding | None:
     if not run.task.has_classes or not run.is_finite:
         return None
-    counts = np.bincount(run.task.labels, minlength=run.task.outputs).astype(float)
+    labels = counted_labels(run)
+    counts = np.bincount(labels[labels >= 0], minlength=run.task.outputs).astype(float)
     present = counts[counts > 0]
     ratio = float(present.max() / present.min())
     gap = recall_gap(run, counts)
@@ -88,6 +91,36 @@ def recall_gap(run: Run, counts: np.ndarray) -> float:
     return float(np.mean(frequent) - np.mean(rare)) if frequent and rare else math.nan
 
 
+@rule("label_range",
+      "Labels count the outputs from 0; one outside can never be predicted, and no gradient speaks for it: no "
+      "threshold.", before_training=True)  # fmt: skip
+def labels_out_of_range(run: Run) -> Finding | None:
+    if run.task.kind is not Kind.CLASSES:
+        return None
+    labels, highest = counted_labels(run), run.task.outputs - 1
+    outside = (labels < 0) | (labels > highest)
+    if not outside.any():
+        return None
+    low, high = int(labels.min()), int(labels.max())
+    counted = " They seem to be counted from 1." if (low, high) == (1, run.task.outputs) else ""
+    return finding(run, "label_range",
+                   f"Labels go from {low} to {high}, while the model has {run.task.outputs} outputs, for the labels 0 "
+                   f"to {highest}.{counted}",
+                   Evidence("share of the labels that no output stands for", float(outside.mean()), 0.0),
+                   layer=layers(run)[-1].path if layers(run) else None, with_harm=False)  # fmt: skip
+
+
+def counted_labels(run: Run) -> np.ndarray:
+    """The labels of the training part, without those that the loss ignores on purpose."""
+    ignored = getattr(run.objective, "ignored", None)
+    return run.task.labels if ignored is None else run.task.labels[run.task.labels != ignored]
+
+
+def is_index(x: Any) -> bool:
+    """Whether inputs are numbers of entries, for an embedding, or several arrays: their size means nothing."""
+    return isinstance(x, tuple) or bool(x.dtype.kind in "iub")
+
+
 def input_size(x: Any) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
@@ -107,5 +140,6 @@ def feature_ratio(x: Any) -> float:
 RULES = (
     inputs_not_scaled,
     targets_not_scaled,
+    labels_out_of_range,
     classes_not_balanced,
 )

@@ -13,8 +13,8 @@ import numpy as np
 from thalweg.diagnose.changes import Change
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.rules.base import finding, rule
-from thalweg.diagnose.rules.rate import HALF_WAY, movement
-from thalweg.diagnose.run import Run
+from thalweg.diagnose.rules.rate import movement
+from thalweg.diagnose.run import HALF_WAY, Run
 
 RISEN = 0.1
 SKILL_GAP = 0.2
@@ -28,7 +28,7 @@ STEADY = 0.5
       "guessing while the training loss fell on, and training skill is ahead by 0.2: a gap alone is no "
       "problem.")  # fmt: skip
 def learns_by_heart(run: Run) -> Finding | None:
-    validation, training = np.array(run.numbers.validation_losses), run.numbers.losses
+    validation, training = np.array(run.validation_losses), run.losses
     if len(validation) < 3 or not run.is_finite or not np.isfinite(validation).all():
         return None
     smooth = smoothed(validation)
@@ -46,7 +46,8 @@ def learns_by_heart(run: Run) -> Finding | None:
 
 @rule("over_regularized",
       "A penalty whose gradient starts with a twentieth of the data's takes over as soon as these shrink; between "
-      "that and 0.3 % a copy without it decides, and so for weight decay and dropout.")  # fmt: skip
+      "that and 0.3 % a copy without it decides, and so for weight decay and dropout.",
+      before_training=True)  # fmt: skip
 def penalty_outweighs_data(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
@@ -81,7 +82,7 @@ def dropout_drowns_signal(run: Run) -> Finding | None:
 def falls_too_slowly(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite or not run.training_reach < 1:
         return None
-    _, _, net = movement(run.numbers.losses)
+    _, _, net = movement(run.losses)
     if not net >= STEADY:
         return None
     return finding(run, "slow_convergence",
@@ -97,8 +98,8 @@ def falls_too_slowly(run: Run) -> Finding | None:
 def stands_still(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
-    _, roughness, net = movement(run.numbers.losses[len(run.numbers.losses) // 2 :])
-    if len(run.numbers.losses) < 6 or roughness >= 0.01 or net >= STEADY:
+    _, roughness, net = movement(run.losses[len(run.losses) // 2 :])
+    if len(run.losses) < 6 or roughness >= 0.01 or net >= STEADY:
         return None
     return finding(run, "plateau", "The training loss has stopped moving.",
                    Evidence("mean change between epochs over the loss", roughness, 0.01))  # fmt: skip

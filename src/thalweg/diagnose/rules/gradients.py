@@ -12,7 +12,7 @@ import numpy as np
 
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.looks import LayerLook, Look
-from thalweg.diagnose.rules.base import finding, rule
+from thalweg.diagnose.rules.base import finding, has_begun, rule
 from thalweg.diagnose.run import Run
 
 VANISHED = 0.01
@@ -25,7 +25,8 @@ FITTED = {"ReLU": math.sqrt(2), "LeakyReLU": math.sqrt(2), "GELU": math.sqrt(2),
 
 @rule("vanishing_gradient",
       "A hundredth between the first and the last layer: sane networks stay within a factor of ten or so of 1 at any "
-      "depth (Glorot and Bengio 2010; He et al. 2015), so it takes a loss in every layer to get there.")  # fmt: skip
+      "depth (Glorot and Bengio 2010; He et al. 2015), so it takes a loss in every layer to get there.",
+      before_training=True)  # fmt: skip
 def gradient_vanishes(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
@@ -44,7 +45,7 @@ def gradient_vanishes(run: Run) -> Finding | None:
 
 @rule("exploding_gradient",
       "Weights, outputs or the loss overflowed; or gradients grew a thousandfold over layers or over the run: no sane "
-      "run does that.")  # fmt: skip
+      "run does that.", before_training=True)  # fmt: skip
 def gradient_explodes(run: Run) -> Finding | None:
     if not run.is_failing:
         return None
@@ -58,12 +59,12 @@ def gradient_explodes(run: Run) -> Finding | None:
                    layer=None if largest is None else largest.path)  # fmt: skip
 
 
-@rule("non_finite", "A value that is not finite is lost for ever: no threshold, no persistence.")
+@rule("non_finite", "A value that is not finite is lost for ever: no threshold, no persistence.", before_training=True)
 def values_not_finite(run: Run) -> Finding | None:
     if run.is_finite:
         return None
-    losses = np.isfinite(run.numbers.step_losses)
-    step = int(np.argmin(losses)) if not losses.all() else None
+    losses = np.isfinite(run.step_losses if has_begun(run) else [run.first.loss])
+    step = int(np.argmin(losses)) if has_begun(run) and not losses.all() else None
     return finding(run, "non_finite", "The loss, an output or a weight became infinite or not a number.",
                    Evidence("losses that are not finite", float((~losses).sum()), 0.0), step=step)  # fmt: skip
 
@@ -87,7 +88,8 @@ def units_are_equal(run: Run) -> Finding | None:
 
 @rule("bad_initialization",
       "weight·√fan_in keeps the size of a signal at √2 for rectifiers, 1 otherwise (He et al. 2015, Glorot and "
-      "Bengio 2010); a factor of 4 a layer is left, which no usual initialisation uses up.")  # fmt: skip
+      "Bengio 2010); a factor of 4 a layer is left, which no usual initialisation uses up.",
+      before_training=True)  # fmt: skip
 def spread_does_not_fit(run: Run) -> Finding | None:
     if not run.is_failing:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from thalweg.diagnose.finding import Evidence, Finding
-from thalweg.diagnose.rules.base import finding, rule
+from thalweg.diagnose.rules.base import finding, has_begun, rule
 from thalweg.diagnose.run import Run
 
 LEFT_OVER = 0.1
@@ -19,7 +19,7 @@ SHIFTED_GAIN = 0.01
 
 @rule("wrong_output_activation",
       "With outputs as near to the targets as the activation's bounds allow, a tenth of the loss of guessing is "
-      "left: it can never be removed. 0 for a fitting pair of activation and loss.")  # fmt: skip
+      "left: it can never be removed. 0 for a fitting pair of activation and loss.", before_training=True)  # fmt: skip
 def output_cannot_reach(run: Run) -> Finding | None:
     left = run.behaviour.left_over
     if not left > LEFT_OVER or not run.is_barely_behind:
@@ -35,7 +35,7 @@ def output_cannot_reach(run: Run) -> Finding | None:
 
 @rule("wrong_output_activation",
       "The loss has no gradient at wrong outputs outside [0, 1], so it takes probabilities; more than 5 % of the "
-      "outputs lie there and learn nothing.")  # fmt: skip
+      "outputs lie there and learn nothing.", before_training=True)  # fmt: skip
 def probabilities_expected(run: Run) -> Finding | None:
     if not run.behaviour.is_flat_when_wrong or run.first.output_bounds == (0.0, 1.0) or not run.is_barely_behind:
         return None
@@ -50,7 +50,7 @@ def probabilities_expected(run: Run) -> Finding | None:
     )  # fmt: skip
 
 
-@rule("wrong_loss", "An optimizer that maximises goes up the loss: no threshold.")
+@rule("wrong_loss", "An optimizer that maximises goes up the loss: no threshold.", before_training=True)
 def climbs(run: Run) -> Finding | None:
     if not any(group.get("maximize") for group in run.optimizer.param_groups) or not run.is_barely_behind:
         return None
@@ -58,7 +58,10 @@ def climbs(run: Run) -> Finding | None:
                    Evidence("sign of the step along the gradient", 1.0, 0.0))  # fmt: skip
 
 
-@rule("wrong_loss", "The loss of random outputs does not change when the targets are shuffled: no threshold.")
+@rule(
+    "wrong_loss", "The loss of random outputs does not change when the targets are shuffled: no threshold.",
+    before_training=True,
+)  # fmt: skip
 def ignores_pairs(run: Run) -> Finding | None:
     if run.behaviour.pairs_matter or not run.is_barely_behind:
         return None
@@ -71,6 +74,7 @@ def ignores_pairs(run: Run) -> Finding | None:
 @rule(
     "wrong_loss",
     "For numbers, outputs equal to the targets have the lowest loss; 1 % of guessing is left for rounding.",
+    before_training=True,
 )
 def prefers_other_outputs(run: Run) -> Finding | None:
     gain = run.behaviour.better_than_targets
@@ -84,6 +88,7 @@ def prefers_other_outputs(run: Run) -> Finding | None:
 @rule(
     "wrong_loss",
     "A loss of classes is bounded below, by 0; one that falls without end rewards growing scores: no threshold.",
+    before_training=True,
 )
 def has_no_floor(run: Run) -> Finding | None:
     if run.behaviour.has_floor or not run.is_barely_behind:
@@ -97,15 +102,17 @@ def has_no_floor(run: Run) -> Finding | None:
 
 @rule("wrong_loss",
       "Squared error behind sigmoid or softmax has almost no gradient where the output is surely wrong (Glorot and "
-      "Bengio 2010; Nielsen 2015, chapter 3); it is only said where the run stays behind.")  # fmt: skip
+      "Bengio 2010; Nielsen 2015, chapter 3); it is only said where the run stays behind.",
+      before_training=True)  # fmt: skip
 def squared_error_on_classes(run: Run) -> Finding | None:
-    is_behind = run.is_barely_behind or run.training_reach < 1
-    if not run.behaviour.is_squared_error or run.first.output_bounds != (0.0, 1.0) or not is_behind:
+    if not run.behaviour.is_squared_error or run.first.output_bounds != (0.0, 1.0):
         return None
+    if not run.is_barely_behind and not run.training_reach < 1:
+        return None
+    lag = [Evidence("share of the reference's training skill", run.training_reach, 1.0)] if has_begun(run) else []
     return finding(run, "wrong_loss",
                    f"The loss is a squared error on classes behind {run.first.output_activation}: surely wrong outputs "
-                   f"get almost no gradient. Cross-entropy does not have this.",
-                   Evidence("share of the reference's training skill", run.training_reach, 1.0))  # fmt: skip
+                   f"get almost no gradient. Cross-entropy does not have this.", *lag)  # fmt: skip
 
 
 def _outside(outputs: np.ndarray) -> float:

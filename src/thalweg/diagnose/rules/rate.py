@@ -12,13 +12,13 @@ import numpy as np
 
 from thalweg.diagnose.changes import Change
 from thalweg.diagnose.finding import Evidence, Finding
-from thalweg.diagnose.probes import Probe
+from thalweg.diagnose.probes import Trial
 from thalweg.diagnose.rules.base import finding, rule
-from thalweg.diagnose.run import Run
+from thalweg.diagnose.run import HALF_WAY, Run
 
 LOWER = (0.1, 0.01, 1e-3)
 HIGHER = (10.0, 100.0, 1e3, 1e4)
-HALF_WAY, FASTER = 0.5, 3.0
+FASTER = 3.0
 FALLS, CRAWLS = 0.3, 0.95
 RISES = 0.3
 ROUGH = 0.03
@@ -31,15 +31,14 @@ DECAYED = 0.1
 def rate_is_too_high(run: Run) -> Finding | None:
     if not _may_be_the_rate(run) or _only_crawls(run):
         return None
-    for factor in LOWER:
-        probe = run.probe(Change(rate=factor))
-        gain = run.gain(probe)
-        if probe is not None and gain >= HALF_WAY:
-            return finding(run, "learning_rate_too_high",
-                           f"Its steps overshoot. A copy from the same start with {factor:g} times the rate came "
-                           f"{min(gain, 1):.0%} of the missing way in {probe.steps} steps.",
-                           Evidence("share of the missing way at a lower rate", gain, HALF_WAY))  # fmt: skip
-    return None
+    probe = run.probes([Change(rate=factor) for factor in LOWER], lambda trial: run.gain(trial) >= HALF_WAY)
+    gain = run.gain(probe)
+    if probe is None or gain < HALF_WAY:
+        return None
+    return finding(run, "learning_rate_too_high",
+                   f"Its steps overshoot. A copy from the same start with {probe.change.rate:g} times the rate came "
+                   f"{min(gain, 1):.0%} of the missing way in {probe.steps} steps.",
+                   Evidence("share of the missing way at a lower rate", gain, HALF_WAY))  # fmt: skip
 
 
 @rule("learning_rate_too_low",
@@ -48,19 +47,21 @@ def rate_is_too_high(run: Run) -> Finding | None:
 def rate_is_too_low(run: Run) -> Finding | None:
     if not _may_be_the_rate(run) or not run.is_finite or _has_risen(run):
         return None
-    if movement(run.numbers.losses)[2] < FALLS:  # steps that are too small still go down
+    if movement(run.losses)[2] < FALLS:  # steps that are too small still go down
         return None
-    for factor in (1.0, *HIGHER) if _is_decayed(run) else HIGHER:
-        probe = run.probe(Change(rate=factor))
-        gain, speed = run.gain(probe), faster(run, probe)
-        if probe is not None and (gain >= HALF_WAY or speed >= FASTER):
-            instead = f"{factor:g} times the rate" if factor != 1 else "its highest rate throughout"
-            return finding(run, "learning_rate_too_low",
-                           f"Its steps are too small to get anywhere. A copy from the same start with {instead} learns "
-                           f"{speed:.1f} times as fast, and came {min(gain, 1):.0%} of the missing way.",
-                           Evidence("share of the missing way at a higher rate", gain, HALF_WAY),
-                           Evidence("how many times as fast", speed, FASTER))  # fmt: skip
-    return None
+    factors = (1.0, *HIGHER) if _is_decayed(run) else HIGHER
+    probe = run.probes([Change(rate=factor) for factor in factors],
+                       lambda trial: run.gain(trial) >= HALF_WAY or faster(run, trial) >= FASTER)  # fmt: skip
+    gain, speed = run.gain(probe), faster(run, probe)
+    if probe is None or (gain < HALF_WAY and speed < FASTER):
+        return None
+    factor = probe.change.rate
+    instead = f"{factor:g} times the rate" if factor != 1 else "its highest rate throughout"
+    return finding(run, "learning_rate_too_low",
+                   f"Its steps are too small to get anywhere. A copy from the same start with {instead} learns "
+                   f"{speed:.1f} times as fast, and came {min(gain, 1):.0%} of the missing way.",
+                   Evidence("share of the missing way at a higher rate", gain, HALF_WAY),
+                   Evidence("how many times as fast", speed, FASTER))  # fmt: skip
 
 
 @rule("oscillating_loss",
@@ -70,7 +71,7 @@ def rate_is_too_low(run: Run) -> Finding | None:
 def loss_swings(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
-    rises, roughness, _ = movement(run.numbers.losses)
+    rises, roughness, _ = movement(run.losses)
     if not (rises >= RISES and roughness >= ROUGH):
         return None
     return finding(run, "oscillating_loss",
@@ -91,9 +92,9 @@ def movement(losses: list[float]) -> tuple[float, float, float]:
             float((later[0] - later[-1]) / path) if path else 0.0)  # fmt: skip
 
 
-def faster(run: Run, probe: Probe | None) -> float:
+def faster(run: Run, probe: Trial | None) -> float:
     """Steps of the run over those that the probe needed to reach the loss at which the run ended; 0 if it never did."""
-    losses = np.array(run.numbers.step_losses)
+    losses = np.array(run.step_losses)
     window = max(1, len(losses) // 10)
     began, ended = losses[:window].mean(), losses[-window:].mean()
     if probe is None or not ended < began or not np.isfinite(probe.losses).all():
@@ -101,7 +102,7 @@ def faster(run: Run, probe: Probe | None) -> float:
     width = min(window, max(1, len(probe.losses) // 4))
     means = np.convolve(probe.losses, np.full(width, 1 / width), mode="valid")
     below = np.flatnonzero(means <= ended)
-    return float(len(losses) / (below[0] + width)) if len(below) else 0.0
+    return float(run.steps_done / (below[0] + width)) if len(below) else 0.0
 
 
 def _may_be_the_rate(run: Run) -> bool:
@@ -110,19 +111,19 @@ def _may_be_the_rate(run: Run) -> bool:
 
 def _only_crawls(run: Run) -> bool:
     """Whether the loss fell along nearly all of its path, or the weights hardly moved: no step was too large."""
-    _, _, net = movement(run.numbers.losses)
+    _, _, net = movement(run.losses)
     return run.is_finite and (_moves_little(run) or (net > CRAWLS and not _has_risen(run)))
 
 
 def _is_decayed(run: Run) -> bool:
     """Whether the rate was below a tenth of its highest for most of the run."""
-    rates = np.array(run.numbers.rates)
+    rates = np.array(run.rates)
     return bool(len(rates) and np.median(rates) < DECAYED * rates.max())
 
 
 def _has_risen(run: Run) -> bool:
     """Whether training raised the loss far above guessing at some time: then steps were not too small."""
-    losses = [each for each in run.numbers.step_losses if math.isfinite(each)]
+    losses = [each for each in run.step_losses if math.isfinite(each)]
     worst = max(losses, default=0.0)
     start = max(abs(run.first.loss), run.behaviour.guessing)
     return worst > 3 * start

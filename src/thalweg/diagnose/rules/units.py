@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.looks import LayerLook, Look
-from thalweg.diagnose.rules.base import finding, rule
+from thalweg.diagnose.rules.base import finding, has_begun, rule
 from thalweg.diagnose.run import Run
 
 DEAD = 0.5
-SATURATED = 0.5
+SATURATED, SATURATED_AT_FIRST = 0.5, 0.9
 SAME = 1e-3
 
 
-@rule("dying_relu", "Half of a layer: below that the other half is usually enough (sane wide layers lose some, too).")
+@rule(
+    "dying_relu", "Half of a layer: below that the other half is usually enough (sane wide layers lose some, too).",
+    before_training=True,
+)  # fmt: skip
 def units_are_dead(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
@@ -35,30 +38,33 @@ def units_are_dead(run: Run) -> Finding | None:
 
 @rule(
     "saturated_activation",
-    "Half of a hidden layer's outputs within 5 % of a bound, where the slope is a fifth or less.",
+    "Half of a hidden layer's outputs within 5 % of a bound, where the slope is a fifth or less; of a network that is "
+    "not trained nine tenths, since sane ones get over three quarters.",
+    before_training=True,
 )
 def units_are_saturated(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
+    limit = SATURATED if has_begun(run) else SATURATED_AT_FIRST
     for seen in (run.first, run.last):
-        full = [each for each in seen.layers[:-1] if each.layer.bounds is not None and each.saturated >= SATURATED]
+        full = [each for each in seen.layers[:-1] if each.layer.bounds is not None and each.saturated >= limit]
         if full:
             worst = max(full, key=lambda each: each.saturated)
             return finding(run, "saturated_activation",
                            f"{worst.saturated:.0%} of the outputs of this layer's {worst.layer.activation} lie near "
                            "its bounds, where its slope is near 0.",
-                           Evidence("share of saturated outputs", worst.saturated, SATURATED), layer=worst.path,
+                           Evidence("share of saturated outputs", worst.saturated, limit), layer=worst.path,
                            epoch=None if seen.epoch == 0 else seen.epoch - 1)  # fmt: skip
     return None
 
 
 @rule("degenerate_signal",
       "A thousandth of the outputs' mean square differs from example to example at the start: the layers behind see a "
-      "constant (Schoenholz et al. 2017).")  # fmt: skip
+      "constant (Schoenholz et al. 2017).", before_training=True)  # fmt: skip
 def signal_is_constant(run: Run) -> Finding | None:
     if not run.is_failing or not run.is_finite:
         return None
-    flat = [each for each in run.first.layers[:-1] if each.variation < SAME]
+    flat = [each for each in run.first.layers[:-1] if each.variation < SAME and not each.layer.is_branch]
     if not flat:
         return None
     return finding(run, "degenerate_signal",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import Node
 from thalweg.nn import expressions
@@ -16,6 +18,7 @@ from thalweg.nn.settings import whole_number
 from thalweg.tensor import reductions, shaping
 from thalweg.tensor.arithmetic import add, multiply, subtract
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.templates import templated
 
 
@@ -141,6 +144,22 @@ def layer_norm(
     tensor([[-1.,  1.]])
     """
     return apply(expressions.layer_norm, input, weight, bias, normalized_shape=tuple(normalized_shape), eps=eps)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean of x^2 + eps) * weight over the last axes, which have `normalized_shape`.
+
+    Zhang and Sennrich, NeurIPS 2019. `weight` has the shape `normalized_shape`; `eps` is by default the distance from 1
+    to the next number of the input's dtype.
+
+    >>> import thalweg as tw
+    >>> rms_norm(tw.tensor([[1.0, 7.0]]), (2,))
+    tensor([[0.2, 1.4]])
+    """
+    floor = float(np.finfo(as_tensor(input).dtype.numpy).eps) if eps is None else eps
+    return apply(expressions.rms_norm, input, weight, normalized_shape=tuple(normalized_shape), eps=floor)
 
 
 def group_norm(

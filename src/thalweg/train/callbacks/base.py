@@ -46,6 +46,8 @@ class Priority(enum.IntEnum):
     """Writes down what happened, before anybody changes the learning rate."""
     DECIDE = 300
     """Stops, or changes the learning rate."""
+    MEND = 350
+    """Looks at what is left when the others have decided, and may put another model in its place."""
     SAVE = 400
     SHOW = 500
 

@@ -81,6 +81,10 @@ class ProgressBar(Callback):
             self._live.stop()
             self._live = None
 
+    def say(self, line: str) -> None:
+        """A lasting line above the live one, for what other callbacks have to tell while training."""
+        self._print(line, self._printed)
+
     def _print(self, line: str, now: float) -> None:
         self._printed = now
         if self._live is not None:

@@ -30,6 +30,8 @@ class Watch(Callback):
 
     Attributes:
         record: the `tw.diagnose.Record` of the last or current call of `fit`.
+        before: a record that the next call of `fit` adds to, such as that of the part of the run before it was broken
+            off, or None.
 
     >>> import numpy as np, thalweg as tw
     >>> x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
@@ -49,10 +51,11 @@ class Watch(Callback):
         self.quantities = checked_quantities(quantities)
         self.every_steps = whole_number("every", every, 1, "Watch")
         self.record = Record()
+        self.before: Record | None = None
         self._watcher: Watcher | None = None
 
     def on_fit_begin(self, trainer: Any) -> None:
-        self.record = Record()
+        self.record, self.before = self.before or Record(), None
         self.record.facts = facts_of_run(trainer)
         if self._watcher is None or self._watcher.model is not trainer.model:
             self.detach()
@@ -87,7 +90,8 @@ class Watch(Callback):
         numbers = trainer.state.slice
         if self._watcher is None or numbers.first_step % self.every_steps:
             return
-        vectors = {name: numbers.vectors[name] for name in (WHOLE, FIRST_HALF, SECOND_HALF) if name in numbers.vectors}
+        keys = {name: self._watcher.key(name) for name in (WHOLE, FIRST_HALF, SECOND_HALF)}
+        vectors = {name: numbers.vectors[key] for name, key in keys.items() if key in numbers.vectors}
         columns = {name: self._watcher.columns[name] for name in vectors}
         self.record.layers = self._watcher.layers
         self.record.add_steps(numbers.steps, numbers.epoch, numbers.loss, numbers.learning_rate, vectors, columns)
@@ -101,7 +105,7 @@ class Watch(Callback):
             self._watcher.passage.listens = False
 
     def __repr__(self) -> str:
-        return f"Watch(every={self.every_steps})"
+        return f"{type(self).__name__}(every={self.every_steps})"
 
 
 def _is_cut(trainer: Any) -> bool:
