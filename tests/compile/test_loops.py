@@ -231,6 +231,17 @@ def test_a_batch_whose_entries_are_mixed_is_not_cut():
     assert kernel.loop.parts == 1
 
 
+@pytest.mark.parametrize(("steps", "pieces"), [(2, 1), (7, 3), (200, 50)])
+def test_threads_share_the_steps_of_a_loop_that_carries_nothing(steps, pieces):
+    x, w = leaf(32, 64), leaf(64, 64)
+    y = ops.tanh(ops.matmul(ops.exp(x), w, transpose_a=False, transpose_b=False))
+    operands = [leaf(steps, 32, 64), leaf(64, 64)]
+    outputs = [ops.output(loop_of(ops.Body((x, w), (y,)), operands, carries=0, length=steps), index=0)]
+    check(outputs)
+    (kernel,) = [each for each in layout_of(Program(tuple(operands), tuple(outputs))).kernels if each.loop]
+    assert kernel.loop.pieces == pieces
+
+
 def test_the_code_is_the_same_for_every_number_of_steps():
     texts = set()
     for length in (64, 1024):

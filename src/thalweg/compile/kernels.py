@@ -274,7 +274,7 @@ def cycles_of(kernel: Kernel) -> float:
 def pieces_of(kernel: Kernel) -> int:
     """Into how many pieces the kernel's function is cut."""
     if kernel.loop:
-        return kernel.loop.parts
+        return kernel.loop.pieces
     if kernel.parts:
         return kernel.parts
     if kernel.is_nest:

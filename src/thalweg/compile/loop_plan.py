@@ -2,7 +2,7 @@
 
 In: a `loop`. Out: a `LoopPlan`: the kernels of a step, which operand of the loop each of their inputs is, and the room
 that they need. Parts of the batch run through all steps on their own where no operation mixes them, so that threads
-wait for each other once a loop, not once a step.
+wait for each other once a loop, not once a step. Where nothing is carried, threads share the steps.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from thalweg.graph import Node
 
 _MOST_PARTS = 8
 _ROWS = 8  # of a product, at least: fewer leave registers empty, and read the weights more often
+_MOST_SHARES = 64  # of the steps
+_ENOUGH = 4  # steps that threads can share
 _WORTH = 1 << 18  # entries that all steps of a part come to, at least
 
 
@@ -40,6 +42,18 @@ class LoopPlan:
     parts: int
     entries: list[Entry]
     layout: Any  # a `Layout`, whose kernels may be loops in turn
+
+    @property
+    def steps_each(self) -> int:
+        """How many steps a piece of the loop has: all, where it is a part of the batch or something is carried."""
+        if self.parts > 1 or self.carries:
+            return self.length
+        return -(-self.length // min(self.length, max(1, work_of(self.node) // _WORTH), _MOST_SHARES))
+
+    @property
+    def pieces(self) -> int:
+        """What threads claim: parts of the batch, or shares of the steps."""
+        return self.parts if self.parts > 1 else -(-self.length // self.steps_each)
 
     @property
     def length(self) -> int:
@@ -72,11 +86,10 @@ def plan_loop(node: Node, layout_of: Callable[[Sequence[Node], Sequence[Node]], 
 def _cut(node: Node) -> Narrowed | None:
     """The program for a part of the batch, where all that is written and carried can be cut."""
     body, carries = node.attributes["body"], node.attributes["carries"]
-    if any(not each.shape for each in body.outputs):
+    if any(not each.shape for each in body.outputs) or (not carries and node.attributes["length"] >= _ENOUGH):
         return None
     extent = math.gcd(*(each.shape[0] for each in body.outputs))
-    work = node.attributes["length"] * sum(map(_work, body.order))
-    most = min(_MOST_PARTS, int(work // _WORTH))
+    most = min(_MOST_PARTS, work_of(node) // _WORTH)
     if any(each.op is ops.matmul and each.ndim == 2 for each in body.order):
         most = min(most, extent // _ROWS)
     parts = largest_divisor(extent, most)
@@ -88,12 +101,23 @@ def _cut(node: Node) -> Narrowed | None:
     return found
 
 
+def work_of(loop: Node) -> int:
+    """Entries that all steps make or add up, very roughly."""
+    return int(loop.attributes["length"]) * sum(map(_work, loop.attributes["body"].order))
+
+
 def _work(node: Node) -> int:
-    """Entries that are made or added up, very roughly."""
-    if node.op.multiple or not node.inputs:
+    if node.op.multiple:
+        return work_of(node) if is_loop(node) else 0
+    if not node.inputs or node.op.identities.get("projection"):
         return 0
     inner = node.inputs[0].shape[-2 if node.attributes["transpose_a"] else -1] if node.op is ops.matmul else 1
     return node.size * inner
+
+
+def is_loop(node: Node) -> bool:
+    """Whether the node is a loop, lowered or not."""
+    return node.op in (ops.scan, ops.loop)
 
 
 # --- operands --------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def words_of_loop(
         lists += [ctypes.addressof(held[-1]), len(records)]
     held.append(found.held)
     room, plan = room_of(kernel.loop), kernel.loop
-    words = [rows.ctypes.data, len(rows), plan.length, word_count, *lists, plan.parts, room.kernels]
+    words = [rows.ctypes.data, len(rows), plan.length, word_count, *lists, plan.pieces, room.kernels, plan.steps_each]
     return words, held
 
 
@@ -83,10 +83,14 @@ class _Words:
         own = (IN_SCRATCH, self.room.own[carry], 0)
         if carry not in self.results:
             return own, (IN_SCRATCH, self.room.other[carry], 0), 0
-        end = (self.slot_of(self.results[carry]), 0, nbytes(inside))
+        end = (self.slot_of(self.results[carry]), 0, self._part(inside))
         if self.node.attributes["kept"][carry]:
             return end, end, nbytes(inside) * self.plan.parts
         return (own, end, 0) if self.plan.length % 2 else (end, own, 0)
+
+    def _part(self, inside: Node) -> int:
+        """Bytes from one part of the batch to the next."""
+        return nbytes(inside) if self.plan.parts > 1 else 0
 
     # --- what it leaves ----------------------------------------------------------------------------------------------
 
@@ -103,7 +107,7 @@ class _Words:
                 self.staying.append((word, IN_SCRATCH, self.room.own[index], 0))
             else:
                 is_backwards = backwards[index - plan.carries]
-                place = (self.slot_of(self.results[index]), (length - 1) * whole * is_backwards, nbytes(inside))
+                place = (self.slot_of(self.results[index]), (length - 1) * whole * is_backwards, self._part(inside))
                 self.moving.append((word, *place, *place, -whole if is_backwards else whole))
 
     def arena(self, offsets: Iterable[int]) -> None:

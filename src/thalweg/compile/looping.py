@@ -11,10 +11,10 @@ from thalweg.compile.runtime import ENTRY, STATUS, word
 
 # The words of a loop's row: its rows, how many; how many steps; how many words its table has; buffers that stay, that
 # move and that are filled before the first step, each as an address and how many; pieces; where in the scratch that of
-# the kernels begins.
+# the kernels begins; how many steps a piece has.
 WORDS = (
     "rows", "count", "length", "words", "staying", "staying.count", "moving", "moving.count", "first", "first.count",
-    "pieces", "behind",
+    "pieces", "behind", "length.each",
 )  # fmt: skip
 # A place: a slot of the table that the loop's row is in, or one of these; bytes behind it; bytes from piece to piece.
 IN_SCRATCH, ABSOLUTE = -1, -2
@@ -116,10 +116,15 @@ stay.begin:{_each("staying", "stay", "staying.count", STAYING, _STAYS, "move.beg
 move.begin:{_each("moving", "move", "moving.count", MOVING, _MOVES, "fill.begin")}
 fill.begin:{_each("first", "fill", "first.count", FIRST, _FILLS, "times")}
 times:
+  %is_all = icmp eq i64 %length.each, %length
+  %begun = mul i64 %p, %length.each
+  %t.first = select i1 %is_all, i64 0, i64 %begun
+  %t.behind = add i64 %t.first, %length.each
+  %t.end = call i64 @llvm.umin.i64(i64 %t.behind, i64 %length)
   br label %time
 time:
-  %t = phi i64 [ 0, %times ], [ %t.next, %walk ]
-  %is_step = icmp ult i64 %t, %length
+  %t = phi i64 [ %t.first, %times ], [ %t.next, %walk ]
+  %is_step = icmp ult i64 %t, %t.end
   br i1 %is_step, label %on.begin, label %piece.end
 on.begin:
   %parity = and i64 %t, 1{_each("moving", "on", "moving.count", MOVING, _STEPS_ON, "walk")}
