@@ -44,7 +44,8 @@ class Layout:
         kernels = recompute(attach(fuse(self.outputs), self.outputs), self.outputs)
         for each in kernels:
             if is_loop(each.nodes[0]):
-                each.loop = plan_loop(each.nodes[0], _layout_of_step)
+                read = {node.attributes["index"] for node in each.outputs}
+                each.loop = plan_loop(each.nodes[0], read, _layout_of_step)
         self.kernels = chained(in_order(kernels, replaced), replaced)
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
@@ -133,8 +134,8 @@ class Layout:
                 self.arena += -(-source.size * source.dtype.itemsize // 64) * 64
 
 
-def _layout_of_step(inputs: Sequence[Node], outputs: Sequence[Node]) -> Layout:
-    return Layout(inputs, run_passes(outputs))
+def _layout_of_step(inputs: Sequence[Node], outputs: Sequence[Node], writes: Mapping[int, int]) -> Layout:
+    return Layout(inputs, run_passes(outputs), writes)
 
 
 def _scratch_of(kernel: Kernel) -> int:

@@ -8,7 +8,7 @@ wait for each other once a loop, not once a step. Where nothing is carried, thre
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class LoopPlan:
     parts: int
     entries: list[Entry]
     layout: Any  # a `Layout`, whose kernels may be loops in turn
+    is_read: list[bool]  # which outputs of a step somebody reads behind the loop
 
     @property
     def steps_each(self) -> int:
@@ -64,7 +65,7 @@ class LoopPlan:
         return int(self.node.attributes["carries"])
 
     @property
-    def length_of_moving(self) -> int:
+    def moving_at_most(self) -> int:
         """Buffers of a step that are elsewhere in the next one, at the most."""
         return len(self.layout.inputs) + len(self.layout.outputs)
 
@@ -72,15 +73,30 @@ class LoopPlan:
         return self.carries <= operand < self.carries + int(self.node.attributes["sequences"])
 
 
-def plan_loop(node: Node, layout_of: Callable[[Sequence[Node], Sequence[Node]], Any]) -> LoopPlan:
-    """The plan of a loop; `layout_of` lowers the inputs and outputs of a step."""
+def plan_loop(
+    node: Node, read: set[int], layout_of: Callable[[Sequence[Node], Sequence[Node], Mapping[int, int]], Any]
+) -> LoopPlan:
+    """The plan of a loop; `layout_of` lowers the inputs and outputs of a step, of which some overwrite an input.
+
+    `read` are the outputs that somebody reads.
+
+    A carry without a history has one place, which each step overwrites: a gradient is added to where it is.
+    """
     body = node.attributes["body"]
     cut = _cut(node)
     if cut is None:
         cut = Narrowed(1, list(body.outputs), [(each, False, each) for each in body.inputs])
     place = {each: i for i, each in enumerate(body.inputs)}
     entries = [Entry(place[each], is_cut) for each, is_cut, _ in cut.inputs]
-    return LoopPlan(node, cut.parts, entries, layout_of([inside for *_, inside in cut.inputs], cut.outputs))
+    kept = node.attributes["kept"]
+    writes = {
+        each.operand: i
+        for i, each in enumerate(entries)
+        if each.operand < len(kept) and not (kept[each.operand] and each.operand in read)
+    }
+    layout = layout_of([inside for *_, inside in cut.inputs], cut.outputs, writes)
+    is_read = [i in read for i in range(len(body.outputs))]
+    return LoopPlan(node, cut.parts, entries, layout, is_read)
 
 
 def _cut(node: Node) -> Narrowed | None:
@@ -150,8 +166,7 @@ def _readable(node: Node, free: int) -> View:
 class Room:
     """Bytes from the start of a loop's scratch: its table and pointers, carries, values of a step, its kernels' own."""
 
-    own: list[int]  # for each output of a step a place for what nobody reads outside, or for the other copy of a carry
-    other: list[int]  # and one more for a carry whose last value nobody reads
+    own: list[int]  # for each output of a step a place for what nobody reads outside
     arena: int
     kernels: int
     size: int
@@ -161,15 +176,14 @@ def room_of(plan: LoopPlan) -> Room:
     """Where each part of a loop's scratch begins."""
     layout = plan.layout
     words = HEAD + layout.slot_count + len(layout.offsets) + len(layout.held)
-    pointers = 2 * (plan.length_of_moving + 1)
+    pointers = plan.moving_at_most
     place = _aligned(8 * (words + pointers))
     places = list[int]()
-    for node in (*layout.outputs, *layout.outputs[: plan.carries]):
+    for node, is_read in zip(layout.outputs, plan.is_read, strict=True):
         places.append(place)
-        place = _aligned(place + nbytes(node))
+        place = _aligned(place + (0 if is_read else nbytes(node)))
     kernels = _aligned(place + layout.arena)
-    count = len(layout.outputs)
-    return Room(places[:count], places[count:], place, kernels, kernels + layout.scratch + 64)
+    return Room(places, place, kernels, kernels + layout.scratch + 64)
 
 
 def nbytes(node: Node) -> int:

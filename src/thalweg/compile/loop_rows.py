@@ -63,13 +63,13 @@ class _Words:
             inside, view = self.plan.layout.inputs[word - HEAD], views[entry.operand]
             place = self._read(view, inside, entry.is_cut)
             if entry.operand < self.plan.carries:
-                even, odd, stride = self._carry(entry.operand, inside)
-                self.moving.append((word, *even, *odd, stride))
-                self.first.append((*even, *place, nbytes(inside)))
+                here, stride = self._carry(entry.operand, inside)
+                self._put(word, here, stride)
+                self.first.append((*here, *place, nbytes(inside)))
             elif self.plan.is_sequence(entry.operand) and place[0] != ABSOLUTE:
-                self.moving.append((word, *place, *place, view.strides[0] * inside.dtype.itemsize))
+                self._put(word, place, view.strides[0] * inside.dtype.itemsize)
             else:
-                self.staying.append((word, *place))
+                self._put(word, place)
 
     def _read(self, view: View, inside: Node, is_cut: bool) -> Place:
         """Where an operand lies in the first step; one that is a number everywhere has no memory and gets some."""
@@ -78,15 +78,19 @@ class _Words:
             return ABSOLUTE, self.held[-1].ctypes.data, 0
         return self.slot_of(view.source), view.start * inside.dtype.itemsize, nbytes(inside) if is_cut else 0
 
-    def _carry(self, carry: int, inside: Node) -> tuple[Place, Place, int]:
-        """Where a carry is that goes into an even step and into an odd one, and bytes from step to step."""
-        own = (IN_SCRATCH, self.room.own[carry], 0)
+    def _put(self, word: int, place: Place, stride: int = 0) -> None:
+        """A buffer that stays, or that is `stride` bytes farther in each step."""
+        if stride:
+            self.moving.append((word, *place, stride))
+        else:
+            self.staying.append((word, *place))
+
+    def _carry(self, carry: int, inside: Node) -> tuple[Place, int]:
+        """Where a carry is that goes into the first step, and bytes from step to step."""
         if carry not in self.results:
-            return own, (IN_SCRATCH, self.room.other[carry], 0), 0
-        end = (self.slot_of(self.results[carry]), 0, self._part(inside))
-        if self.node.attributes["kept"][carry]:
-            return end, end, nbytes(inside) * self.plan.parts
-        return (own, end, 0) if self.plan.length % 2 else (end, own, 0)
+            return (IN_SCRATCH, self.room.own[carry], 0), 0
+        is_kept = self.node.attributes["kept"][carry]
+        return (self.slot_of(self.results[carry]), 0, self._part(inside)), nbytes(inside) * self.plan.parts * is_kept
 
     def _part(self, inside: Node) -> int:
         """Bytes from one part of the batch to the next."""
@@ -100,15 +104,14 @@ class _Words:
         for index, inside in enumerate(plan.layout.outputs):
             word, whole = HEAD + len(plan.layout.inputs) + index, nbytes(inside) * plan.parts
             if index < plan.carries:
-                even, odd, stride = self._carry(index, inside)
-                after = (odd[0], odd[1] + stride, odd[2]), (even[0], even[1] + stride, even[2])
-                self.moving.append((word, *after[0], *after[1], stride))
+                (slot, offset, each), stride = self._carry(index, inside)
+                self._put(word, (slot, offset + stride, each), stride)
             elif index not in self.results:
-                self.staying.append((word, IN_SCRATCH, self.room.own[index], 0))
+                self._put(word, (IN_SCRATCH, self.room.own[index], 0))
             else:
                 is_backwards = backwards[index - plan.carries]
                 place = (self.slot_of(self.results[index]), (length - 1) * whole * is_backwards, self._part(inside))
-                self.moving.append((word, *place, *place, -whole if is_backwards else whole))
+                self._put(word, place, -whole if is_backwards else whole)
 
     def arena(self, offsets: Iterable[int]) -> None:
         first = HEAD + self.plan.layout.slot_count

@@ -20,9 +20,8 @@ WORDS = (
 IN_SCRATCH, ABSOLUTE = -1, -2
 PLACE = 3
 STAYING = 1 + PLACE  # a word of the loop's table, and the place that stands there
-MOVING = 2 + 2 * PLACE  # a word, the places in even and in odd steps, bytes from step to step
+MOVING = 2 + PLACE  # a word, the place in the first step, bytes from step to step
 FIRST = 2 * PLACE + 1  # a place, from where it is filled, bytes
-LINE_OF_PIECE = 2  # pointers that each moving buffer has in the scratch, behind the table
 
 _PLACED = f"""
 define internal ptr @placed(ptr %table, ptr %scratch, ptr %place, i64 %piece) {{
@@ -70,20 +69,15 @@ def _placed(name: str, record: str, behind: int) -> str:
 _STAYS = f"""{word("staying.word", 0, table="%stay.at")}{_placed("stays", "%stay.at", 1)}
   %stays.slot = getelementptr ptr, ptr %scratch, i64 %staying.word
   store ptr %stays, ptr %stays.slot"""
-# Both places of a moving buffer, found once for all steps.
-_MOVES = f"""{_placed("even", "%move.at", 1)}{_placed("odd", "%move.at", 1 + PLACE)}
-  %pair = mul i64 %move.i, {LINE_OF_PIECE}
-  %even.slot = getelementptr ptr, ptr %cached, i64 %pair
-  %odd.slot = getelementptr ptr, ptr %even.slot, i64 1
-  store ptr %even, ptr %even.slot
-  store ptr %odd, ptr %odd.slot"""
+# Where a moving buffer begins, found once for all steps.
+_MOVES = f"""{_placed("begins", "%move.at", 1)}
+  %begins.slot = getelementptr ptr, ptr %cached, i64 %move.i
+  store ptr %begins, ptr %begins.slot"""
 _FILLS = f"""{_placed("to", "%fill.at", 0)}{_placed("from", "%fill.at", PLACE)}
 {word("bytes", 2 * PLACE, table="%fill.at")}
   call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %bytes, i1 false)"""
-_STEPS_ON = f"""{word("step.word", 0, table="%on.at")}{word("stride", 1 + 2 * PLACE, table="%on.at")}
-  %now.pair = mul i64 %on.i, {LINE_OF_PIECE}
-  %now.place = add i64 %now.pair, %parity
-  %now.slot = getelementptr ptr, ptr %cached, i64 %now.place
+_STEPS_ON = f"""{word("step.word", 0, table="%on.at")}{word("stride", 1 + PLACE, table="%on.at")}
+  %now.slot = getelementptr ptr, ptr %cached, i64 %on.i
   %now.base = load ptr, ptr %now.slot
   %now.far = mul i64 %stride, %t
   %now = getelementptr i8, ptr %now.base, i64 %now.far
@@ -126,8 +120,7 @@ time:
   %t = phi i64 [ %t.first, %times ], [ %t.next, %walk ]
   %is_step = icmp ult i64 %t, %t.end
   br i1 %is_step, label %on.begin, label %piece.end
-on.begin:
-  %parity = and i64 %t, 1{_each("moving", "on", "moving.count", MOVING, _STEPS_ON, "walk")}
+on.begin:{_each("moving", "on", "moving.count", MOVING, _STEPS_ON, "walk")}
 walk:
   call void @linked(ptr %scratch, ptr %rows, i64 %links, i64 -1, i64 %step, ptr %inner)
   %t.next = add i64 %t, 1

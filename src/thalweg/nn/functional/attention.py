@@ -21,8 +21,9 @@ from thalweg.tensor.loop import scan
 from thalweg.tensor.shaping import cat, expand, pad, reshape, take_range
 
 MOST_SCORES = 2**18  # of one head, as one matrix: 1 MiB in float32, about what a core has close at hand
-BLOCK_ROWS = 32
-CAUSAL_PARTS = 4  # a causal matrix is half empty; so many parts with keys up to their own last row skip most of that
+BLOCK_ROWS = 128
+FEWEST_PARTS, ROWS_OF_PART = 4, 512
+"""A causal matrix is half empty: parts of it, each with keys up to its own last row, skip most of that."""
 
 _attention = lift(expressions.attention)
 _repeated_heads = lift(expressions.repeated_heads)
@@ -101,7 +102,7 @@ def _by_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: dic
     rows, columns = q.shape[0], k.shape[0]
     if not options["is_causal"]:
         return _by_blocks(q, k, v, mask, 0, options)
-    size = -(-rows // CAUSAL_PARTS)
+    size = -(-rows // max(FEWEST_PARTS, rows // ROWS_OF_PART))
     results = []
     for start in range(0, rows, size):
         stop, seen = min(start + size, rows), min(start + size, rows, columns)
