@@ -139,8 +139,10 @@ def _renewed(node: Node, new: dict[Node, Node], instead: Any = lambda _: None) -
 
 
 def _with_upright_weight(node: Node, fixed: set[Node]) -> Node:
-    """The product with a fixed operand turned over beforehand, not in every step."""
+    """The product with a fixed operand turned over beforehand, not in every step; a single row reads it as it lies."""
     if node.op is not ops.matmul or not node.attributes["transpose_b"] or node.inputs[1] not in fixed:
+        return node
+    if node.shape[-2] == 1:
         return node
     a, b = node.inputs
     turned = ops.permute(b, order=(*range(b.ndim - 2), b.ndim - 1, b.ndim - 2))

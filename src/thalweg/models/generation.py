@@ -7,14 +7,19 @@ shapes, so that a compiled step serves all positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.nn.settings import whole_number
-from thalweg.tensor import Generator, Tensor, compile, no_grad, rand, tensor
+from thalweg.tensor import Generator, Tensor, compile, no_grad, rand, scan, tensor
+from thalweg.tensor.core import Version
 from thalweg.tensor.methods import functions
+
+TOGETHER = 16
+"""Tokens that one compiled call writes, a loop in which each is drawn and read; the rest of a text one by one."""
 
 _where, _argmax = functions["where"], functions["argmax"]
 
@@ -109,8 +114,10 @@ class TextGenerator:
         _check_settings(temperature, top_k, top_p)
         self.model, self.use_cache, self.seed = model, use_cache, seed
         self._draws = None if seed is None else Generator(seed)
-        self._choose = compile(lambda logits: sample(logits, temperature, top_k, top_p, self._draws))
+        self._draw = lambda logits: sample(logits, temperature, top_k, top_p, self._draws)
+        self._choose = compile(self._draw)
         self._steps: dict[int, _Steps] = {}  # by batch
+        self._during = self._after = -1  # versions of the program's state in and after the last text
 
     def __call__(self, prompt: Any, max_new_tokens: int) -> np.ndarray:
         tokens, is_single = _tokens(prompt)
@@ -118,28 +125,51 @@ class TextGenerator:
         if self._draws is not None and self.seed is not None:
             self._draws.manual_seed(self.seed)
         was_training = self.model.training
+        is_unchanged = Version.number == self._after
         if was_training:
             self.model.eval()
+        if is_unchanged:  # but for the mode, which is the same in every text
+            for each in self._compiled():
+                each.vouch(self._during)
+        self._during = Version.number
         try:
             with no_grad():
                 text = self._continued(tokens, max_new_tokens)
         finally:
             if was_training:
                 self.model.train()
+            self._after = Version.number
         return text[0] if is_single else text
+
+    def _compiled(self) -> list[Any]:
+        return [self._choose, *[each for steps in self._steps.values() for each in (steps.step, steps.several)]]
 
     def _continued(self, tokens: np.ndarray, count: int) -> np.ndarray:
         start, batch = tokens.shape[1], len(tokens)
         text = np.concatenate([tokens, np.zeros((batch, count), np.int64)], 1)
-        steps = self._steps.setdefault(batch, _Steps(self.model, batch)) if self.use_cache else None
+        steps = self._steps_of(batch) if self.use_cache else None
         read = [tensor(np.ascontiguousarray(each)) for each in tokens.T]  # what the model has not seen yet
         if steps is not None:
             steps.begin()
-        for length in range(start, start + count):
+        length, end = start, start + count
+        while length < end:
+            room = end if self.model.context is None else min(end, self.model.context)
+            if steps is not None and len(read) == 1 and room - length >= TOGETHER:
+                found = steps.together(read[0])
+                read = [found[-1]]
+                text[:, length : length + TOGETHER] = found.numpy().T
+                length += TOGETHER
+                continue
             logits = self._logits(text[:, :length], steps, read)
             read = [self._choose(logits)]
             text[:, length] = read[0].numpy()
+            length += 1
         return text
+
+    def _steps_of(self, batch: int) -> _Steps:
+        if batch not in self._steps:
+            self._steps[batch] = _Steps(self.model, batch, self._draw)
+        return self._steps[batch]
 
     def _logits(self, tokens: np.ndarray, steps: _Steps | None, read: list[Tensor]) -> Any:
         """Of the token that comes next."""
@@ -152,11 +182,20 @@ class TextGenerator:
 class _Steps:
     """The model's cache for a batch, how far it has been filled, and the compiled step that fills it on."""
 
-    def __init__(self, model: LanguageModel, batch: int) -> None:
+    def __init__(self, model: LanguageModel, batch: int, draw: Callable[[Any], Any]) -> None:
         self.cache = model.start(batch)
         self.done = 0
         self.positions: list[Tensor] = []
         self.step = compile(lambda tokens, position: model.step(tokens, position, self.cache))
+
+        def several(tokens: Any, position: Any) -> Any:
+            def one(state: Any, _: None) -> Any:
+                token = draw(model.step(state[0], state[1], self.cache))
+                return (token, state[1] + 1), token
+
+            return scan(one, (tokens, position), length=TOGETHER)[1]
+
+        self.several = compile(several)
 
     def begin(self) -> None:
         """Forget the text. States are set to 0; keys and values of old positions are never looked at."""
@@ -164,12 +203,21 @@ class _Steps:
         for each in _cells(self.cache):
             each.zero_()
 
+    def together(self, tokens: Tensor) -> Any:
+        """Read these and the tokens that follow, so many steps in one call: (TOGETHER, N)."""
+        found = self.several(tokens, self._position())
+        self.done += TOGETHER
+        return found
+
+    def _position(self) -> Tensor:
+        while self.done >= len(self.positions):
+            self.positions.append(tensor([len(self.positions)]))
+        return self.positions[self.done]
+
     def through(self, read: list[Tensor]) -> Any:
         """Read these tokens, one a step; the logits behind the last."""
         for tokens in read:
-            if self.done == len(self.positions):
-                self.positions.append(tensor([self.done]))
-            logits = self.step(tokens, self.positions[self.done])
+            logits = self.step(tokens, self._position())
             self.done += 1
         return logits
 
