@@ -6,10 +6,13 @@ PYTHON ?= python3
 VENV ?= .venv
 TRAIN_ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
+WORKERS ?= auto
 BENCH_ARGUMENTS ?=
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 PYTEST = $(PY) -m pytest $(PYTEST_ARGUMENTS)
+# A process for each core; a file stays with one, whose tests share what they have compiled.
+BESIDE = -n $(WORKERS) --dist loadfile
 
 # On Linux the plain PyTorch wheel brings gigabytes of CUDA, so ask for the CPU build by its full version.
 ifeq ($(shell uname -s),Linux)
@@ -60,16 +63,16 @@ train: $(VENV)/.installed-report
 test: $(VENV)/.installed-test
 	@echo "left out: the comparisons with PyTorch and scikit-learn (make peers); trainings of a minute or two on real data"
 	@echo "(make applications); nine tenths of each sweep (make sweep)"
-	$(PYTEST) -m "not peer and not application"
+	$(PYTEST) $(BESIDE) -m "not peer and not application"
 
 applications: $(VENV)/.installed-test
 	$(PYTEST) -m application
 
 peers: $(VENV)/.installed-peers
-	$(PYTEST) -m peer
+	$(PYTEST) $(BESIDE) -m peer
 
 sweep: $(VENV)/.installed-peers
-	THALWEG_SWEEP=1 $(PYTEST)
+	THALWEG_SWEEP=1 $(PYTEST) $(BESIDE)
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -26,7 +26,10 @@ from thalweg.recipes import record
 DOCUMENT, STORE = REPOSITORY / "docs" / "results.md", REPOSITORY / "docs" / "results.json"
 SEEDS = (0, 1, 2)
 MEASURES = {"accuracy": "accuracy", "pixel_accuracy": "pixel accuracy", "map_50": "mAP at 0.5",
-            "mean_iou": "mean IoU", "mean_dice": "mean Dice", "map": "mAP 0.5 to 0.95"}  # fmt: skip
+            "mean_iou": "mean IoU", "mean_dice": "mean Dice", "map": "mAP 0.5 to 0.95",
+            "loss": "cross-entropy of a character", "perplexity": "perplexity", "bleu": "BLEU, lower-cased",
+            "word_error_rate": "word error rate", "all_right": "whole strings right",
+            "docked": "share docked"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Row:
 
     @property
     def is_better_when_higher(self) -> bool:
-        return self.number != "rmse"
+        return self.number not in ("rmse", "loss", "word_error_rate")
 
     @property
     def command(self) -> str:
@@ -77,6 +80,19 @@ ROWS = (
         "accuracy", 0.80, "cifar10", most_seconds=600),
     Row("Membranes of neurons, U-Net on 24 pictures: 6 test pictures", f"membrane --data {DATA}/membrane",
         "pixel_accuracy", 0.92, "membrane", also=("mean_iou", "mean_dice")),
+    Row("Tiny Shakespeare, GPT of 4 layers, 128 wide, context 64, 2,000 steps: loss over the whole last tenth",
+        f"shakespeare --data {DATA}", "loss", 1.90, "tiny_shakespeare", most_seconds=120, also=("perplexity",)),
+    Row("Tiny Shakespeare, LSTM: loss over the whole last tenth", f"shakespeare --network lstm --data {DATA}", "loss",
+        1.75, "tiny_shakespeare", most_seconds=300, also=("perplexity",)),
+    Row("Movie-review sentences (rt-polarity), sentence CNN: mean of 10 folds",
+        f"rt_polarity --cross-validate --data {DATA}", "accuracy", 0.755, "rt_polarity"),
+    Row("Multi30k, German to English, Transformer: 1,000 sentences of the 2016 test part", f"multi30k --data {DATA}",
+        "bleu", 28, "multi30k", most_seconds=2700),
+    Row("Spoken digits (FSDD), convolutions and a GRU: 300 recordings of the set's own split",
+        f"spoken_digits --data {DATA}", "accuracy", 0.97, "fsdd", most_seconds=180),
+    Row("Strings of 3 to 7 spoken digits, CTC: 500 strings joined from test recordings",
+        f"digit_strings --data {DATA}", "word_error_rate", 0.05, "fsdd", also=("all_right",)),
+    Row("Truck backer-upper, 25 hidden units: 2,000 random starts", "truck", "docked", 0.95),
     Row("Blood cells (BCCD), CenterNet: 72 test pictures of the official split", f"bccd --data {DATA}/bccd",
         "map_50", 0.80, "bccd", most_seconds=300, also=("map",)),
 )  # fmt: skip

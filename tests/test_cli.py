@@ -63,8 +63,8 @@ def test_train_predict_evaluate(here, capsys):
     assert "epoch 2/2" in err
     pytest.importorskip("matplotlib")
     pictures = ["confusion_matrix", "epochs", "gradient_norms", "learning_rate", "loss"]
-    names = sorted([*(f"{name}.png" for name in pictures), "config.json", "metrics.jsonl", "model.safetensors",
-                    "record.npz", "report.html", "results.json"])  # fmt: skip
+    names = sorted([*(f"{name}.png" for name in pictures), "config.json", "findings.json", "metrics.jsonl",
+                    "model.safetensors", "record.npz", "report.html", "results.json"])  # fmt: skip
     assert sorted(path.name for path in (here / "runs" / "things-001").iterdir()) == names
 
     status, out, _ = call(capsys, "predict", "runs/things-001", data)

@@ -40,7 +40,9 @@ def begin(trainer: Any, validated: Validated, may_probe: bool = True, callbacks:
     rows = sample_rows(x, y)
     sample = Sample(x[rows], y[rows])
     if plan.validation is not None and not plan.validation.reads_once:
-        sample.x_validation, sample.y_validation = read(trainer, plan.validation, MOST_VALIDATED, count)
+        x_validation, y_validation = read(trainer, plan.validation, MOST_VALIDATED, count)
+        if not isinstance(x_validation, tuple) and x_validation.shape[1:] == x.shape[1:]:  # sequences may be padded to
+            sample.x_validation, sample.y_validation = x_validation, y_validation  # different lengths
     compiles = trainer.steps.is_compiled and (x.ndim > 2 or plan.epochs - plan.initial_epoch > FEW_EPOCHS)
     looker = Looker(trainer.model, trainer.objective, sample, trainer.penalties, compiles)
     first = looker.look(0)

@@ -82,10 +82,14 @@ def repair(run: Run, found: Sequence[Finding], may_change_layers: bool = True) -
         return result
     best = max(each.skill for each in tried)
     index = next(i for i, each in enumerate(tried) if each.skill >= best - MARGIN)
-    own = run.skill(run.last) if run.is_finite else -math.inf
-    if tried[index].skill > max(own, 0.0) + MARGIN:
-        result.attempts[index].kept = True
-        result.trainer = contest.finished(tried[index])
+    own = run.skill(run.last) if run.is_finite else 0.0
+    if best < max(own, 0.0) + MARGIN and best < PROMISING * run.reference_skill:
+        return result
+    trainer = contest.finished(tried[index])
+    attempt = result.attempts[index]
+    attempt.skill, attempt.steps = tried[index].skill, tried[index].trial.steps
+    attempt.kept = attempt.skill > max(own, 0.0) + MARGIN
+    result.trainer = trainer if attempt.kept else None
     return result
 
 
@@ -147,12 +151,16 @@ class Contest:
         one.note()
 
     def finished(self, one: Contestant) -> Any:
-        """The trainer, with the best weights: it is trained on, at most as long as the run, while that helps."""
+        """The trainer, with the best weights: it is trained on, at most as long as the run, until two stages in a row
+        were of no help.
+        """
         one.trial.most = max(self.run.epochs, 1)
+        waited = 0
         for until in one.trial.stages():
             before = one.skill
             self.step(one, until)
-            if not one.trial.skill > before:
+            waited = 0 if one.trial.skill > before else waited + 1
+            if waited == 2 or not one.trial.is_finite:
                 break
         one.trial.trainer.model.load_state_dict(one.weights)
         return one.trial.trainer

@@ -247,6 +247,12 @@ class Run:
             trial.skill = self.skill_of(trial.outputs, self.sample.y)
         return is_enough(trial)
 
+    def release(self) -> None:
+        """Let go of copies of the network: the numbers stay."""
+        self.looker = None
+        for trial in self.probed.values():
+            trial.trainer = None
+
     @property
     def best_rate(self) -> float:
         """The factor on the rate of the probe that came furthest, if any other rate was tried and learnt something."""

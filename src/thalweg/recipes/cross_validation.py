@@ -1,6 +1,7 @@
 """`thalweg train WHAT --cross-validate`: as many trainings as there are folds, each tested on another one.
 
-In: settings. Out: a run folder with a run for each fold in it, and a results.json with the means.
+In: settings.
+Out: a run folder with a run for each fold in it, and a results.json with the means.
 """
 
 from __future__ import annotations

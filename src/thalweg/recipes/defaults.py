@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from thalweg.recipes.network import USUAL_SCHEDULE
 from thalweg.recipes.problem import (
     CLASSIFICATION,
     CONTROL,
@@ -34,7 +35,7 @@ from thalweg.recipes.settings import (
 
 COMMON: dict[str, Any] = {
     "batch_norm": False, "label_smoothing": 0.0, "dropout": 0.0, "clip": 1.0, "weight_decay": 0.01,
-    "schedule": "one-cycle",
+    "schedule": USUAL_SCHEDULE,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     # Five-fold cross-validation within the training part, two seeds: 0.987; without normalisation 0.979.
@@ -99,7 +100,8 @@ def resolved(settings: Settings, problem: Problem) -> Settings:
 
 def filled(settings: Settings, examples: int) -> Settings:
     """The settings of a recipe for sequences with every gap filled, for so many training examples."""
-    values = COMMON | {"patience": 0, "augment": True} | NETWORK_DEFAULTS[str(settings.network)]
+    own = NETWORK_DEFAULTS.get(str(settings.network), {})
+    values = COMMON | {"patience": 0, "augment": True} | own
     if "batch_size" not in values:
         values["batch_size"] = batch_size_for(examples)
     values["epochs"] = epochs_for(max(examples, 1), settings.batch_size or values["batch_size"])

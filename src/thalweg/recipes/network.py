@@ -25,7 +25,7 @@ LAYERS: dict[str, type[nn.Module]] = {
 }  # fmt: skip
 T = TypeVar("T")
 OUTPUT = "output"
-SGD_MOMENTUM, USUAL_DECAY = 0.9, 0.01
+SGD_MOMENTUM, USUAL_DECAY, USUAL_SCHEDULE = 0.9, 0.01, "one-cycle"
 DECAYS_WEIGHTS_ALONE = (GPT, TRANSFORMER)
 
 
@@ -216,8 +216,7 @@ def learning_rate(settings: Settings, steps_per_epoch: int) -> schedules.Schedul
         "inverse-time": schedules.InverseTime(lr, 1.0, steps_per_epoch),
         "cyclical": schedules.Cyclical(lr / 10, lr, max(1, 2 * steps_per_epoch)),
     }
-    assert settings.schedule is not None
-    return made[settings.schedule]
+    return made[settings.schedule or USUAL_SCHEDULE]
 
 
 def make_penalties(settings: Settings, model: nn.Module) -> list[optim.Penalty]:

@@ -1,6 +1,7 @@
 """The network of a run, whatever it is for: from settings, from a config.json, and with its weights checked.
 
-In: settings and the problem; or what a run folder says. Out: a `Network` in plain values, and its modules.
+In: settings and the problem; or what a run folder says.
+Out: a `Network` in plain values, and its modules.
 """
 
 from __future__ import annotations

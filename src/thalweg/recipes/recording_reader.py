@@ -1,6 +1,7 @@
 """How recordings become what a network takes: one rate, log-mel frames, standardised by the training part.
 
-In: files and folders of recordings. Out: batches of padded frames with their lengths; the labels of file names.
+In: files and folders of recordings.
+Out: batches of padded frames with their lengths; the labels of file names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The scores of a trained network on labelled data, chunk by chunk, whatever its task is.
 
-In: a predictor, chunks of encoded inputs and targets. Out: `Scores`.
+In: a predictor, chunks of encoded inputs and targets.
+Out: `Scores`.
 """
 
 from __future__ import annotations

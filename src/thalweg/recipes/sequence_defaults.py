@@ -45,12 +45,15 @@ NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
     GRU: {"width": 64, "depth": 1, "dropout": 0.2, "lr": 3e-3, "batch_size": 32},
     CTC: {"width": 96, "depth": 1, "dropout": 0.1, "lr": 3e-3, "batch_size": 32},
 }  # fmt: skip
+_GRU_TRANSLATOR = {"width": 256, "lr": 2e-3, "batch_size": 128, "label_smoothing": 0.1, "tokens": "bpe"}
 RECIPE_DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     (TRUCK, CONTROLLER): {"epochs": 40},
     (SHAKESPEARE, GPT): {"epochs": 4},
-    (SHAKESPEARE, LSTM): {"epochs": 8},
+    (SHAKESPEARE, LSTM): {"epochs": 6},
     (RT_POLARITY, SENTENCE_CNN): {"epochs": 8},
     (MULTI30K, TRANSFORMER): {"epochs": 20},
+    (MULTI30K, GRU): {"epochs": 12} | _GRU_TRANSLATOR,
+    (TRANSLATIONS, GRU): _GRU_TRANSLATOR,
     (SPOKEN_DIGITS, GRU): {"epochs": 20},
     (DIGIT_STRINGS, CTC): {"epochs": 12},
 }

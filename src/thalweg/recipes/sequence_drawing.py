@@ -1,6 +1,7 @@
 """What a run that has learnt from sequences shows of them: the ways of trucks, what an attention looks at.
 
-In: the outcome of a run, its problem. Out: PNG files in the run folder; what is said about each in a report.
+In: the outcome of a run, its problem.
+Out: PNG files in the run folder; what is said about each in a report.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import Any
 import numpy as np
 
 from thalweg.models import docked
-from thalweg.recipes.problem import CONTROL, Problem
-from thalweg.report.sequence_pictures import draw_trajectories
+from thalweg.nn.hooks import observed
+from thalweg.recipes.problem import CONTROL, LANGUAGE, Problem
+from thalweg.recipes.settings import GPT
+from thalweg.report.sequence_pictures import draw_attention, draw_trajectories
 from thalweg.tensor import from_numpy, no_grad
 
-TRUCKS_DRAWN = 12
+TRUCKS_DRAWN, TOKENS_DRAWN = 12, 32
 SAID_OF_SEQUENCES: dict[tuple[str, str], tuple[str, str]] = {
     (CONTROL, "trajectories.png"): (
         "Ways to the dock", "Trucks of the test part, seen from above: where they start (grey), their ways, their ends"
+    ),
+    (LANGUAGE, "attention.png"): (
+        "Attention", "Which tokens (across) the heads of the last block look at from each token (down) of a text"
     ),
 }  # fmt: skip
 """Heading and caption of each picture, by the task and the name of the file."""
@@ -44,4 +50,30 @@ def _of_trucks(outcome: Any, problem: Problem) -> list[Path]:
     return [draw_trajectories(path, ways, is_docked[rows], ends[~is_docked])]
 
 
-DRAWINGS: dict[str, Callable[[Any, Problem], list[Path]]] = {CONTROL: _of_trucks}
+def _of_language(outcome: Any, problem: Problem) -> list[Path]:
+    """What each head of the last block looks at, over the first tokens of the test part."""
+    if outcome.predictor.shape.kind != GPT:
+        return []
+    tokens = next(iter(problem.test()))[0][:1, :TOKENS_DRAWN]
+    model, seen = outcome.predictor.model.eval(), []
+    block = model.transformer["h"][-1]
+    with no_grad(), observed([block.ln_1], lambda _, result: seen.append(np.array(result.numpy()))):
+        model(from_numpy(np.ascontiguousarray(tokens)))
+    weights = attention_weights(seen[0][0], np.asarray(block.attn.c_attn.weight.detach().numpy()), block.attn.n_head)
+    tokenizer = outcome.predictor.reader.tokenizer
+    words = [tokenizer.vocabulary.token(number).replace("\n", "↵") for number in tokens[0].tolist()]
+    path = outcome.folder.path / "attention.png"
+    return [draw_attention(path, "What the heads of the last block look at", weights, words, words)]
+
+
+def attention_weights(x: np.ndarray, matrix: np.ndarray, heads: int) -> np.ndarray:
+    """softmax(q k^T / sqrt(d)) of causal self-attention: inputs (T, C), `c_attn.weight` (3 C, C) to (heads, T, T)."""
+    length, width = x.shape
+    query, key = ((x @ part.T).reshape(length, heads, -1).transpose(1, 0, 2) for part in np.split(matrix, 3)[:2])
+    scores = query @ key.transpose(0, 2, 1) / np.sqrt(width // heads)
+    scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+DRAWINGS: dict[str, Callable[[Any, Problem], list[Path]]] = {CONTROL: _of_trucks, LANGUAGE: _of_language}

@@ -1,6 +1,7 @@
 """Networks for recordings, and the losses of sequences, in the form that a recipe trains: one tensor in, one out.
 
-In: frames of a spectrogram, tokens, starts of a truck. Out: scores; the number that is minimised.
+In: frames of a spectrogram, tokens, starts of a truck.
+Out: scores; the number that is minimised.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from thalweg.recipes.settings import (
     GRU,
     LSTM,
     SENTENCE_CNN,
+    SPEECH,
     TRANSFORMER,
     Settings,
 )
@@ -129,6 +130,8 @@ def sequence_network(settings: Settings, task: str, inputs: int, outputs: int) -
 def check_kind(settings: Settings, task: str) -> None:
     """Refuse a network that does another task, or that there is not."""
     fitting = [kind for of_task, kind in BUILDERS if of_task == task]
+    if task == CLASSIFICATION:
+        fitting = [GRU] if settings.recipe in SPEECH else [SENTENCE_CNN]
     if settings.network not in fitting:
         raise ConfigurationError(
             explain(f"this network does no {task}", received=settings.network, expected=", ".join(fitting),

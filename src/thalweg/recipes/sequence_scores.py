@@ -1,6 +1,7 @@
 """How good a network for sequences is on labelled data: the scorers of its tasks.
 
-In: a predictor, chunks of inputs and targets. Out: `Scores`, with some predictions beside the truth.
+In: a predictor, chunks of inputs and targets.
+Out: `Scores`, with some predictions beside the truth.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Predictions of a network for sequences: for each truck, sentence or recording a row.
 
-In: a predictor, paths or sentences. Out: tables with what was given in front.
+In: a predictor, paths or sentences.
+Out: tables with what was given in front.
 """
 
 from __future__ import annotations

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from thalweg.data import (
-    BucketBatchSampler,
     DataLoader,
     Recordings,
-    SequenceDataset,
     SpecAugment,
     Standardise,
     joined_sequences,
@@ -23,18 +21,16 @@ from thalweg.data import (
     split_indices,
     spoken_digits,
 )
-from thalweg.data.dataset import Dataset
 from thalweg.errors import DataError, explain
 from thalweg.recipes.defaults import filled
 from thalweg.recipes.picture_parts import name_of
 from thalweg.recipes.problem import TRANSCRIPTION, Chunk, Outputs, Problem, fingerprint_of_arrays
 from thalweg.recipes.recognition import part_folders
 from thalweg.recipes.recording_reader import RecordingReader
-from thalweg.recipes.sequence_modules import IGNORED
+from thalweg.recipes.sequence_loading import loader_of
 from thalweg.recipes.settings import DIGIT_STRINGS, RECORDINGS, Settings
 
 BANDS = 40
-BUCKETS = 6
 FEWEST = 10
 STRING_LENGTHS = (3, 7)
 STRINGS = {"training": 4000, "validation": 300, "test": 500}
@@ -96,12 +92,12 @@ def _of_folder(settings: Settings) -> tuple[Parts, str, str, list[str]]:
     whole = read_recordings(folders.pop("training"), **options)
     known = options | {"classes": whole.class_names, "sample_rate": whole.sample_rate}
     parts = {name: read_recordings(folder, **known) for name, folder in folders.items()}
+    notes = [f"left out {each.place}: {each.reason}" for part in (whole, *parts.values()) for each in part.skipped]
     _check_enough(whole, path)
     if "test" not in parts:
         whole, parts["test"] = _cut(whole, settings.test_fraction, settings.seed)
     if "validation" not in parts:
         whole, parts["validation"] = _cut(whole, settings.validation, settings.seed + 1)
-    notes = [f"left out {each.place}: {each.reason}" for part in (whole, *parts.values()) for each in part.skipped]
     return {"training": whole} | parts, name_of(path), path, notes
 
 
@@ -154,10 +150,5 @@ def _sequences(
 
 
 def _loader(frames: list[np.ndarray], targets: Any, settings: Settings, is_training: bool) -> DataLoader:
-    assert settings.batch_size is not None
     transform = SpecAugment() if is_training and settings.augment else None
-    data: Dataset = SequenceDataset(
-        frames, targets, buckets=BUCKETS, lengths=True, target_padding=IGNORED, transform=transform
-    )
-    sampler = BucketBatchSampler(data, settings.batch_size if is_training else 64, shuffle=is_training)
-    return DataLoader(data, batch_sampler=sampler, seed=settings.seed)
+    return loader_of(frames, targets, settings, is_training, lengths=True, transform=transform)

@@ -21,6 +21,8 @@ from thalweg.recipes.problem import Chunk
 BATCH = 64
 MULTIPLE = 16
 """Lengths are rounded up to multiples of it, so that few programs are compiled."""
+LONGEST_NAME = 255
+"""Characters beyond which nothing that was typed is a file."""
 MOST_TYPED = 40
 """Characters of a text that an error shows."""
 
@@ -199,7 +201,7 @@ class TranslationReader:
 def sentences(given: Sequence[str]) -> Iterator[tuple[list[str], str]]:
     """What was typed: a file gives its lines, anything with a space in it is a sentence itself."""
     for each in given:
-        if Path(each).is_file():
+        if len(each) <= LONGEST_NAME and Path(each).is_file():
             yield read_lines(each), each
         elif " " in each.strip() or not (Path(each).suffix or "/" in each):
             yield [each], "the sentence"

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from thalweg.data import (
-    BucketBatchSampler,
     DataLoader,
     LabelledTexts,
     RandomTokenWindows,
-    SequenceDataset,
     Tokenizer,
     TokenWindows,
     multi30k,
@@ -34,13 +32,14 @@ from thalweg.errors import ConfigurationError, DataError, explain
 from thalweg.recipes.defaults import filled
 from thalweg.recipes.picture_parts import name_of
 from thalweg.recipes.problem import LANGUAGE, TRANSLATION, Outputs, Problem, fingerprint, fingerprint_of_arrays
-from thalweg.recipes.sequence_modules import IGNORED
+from thalweg.recipes.sequence_loading import loader_of
 from thalweg.recipes.settings import MULTI30K, RT_POLARITY, SHAKESPEARE, Settings
 from thalweg.recipes.text_reader import LanguageReader, TextReader, TranslationReader, check_texts
 
 STEPS = 500
 """Steps in an epoch of a named text, whose windows are drawn at random."""
-BUCKETS = 6
+MOST_VALIDATED = 20_000
+"""Characters that tell epochs apart: of a long text a tenth would be too good to be held out."""
 FEWEST_TEXTS = 20
 USUAL_VOCABULARY = 8000
 """Byte pairs, where nobody says how many."""
@@ -58,17 +57,17 @@ def _tokenizer(texts: Any, settings: Settings, special: Sequence[str], lowercase
 
 
 def prepare_language(settings: Settings) -> Problem:
-    """A long text: its end is the test part, and what is before it validates."""
+    """A long text: its end is the test part, and its beginning validates: the test part goes on from what is learnt."""
     training, test, name, data = _long_text(settings)
     settings = filled(settings, 0)
     assert settings.batch_size is not None
     assert settings.context is not None
-    cut = len(training) - round(len(training) * settings.validation)
-    training, validation = training[:cut], training[cut:]
+    cut = min(round(len(training) * settings.validation), MOST_VALIDATED)
+    validation, training = training[:cut], training[cut:]
     special = [] if settings.tokens in ("characters", "bpe") else [UNKNOWN]
     reader = LanguageReader(_tokenizer(training, settings, special), settings.context)
-    parts = [reader.encode(text) for text in (training, validation, test)]
-    _check_length(parts, settings.context, data["origin"])
+    texts = {"training": training, "validation": validation, "test": test}
+    parts = [_tokens(reader, part, text, data["origin"]) for part, text in texts.items()]
     count = STEPS * settings.batch_size if settings.recipe == SHAKESPEARE else None
     windows = RandomTokenWindows(parts[0], settings.context, count)
     return Problem(
@@ -104,15 +103,16 @@ def _long_text(settings: Settings) -> tuple[str, str, str, dict[str, Any]]:
     return training, test, name_of(path), {"origin": path, "files": files}
 
 
-def _check_length(parts: Sequence[np.ndarray], context: int, origin: str) -> None:
-    names = ("training", "validation", "test")
-    for name, tokens, least in zip(names, parts, (context + 1, 2, 2), strict=True):
-        if len(tokens) < least:
-            raise DataError(
-                explain(f"the {name} part of the text is too short", received=f"{len(tokens):,} tokens",
-                        expected=f"at least {least:,}", where=origin,
-                        remedy="take a longer text, or a smaller --context")
-            )  # fmt: skip
+def _tokens(reader: LanguageReader, part: str, text: str, origin: str) -> np.ndarray:
+    """The tokens of a part, which are enough for a window."""
+    tokens, least = reader.encode(text), reader.context + 1 if part == "training" else 2
+    if len(tokens) < least:
+        raise DataError(
+            explain(f"the {part} part of the text is too short", received=f"{len(tokens):,} tokens",
+                    expected=f"at least {least:,}", where=origin,
+                    remedy="take a longer text, or a smaller --context")
+        )  # fmt: skip
+    return tokens
 
 
 # --- which class -----------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def prepare_classes(settings: Settings) -> Problem:
     longest = max(map(len, tokenizer.encode_all(training.texts)))
     reader = TextReader(tokenizer, whole.class_names, longest, settings.text, settings.target)
     loaders = [
-        _loader(reader.encode(part.texts, data["origin"]), part.labels, settings, index == 0)
+        loader_of(reader.encode(part.texts, data["origin"]), part.labels, settings, index == 0)
         for index, part in enumerate((training, validation, test))
     ]
     return Problem(
@@ -190,14 +190,6 @@ def _check_classes(data: LabelledTexts, where: str) -> None:
         )  # fmt: skip
 
 
-def _loader(inputs: Any, targets: Any, settings: Settings, is_training: bool) -> DataLoader:
-    """Batches of nearly one length."""
-    assert settings.batch_size is not None
-    data = SequenceDataset(inputs, targets, buckets=BUCKETS, target_padding=IGNORED)
-    sampler = BucketBatchSampler(data, settings.batch_size if is_training else 64, shuffle=is_training)
-    return DataLoader(data, batch_sampler=sampler, seed=settings.seed)
-
-
 # --- another language ------------------------------------------------------------------------------------------------
 
 
@@ -210,7 +202,7 @@ def prepare_translation(settings: Settings) -> Problem:
     reader = TranslationReader(source, target, LONGEST_SENTENCE)
     notes: list[str] = []
     loaders = [
-        _loader(*_encoded(reader, pairs, data["origin"], notes), settings, index == 0)
+        loader_of(*_encoded(reader, pairs, data["origin"], notes), settings, index == 0)
         for index, pairs in enumerate((training, validation))
     ]
     counts = {"training": len(training.source), "validation": len(validation.source), "test": len(test.source)}

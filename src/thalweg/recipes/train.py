@@ -273,7 +273,7 @@ def _check_loss(settings: Settings, outputs: Outputs) -> None:
                 remedy="leave --loss out, or set --task",
             )
         )
-    if settings.label_smoothing and outputs.task not in (CLASSIFICATION, SEGMENTATION):
+    if settings.label_smoothing and outputs.task not in (CLASSIFICATION, SEGMENTATION, TRANSLATION):
         raise ConfigurationError(
             explain("only classes can be smoothed", received=f"a {outputs.task}", where="--label-smoothing")
         )

@@ -1,6 +1,7 @@
 """Pictures of what networks for sequences do: the ways of trucks, and what an attention looks at.
 
-In: paths of states, weights of attention with the words of both sides. Out: PNG files.
+In: paths of states, weights of attention with the words of both sides.
+Out: PNG files.
 """
 
 from __future__ import annotations

@@ -106,11 +106,12 @@ class Doctor(Callback):
         if run is None or not len(run.record) or trainer.state.exception is not None:
             return
         look_again(run, self._evaluated, run.epochs_done)  # another callback may have put other weights back
-        self.findings = judge(run)
+        self.findings = found_without_probes(run) if trainer.state.interrupted else judge(run)
         if self.mode == "repair" and self.findings and not trainer.state.interrupted:
             self.repair = repair(run, self.findings, self.may_change_layers)
             if self.repair.trainer is not None:
                 adopt(trainer, self.repair.trainer)
+        run.release()
         if self.show:
             self._tell(trainer)
 
