@@ -205,6 +205,20 @@ def test_a_repair_of_the_rate_is_kept_and_takes_the_place_of_the_run() -> None:
     assert trainer.evaluate(validation)["accuracy"] > 0.85
 
 
+def test_a_repaired_run_has_seen_all_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where copies were tried on a sample, as with data that is read, the kept one is trained on all of it."""
+    (x, y), _ = data()
+    monkeypatch.setattr("thalweg.diagnose.beginning.MANY_READ", 160)
+    trainer = tw.Trainer(mlp(), optimizer="sgd", lr=1e-6, progress=False, doctor="repair", metrics=["accuracy"])
+    trainer.fit(tw.data.DataLoader(list(zip(x, y, strict=True)), 16, shuffle=True), epochs=30)
+    (doctor,) = (each for each in trainer.callbacks if isinstance(each, Doctor))
+    assert doctor.run is not None
+    assert len(doctor.run.y) < 200
+    assert doctor.repair is not None
+    assert doctor.repair.trainer is not None
+    assert trainer.evaluate((x, y))["accuracy"] > 0.85
+
+
 def test_inputs_are_scaled_inside_the_repaired_model() -> None:
     (x, y), (xv, yv) = data()
     trainer = tw.Trainer(mlp(), optimizer="sgd", lr=0.05, progress=False, doctor="repair", metrics=["accuracy"])

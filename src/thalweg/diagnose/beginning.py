@@ -54,7 +54,8 @@ def begin(trainer: Any, validated: Validated, may_probe: bool = True, callbacks:
     add_look(run, validated, first)
     run.strongest_dropout = max((each.p for each in trainer.model.modules() if isinstance(each, DROPOUTS)), default=0.0)
     start = {name: np.array(value.numpy()) for name, value in trainer.model.state_dict().items()}
-    run.copies = Copies(trainer, start, x, y, batch_size, callbacks, cost=sum(each.cost for each in first.layers))
+    cost = sum(each.cost for each in first.layers)
+    run.copies = Copies(trainer, start, x, y, batch_size, callbacks, cost, plan.training)
     return run
 
 

@@ -76,10 +76,11 @@ class Copies:
 
     def __init__(
         self, trainer: Any, start: Mapping[str, np.ndarray], x: Any, y: np.ndarray, batch_size: int,
-        callbacks: Sequence[Any] = (), cost: float = 1.0,
+        callbacks: Sequence[Any] = (), cost: float = 1.0, feed: Any = None,
     ) -> None:  # fmt: skip
         self.trainer, self.start, self.x, self.y, self.batch_size = trainer, start, x, y, batch_size
-        self.callbacks = list(callbacks)
+        self.callbacks, self.feed = list(callbacks), feed
+        """The run's own data, of which `x` and `y` may be a sample."""
         self.cost = max(cost, 1.0)
         """Multiplications that one example takes, forward and backward."""
 
@@ -102,6 +103,21 @@ class Copies:
         most = max(1, most, math.ceil(least * epochs))
         trainer = self.sibling(change, rate * change.rate)
         return Trial(trainer, change, (self.x[rows], self.y[rows]), self.batch_size, most, sample)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the run has more examples, or other ones in each epoch, than copies are tried on."""
+        arrays = None if self.feed is None else self.feed.arrays
+        return self.feed is not None and (arrays is None or len(arrays.targets) > len(self.y))
+
+    def on_all(self, change: Change, rate: float, epochs: int) -> Any:
+        """The trainer of a copy after so many epochs of the run's own data."""
+        trainer = self.sibling(change, rate * change.rate)
+        data = (self.x, self.y) if self.feed is None else self.feed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(data, epochs=epochs, batch_size=self.batch_size)
+        return trainer
 
     def sibling(self, change: Change, rate: float) -> Any:
         """A trainer of the same kind and settings on a copy of the model, at its start."""

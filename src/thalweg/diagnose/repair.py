@@ -17,6 +17,7 @@ from thalweg.diagnose.changes import Change
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.judge import problems
 from thalweg.diagnose.probes import FIRST_STAGES, Trial
+from thalweg.diagnose.rules.fit import smoothed
 from thalweg.diagnose.run import BARELY_BEHIND, HALF_WAY, Run
 from thalweg.diagnose.tasks import Kind
 
@@ -145,16 +146,24 @@ class Contest:
                 return
             self.step(one, until)
 
-    def step(self, one: Contestant, until: int) -> None:
+    def step(self, one: Contestant, until: int) -> float:
+        """Train on; the skill then."""
         one.trial.train(until)
         one.trial.skill = self.run.skill_of(one.trial.outputs, self.run.y[self.held_out])
         one.note()
+        return one.trial.skill
 
     def finished(self, one: Contestant) -> Any:
         """The trainer, with the best weights: it is trained on, at most as long as the run, until two stages in a row
-        were of no help.
+        were of no help. Where trials saw a sample of the data, another is trained on all of it.
         """
+        copies = self.run.copies
+        assert copies is not None
         one.trial.most = max(self.run.epochs, 1)
+        if copies.is_sample:
+            trainer = copies.on_all(one.trial.change, self.run.highest_rate, one.trial.most)
+            one.skill = self.run.skill_of(trainer.predict(self.run.x[self.held_out]), self.run.y[self.held_out])
+            return trainer
         waited = 0
         for until in one.trial.stages():
             before = one.skill
@@ -167,19 +176,22 @@ class Contest:
 
 
 def stopped_early(run: Run, contest: Contest) -> Repair:
-    """Where the skill on held-out examples is highest, if it falls by a margin after that; the same on all examples."""
+    """Where the skill on held-out examples is highest, if it falls after that; the same on all examples.
+
+    The highest of many measurements on n examples is high by chance: they are smoothed, and the fall must be more than
+    1/√n, twice what the share of right answers among n is off by at most.
+    """
     one = contest.enter(Change())
     ends = sorted({max(1, math.ceil(k * one.trial.most / MOMENTS)) for k in range(1, MOMENTS + 1)})
-    for until in ends:
-        contest.step(one, until)
-    attempt = Attempt(Change(epochs=one.epochs), one.skill, one.trial.steps)
-    if not one.skill > max(one.trial.skill, 0.0) + MARGIN:
+    skills = smoothed(np.array([contest.step(one, until) for until in ends]))
+    best = int(np.flatnonzero(skills == skills.max())[-1])
+    attempt = Attempt(Change(epochs=ends[best]), float(skills[best]), one.trial.steps)
+    if not skills[best] > max(skills[-1], 0.0) + max(MARGIN, len(contest.held_out) ** -0.5):
         return Repair([attempt])
     assert run.copies is not None
-    whole = run.copies.trial(attempt.change, run.highest_rate, one.epochs, run.sample.x)
-    whole.train(one.epochs)
-    attempt.kept = bool(np.isfinite(whole.outputs).all())
-    return Repair([attempt], whole.trainer if attempt.kept else None)
+    trainer = run.copies.on_all(attempt.change, run.highest_rate, ends[best])
+    attempt.kept = bool(np.isfinite(trainer.predict(run.sample.x)).all())
+    return Repair([attempt], trainer if attempt.kept else None)
 
 
 def changes(run: Run, names: Sequence[str], may_change_layers: bool) -> Iterator[Change]:
