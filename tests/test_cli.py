@@ -154,8 +154,12 @@ def test_a_learning_rate_is_found_and_nothing_is_trained(here, capsys):
     assert "figure:           rates.svg" in out
     assert (here / "rates.svg").read_text().startswith("<svg")
     assert not (here / "runs").exists()
-    status, _, err = call(capsys, "train", "--find-learning-rate", "digits")
-    assert (status, "ends in .svg" in err or "what shall be trained on" in err) == (2, True)
+    status, out, _ = call(capsys, "train", *QUICK, "--target", "kind", "--find-learning-rate", data)
+    assert (status, suggested in out) == (0, True)
+    status, _, err = call(capsys, "train", data, "--find-learning-rate", "rates.png")
+    assert (status, "ends in .svg" in err) == (2, True)
+    status, _, err = call(capsys, "train", "--find-learning-rate", "digit")
+    assert (status, "digit" in err) == (2, True)
     status, _, err = call(capsys, "train", "--resume", "runs/digits-001", "--find-learning-rate")
     assert (status, "a run goes on with its own settings" in err) == (2, True)
 

@@ -15,14 +15,15 @@ import numpy as np
 from thalweg import nn
 from thalweg.nn import functional as F
 from thalweg.nn import init
+from thalweg.tensor import no_grad
 
 Shape = tuple[int, ...]
-RECURRENT = frozenset({"simple_rnn", "lstm", "gru"})
+FORGET = 1  # the place of the forget gate among the four that PyTorch's layout has: input, forget, cell, output
 TRUNCATED_SPREAD = 0.87962566  # the standard deviation of a normal distribution cut at two standard deviations
 
 
 class WaitingError(NotImplementedError):
-    """A case needs a layer that Thalweg does not have yet."""
+    """A case needs a layer that Thalweg does not have."""
 
 
 class Function(nn.Module):
@@ -59,6 +60,18 @@ class Residual(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.activation(x + self.branch(x))
+
+
+class LastState(nn.Module):
+    """A recurrent layer of which the last state goes on, as Keras has it unless it is asked for all."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any) -> Any:
+        outputs, _ = self.layer(x)
+        return outputs[:, -1]
 
 
 def activation(name: str, axis: int = 1) -> nn.Module:
@@ -115,9 +128,10 @@ class Builder:
         return nn.Sequential(*[module for layer in layers for module in self.layer(layer)])
 
     def layer(self, layer: dict[str, Any]) -> list[nn.Module]:
-        if layer["kind"] in RECURRENT:
-            raise WaitingError(f"no layer {layer['kind']} yet")
-        return getattr(self, layer["kind"])(layer)  # type: ignore[no-any-return]
+        made = getattr(self, layer["kind"], None)
+        if made is None:
+            raise WaitingError(f"no layer {layer['kind']}")
+        return made(layer)  # type: ignore[no-any-return]
 
     def dense(self, layer: dict[str, Any]) -> list[nn.Module]:
         first: list[nn.Module] = [] if len(self.shape) == 1 else self.flatten(layer)
@@ -140,6 +154,36 @@ class Builder:
         self.shape = shape
         name = layer.get("activation", "linear")
         return [made] if name == "linear" else [made, activation(name)]
+
+    def simple_rnn(self, layer: dict[str, Any]) -> list[nn.Module]:
+        nonlinearity = layer.get("activation", "tanh")
+        if nonlinearity not in ("tanh", "relu"):
+            raise WaitingError(f"no recurrent layer with {nonlinearity}")
+        made = nn.RNN(self.shape[-1], layer["units"], nonlinearity=nonlinearity, batch_first=True)
+        return self._recurrent(made, layer)
+
+    def lstm(self, layer: dict[str, Any]) -> list[nn.Module]:
+        made: Any = nn.LSTM(self.shape[-1], layer["units"], batch_first=True)
+        found = self._recurrent(made, layer)
+        with no_grad():
+            made.bias_ih_l0.reshape(4, -1)[FORGET] = layer.get("forget_bias", 0.0)
+        return found
+
+    def gru(self, layer: dict[str, Any]) -> list[nn.Module]:
+        return self._recurrent(nn.GRU(self.shape[-1], layer["units"], batch_first=True), layer)
+
+    def _recurrent(self, made: Any, layer: dict[str, Any]) -> list[nn.Module]:
+        """Kernels are started as one matrix for all gates, biases at zero."""
+        start(made.weight_ih_l0, layer.get("init", "glorot_uniform"))
+        start(made.weight_hh_l0, layer.get("recurrent_init", "orthogonal"))
+        for bias in (made.bias_ih_l0, made.bias_hh_l0):
+            start(bias, layer.get("bias_init", "zeros"))
+        if layer.get("l2"):
+            self.penalised.append((layer["l2"], made.weight_ih_l0))
+        if layer.get("trainable") is False:
+            made.requires_grad_(False)
+        self.shape = (layer["units"],)
+        return [LastState(made)]
 
     def maxpool2d(self, layer: dict[str, Any]) -> list[nn.Module]:
         return self._pooled(nn.MaxPool2d(layer["size"]), layer)

@@ -22,15 +22,15 @@ FIGURES = Path("figures") / "gallery"
 INTRODUCTION = """\
 # Gallery
 
-What textbooks and papers say about training, measured again: vanishing and exploding gradients and what each remedy
-does, initialisation, learning rates, schedules, optimizers, overfitting. `make gallery` measures all of it, draws the
-figures and writes this page; `python -m bench.gallery NAME --write` does one of them. In the figures each seed is a
-thin line or a dot, the mean of the seeds a thick line or a stroke; in the text a mean stands before the values of seeds
-0, 1 and 2 in brackets.
+What textbooks and papers say about training, measured again: vanishing and exploding gradients, through layers and
+through time, and what each remedy does, initialisation, learning rates, schedules, optimizers, overfitting.
+`make gallery` measures all of it, draws the figures and writes this page; `python -m bench.gallery NAME --write` does
+one of them. In the figures each seed is a thin line or a dot, the mean of the seeds a thick line or a stroke; in the
+text a mean stands before the values of seeds 0, 1 and 2 in brackets.
 
 The images are those of MNIST's training part, in three parts: 45,000 to learn from, 5,000 to choose settings by where
-any are chosen, 10,000 to measure on, called *held-out* below. The test part of MNIST is not used. Sizes, rates and
-epochs that no paper gives were picked so that the effect can be seen.
+any are chosen, 10,000 to measure on, called *held-out* below. The test part of MNIST is not used. The sequences of the
+adding problem are drawn. Sizes, rates and epochs that no paper gives were picked so that the effect can be seen.
 """
 
 

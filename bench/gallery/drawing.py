@@ -21,10 +21,17 @@ MARKERS = "osD^vP*X"
 
 def pair(left: str, right: str, height: float = 3.7) -> tuple[Any, Any, Any]:
     """A figure of two axes with their titles."""
-    drawn, axes = figure(9.6, height, ncols=2)
-    for each, title in zip(axes, (left, right), strict=True):
-        each.set_title(title, fontsize=11)
+    drawn, axes = grid((left, right), height)
     return drawn, axes[0], axes[1]
+
+
+def grid(titles: Sequence[str], height: float = 3.7) -> tuple[Any, Any]:
+    """A figure of axes with their titles, two in a row; `height` is that of a row."""
+    rows = len(titles) // 2
+    drawn, axes = figure(9.6, height * rows, nrows=rows, ncols=2, squeeze=False)
+    for each, title in zip(axes.ravel(), titles, strict=True):
+        each.set_title(title, fontsize=11)
+    return drawn, axes.ravel()
 
 
 def line(axes: Any, curves: Sequence[Mapping[str, Any]], place: int, label: str) -> None:

@@ -36,7 +36,7 @@ def fit(
 ) -> tuple[tw.Trainer, Any]:
     """The trainer and its history. A loss may become infinite: some experiments are about that."""
     made = tw.Trainer(
-        model, metrics=["accuracy"], progress=False, seed=seed, compile=not scale.is_miniature,
+        model, metrics=options.pop("metrics", ["accuracy"]), progress=False, seed=seed, compile=not scale.is_miniature,
         optimizer=options.pop("optimizer", "sgd"), **options,
     )  # fmt: skip
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -55,6 +55,13 @@ def accuracy(trainer: tw.Trainer, data: Examples) -> float:
         scores = trainer.predict(data.x)
     right = (scores.argmax(1) == data.y) & np.isfinite(scores).all(1)
     return float(right.mean())
+
+
+def loss_on(trainer: tw.Trainer, data: Examples) -> float:
+    """The loss on data that nothing was learnt from; it may be infinite."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(trainer.evaluate(data, batch_size=len(data.y))["loss"])
 
 
 Make = Callable[[], nn.Sequential]

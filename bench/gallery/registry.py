@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.gallery import (
+    adding,
     batch_norm,
     batch_norm_sigmoid,
     clipping,
@@ -24,7 +25,7 @@ from bench.gallery import (
 from bench.gallery.experiment import Experiment
 
 MODULES = (
-    vanishing, relu, batch_norm, skip, clipping, thirty_layers, batch_norm_sigmoid, learning_rates, range_test,
+    vanishing, relu, batch_norm, skip, clipping, adding, thirty_layers, batch_norm_sigmoid, learning_rates, range_test,
     rate_schedules, optimizers, overfitting,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in MODULES}

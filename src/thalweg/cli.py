@@ -24,7 +24,7 @@ from thalweg.recipes.cross_validation import cross_validate
 from thalweg.recipes.doctoring import EXAMPLES as DOCTOR_EXAMPLES
 from thalweg.recipes.doctoring import add_doctor_arguments, doctor
 from thalweg.recipes.explaining import explanation_of
-from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, resume_options, settings_of_flags
+from thalweg.recipes.flags import TRAIN_EXAMPLES, add_train_arguments, resume_options, settings_of_flags, settled
 from thalweg.recipes.generating import EXAMPLES as GENERATE_EXAMPLES
 from thalweg.recipes.generating import add_generate_arguments, generate
 from thalweg.recipes.kernel_times import measure_kernels
@@ -34,6 +34,7 @@ from thalweg.recipes.reporting import write_report
 from thalweg.recipes.run_folder import RunFolder
 from thalweg.recipes.settings import OTHER_NAMES, Settings, flag_of
 from thalweg.recipes.train import Outcome, Say, resume, train
+from thalweg.recipes.translating import add_search_arguments, search_of
 from thalweg.report.explain import add_arguments as add_explain_arguments
 from thalweg.report.explain import refuse_example_flags, written
 from thalweg.report.explain import run as run_explain
@@ -65,7 +66,7 @@ examples:
   thalweg predict runs/bccd-001 slide.jpg -o found           pictures with boxes drawn, and the boxes as JSON
   thalweg predict runs/membrane-001 slices/ -o found         pictures with masks drawn, and the masks as PNG
   thalweg predict runs/rt_polarity-001 "a great film"        a sentence, several, or files of lines
-  thalweg predict runs/multi30k-001 german.txt -o english.csv
+  thalweg predict runs/multi30k-001 german.txt -o english.csv --beam 5 --length-penalty 0.6
   thalweg predict runs/spoken_digits-001 seven.wav new/      recordings, or folders of them
 
 The predictions are a CSV: a column `prediction`, and for classes the probability of each; for pictures their names in
@@ -126,7 +127,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
               "evaluate": ("measure a trained network on labelled data", EVALUATE_EXAMPLES),
               "explain": ("backpropagation as a worked example in numbers", ""),
               "report": ("a page about a run, or about several side by side", REPORT_EXAMPLES),
-              "doctor": ("look for problems before training", DOCTOR_EXAMPLES)}  # fmt: skip
+              "doctor": ("look for problems before training, or in a run", DOCTOR_EXAMPLES)}  # fmt: skip
     commands: dict[str, Parser] = {
         name: parsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
         for name, (about, epilog) in abouts.items()
@@ -135,7 +136,9 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     add_train_arguments(commands["train"])
     commands["predict"].add_argument("run", metavar="RUN", help="a run folder")
     commands["predict"].add_argument(
-        "input", metavar="INPUT", nargs="+",
+        "input",
+        metavar="INPUT",
+        nargs="+",
         help="CSV; or pictures, folders of them, .npy, .npz, IDX or CSV of pixels; or sentences, files of lines; or "
         "recordings, folders of them",
     )
@@ -143,12 +146,14 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "-o", "--output", metavar="PATH",
         help="CSV file to write (default: stdout); for boxes and masks a folder (default: RUN/predictions)",
     )  # fmt: skip
+    for name in ("predict", "evaluate"):
+        add_search_arguments(commands[name])
     add_generate_arguments(commands["generate"])
     commands["evaluate"].add_argument("run", metavar="RUN", help="a run folder")
     commands["evaluate"].add_argument("--data", metavar="PATH", help="labelled data (default: the run's test part)")
     add_explain_arguments(commands["explain"])
     _add_report_arguments(commands["report"])
-    commands["doctor"].usage = "thalweg doctor WHAT [flags of train] [--gradients] [--html FILE]"
+    commands["doctor"].usage = "thalweg doctor WHAT|RUN [flags of train] [--fresh] [--gradients] [--html FILE]"
     add_doctor_arguments(commands["doctor"])
     for command in commands.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -193,6 +198,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace, argv: list[str]) -> int:
+    arguments = settled(arguments)
     if arguments.find_learning_rate is not None and arguments.resume is None:
         find_rate(settings_of_flags(arguments), arguments.find_learning_rate, say=_say)
         return DONE
@@ -210,7 +216,7 @@ def _once(settings: Settings, command: str, say: Say) -> list[Outcome]:
 
 
 def _predict(arguments: argparse.Namespace, argv: list[str]) -> int:
-    written = use.predict(arguments.run, arguments.input, arguments.output)
+    written = use.predict(arguments.run, arguments.input, arguments.output, search_of(arguments))
     if " in " in written:
         _say(written)
     return DONE
@@ -222,7 +228,7 @@ def _generate(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace, argv: list[str]) -> int:
-    scores = use.evaluate(arguments.run, arguments.data, _say)
+    scores = use.evaluate(arguments.run, arguments.data, _say, search_of(arguments))
     _say(f"{scores.examples:,} examples of {arguments.data or 'the test part'}")
     for line in scores.lines():
         _say(line)

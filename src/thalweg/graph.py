@@ -84,13 +84,13 @@ class Primitive:
         """The rules are asked once for each kind of application."""
         shape = self.shape_rule(*[node.shape for node in inputs], **attributes)
         dtype = self.dtype_rule(*[node.dtype for node in inputs], **attributes)
-        if self.multiple or key is None:  # several outputs: a program among the attributes, hardly ever the same again
+        if key is None:
             return Form(self, attributes, shape, dtype)
         return self.form(key, attributes, shape, dtype)
 
     def form(self, key: Hashable, attributes: Mapping[str, Any], shape: Any, dtype: Any) -> Form:
         """The one form of this key; made if it is new."""
-        if len(self.forms) >= _MOST_FORMS:
+        if len(self.forms) >= (_MOST_LOOPS if self.multiple else _MOST_FORMS):
             self.forms.clear()
         return self.forms.setdefault(key, Form(self, attributes, shape, dtype))
 
@@ -100,6 +100,7 @@ class Primitive:
 
 PRIMITIVES: dict[str, Primitive] = {}
 _MOST_FORMS = 8192  # of one primitive; shapes or numbers that never return must not pile up
+_MOST_LOOPS = 512  # of a primitive whose forms hold the program of a step
 
 
 def exactly(attributes: Mapping[str, Any]) -> tuple[Hashable, ...]:
@@ -349,22 +350,20 @@ def toposort(outputs: Iterable[Node], is_leaf: Callable[[Node], bool] | None = N
 
     Iterative, so that a program of any depth is all right. Where `is_leaf` says so, inputs are not followed.
     """
-    order: list[Node] = []
-    seen: set[Node] = set()
-    placed: set[Node] = set()
+    order: dict[Node, None] = {}
     stack = list(outputs)[::-1]
     while stack:
         node = stack[-1]
-        if node not in seen:
-            seen.add(node)
-            if node.inputs and (is_leaf is None or not is_leaf(node)):
-                stack += [each for each in node.inputs[::-1] if each not in seen]
-                continue
+        if node not in order:
+            inputs = node.inputs
+            if inputs and (is_leaf is None or not is_leaf(node)):
+                waiting = [each for each in inputs if each not in order]
+                if waiting:
+                    stack += waiting[::-1]
+                    continue
+            order[node] = None
         stack.pop()
-        if node not in placed:  # its inputs are
-            placed.add(node)
-            order.append(node)
-    return order
+    return list(order)
 
 
 def substitute(outputs: Sequence[Node], replacements: Mapping[Node, Node]) -> list[Node]:
@@ -393,8 +392,8 @@ def attribute_key(node: Node) -> Hashable:
 
 
 def form_key(node: Node) -> Hashable:
-    """What the node is, but for which nodes its inputs are: a number, where its form is kept."""
-    return (node.op.name, attribute_key(node)) if node.op.multiple else node.form.number
+    """What the node is, but for which nodes its inputs are."""
+    return node.form.number
 
 
 def structure_key(outputs: Sequence[Node], leaves: Sequence[Node] = (), order: list[Node] | None = None) -> Hashable:

@@ -82,9 +82,27 @@ def test_convolutions_keep_track_of_shapes() -> None:
     assert model(tw.zeros(2, 1, 9, 9)).shape == (2, 3)
 
 
-def test_recurrent_layers_wait() -> None:
+@pytest.mark.parametrize("kind", ["simple_rnn", "lstm", "gru"])
+def test_recurrent_layers_hand_on_their_last_state(kind: str) -> None:
+    layers = [{"kind": kind, "units": 4, "recurrent_init": "orthogonal"}]
+    model, _ = network(case(layers=layers), (5, 2))
+    x = tw.ones(3, 5, 2)
+    _, last = model[0].layer(x)
+    state = last[0] if kind == "lstm" else last
+    np.testing.assert_array_equal(model[0](x).detach().numpy(), state[0].detach().numpy())
+    assert model(x).shape == (3, 3)
+    assert not any(each.any().item() for name, each in model[0].named_parameters() if "bias" in name)
+
+
+def test_forget_gates_start_as_far_open_as_the_case_says() -> None:
+    model, _ = network(case(layers=[{"kind": "lstm", "units": 2, "forget_bias": 3.0}]), (5, 1))
+    assert model[0].layer.bias_ih_l0.detach().numpy().tolist() == [0, 0, 3, 3, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("layer", [{"kind": "capsule"}, {"kind": "simple_rnn", "units": 4, "activation": "sigmoid"}])
+def test_layers_that_are_not_known_wait(layer: dict[str, Any]) -> None:
     with pytest.raises(WaitingError):
-        network(case(layers=[{"kind": "lstm", "units": 4}]), (5, 1))
+        network(case(layers=[layer]), (5, 1))
 
 
 @pytest.mark.parametrize(

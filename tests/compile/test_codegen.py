@@ -18,8 +18,9 @@ from bench.peers.thalweg_side import FRAMEWORK
 from bench.rows import chosen
 from bench.workloads import Workload
 from thalweg.compile import native
-from thalweg.compile.codegen import assembly, load
+from thalweg.compile.codegen import assembly, image_of, images_of, load
 from thalweg.compile.layout import Layout
+from thalweg.compile.library import _shares
 from thalweg.compile.modules import Module
 from thalweg.compile.target import compiling_for, target_named
 
@@ -73,6 +74,23 @@ def test_a_step_stays_within_its_budget(name, monkeypatch):
     lines, budget = cost(workload, monkeypatch).lines, BUDGETS[name]
     assert lines <= budget * GROWTH, f"{lines} lines of LLVM text where {budget} are expected: compiling takes longer"
     assert lines >= budget * SLACK, f"only {lines} lines of LLVM text: lower the budget of {budget}"
+
+
+def test_texts_side_by_side_become_what_each_becomes_alone():
+    texts = [f"define i64 @number() {{\n  ret i64 {number}\n}}" for number in range(3)]
+    assert images_of(texts) == [image_of(text) for text in texts]
+    with pytest.raises(RuntimeError, match="parsing error"):
+        images_of([texts[0], "no LLVM text"])
+
+
+def test_a_step_is_compiled_in_shares_of_equal_length():
+    modules = [Module(f"kernel_{i}", (), "x" * (20_000 * i)) for i in range(1, 11)]
+    alone, two = _shares(modules, 1), _shares(modules, 2)
+    assert [len(each) for each in alone] == [10]
+    assert sorted(each.symbol for share in two for each in share) == sorted(each.symbol for each in modules)
+    assert len(two) == 2
+    assert abs(sum(len(each.text) for each in two[0]) - sum(len(each.text) for each in two[1])) <= 20_000
+    assert len(_shares(modules[:2], 8)) == 1  # too short for a thread
 
 
 def deep(layers: int) -> Workload:

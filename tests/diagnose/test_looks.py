@@ -71,6 +71,38 @@ def test_a_looker_sees_what_single_looks_see_and_leaves_compiled_steps_alone(com
                 assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("compiles", [True, False])
+def test_the_gradient_over_time_is_that_of_each_step_by_hand(batch_first: bool, compiles: bool) -> None:
+    """Of a plain recurrence whose last state goes on: dL/dx_t = W_ihᵀ a_t, with a_t = (1 - h_t²) (W_hhᵀ a_(t+1))."""
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.RNN(3, 4, batch_first=batch_first), nn.Linear(4, 1)
+
+        def forward(self, x: tw.Tensor) -> tw.Tensor:
+            _, last = self.rnn(x if batch_first else x.transpose(0, 1))
+            return self.head(last[0])
+
+    tw.manual_seed(0)
+    model = Last()
+    x = np.random.default_rng(2).normal(size=(20, 6, 3)).astype(np.float32)
+    w_ih, w_hh, b_ih, b_hh, w, b = arrays(model)
+    states = [np.zeros((20, 4))]
+    for t in range(6):
+        states.append(np.tanh(x[:, t] @ w_ih.T + states[-1] @ w_hh.T + b_ih + b_hh))
+    arriving, sizes = 2 * (states[-1] @ w.T + b - Y) / len(Y) @ w, []
+    for state in reversed(states[1:]):
+        before = arriving * (1 - state**2)
+        sizes.append(np.sqrt(((before @ w_ih) ** 2).mean()))
+        arriving = before @ w_hh
+    layer = Looker(model, nn.MSELoss(), Sample(x, Y), (), compiles).look(0).layers[0]
+    assert (layer.path, layer.layer.activation, layer.layer.is_branch) == ("rnn", "Tanh", False)
+    np.testing.assert_allclose(layer.over_time, sizes[::-1], rtol=1e-3)
+    assert layer.output == pytest.approx(np.sqrt(np.mean(np.square(states[1:]))), rel=1e-4)
+
+
 def test_a_looker_notices_what_is_frozen_later() -> None:
     model = made()
     looker = Looker(model, nn.MSELoss(), Sample(X, Y))

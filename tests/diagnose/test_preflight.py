@@ -6,6 +6,7 @@ In: small trainers and arrays, each with one fault planted. Out: findings, check
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from thalweg import nn
 from thalweg.diagnose.judge import problems
 from thalweg.diagnose.preflight_result import Status
 from thalweg.errors import ArgumentError, DataError, ThalwegError
+from thalweg.nn import functional as F
 from thalweg.tensor.random import default_generator
 
 random = np.random.default_rng(0)
@@ -40,6 +42,28 @@ def found(given: tw.Trainer, x: Any = X, y: Any = Y, **options: Any) -> list[str
     """Without the small batch, which takes most of the time, unless it is asked for."""
     options = {"validation": (V, W), "fit": False} | options
     return problems(tw.diagnose.preflight(given, x, y, **options).findings)
+
+
+class Through(nn.Module):
+    """Two layers with a function of the user's between them."""
+
+    def __init__(self, between: Any) -> None:
+        super().__init__()
+        self.first, self.last, self.between = nn.Linear(6, 4), nn.Linear(4, 2), between
+
+    def forward(self, x: tw.Tensor) -> tw.Tensor:
+        return self.last(self.between(self.first(x)))
+
+
+def with_a_gap() -> nn.Module:
+    model = Through(lambda h: h)
+    with tw.no_grad():
+        model.last.weight[1, 2] = np.nan
+    return model
+
+
+def root_of_nothing(p: tw.Tensor, t: tw.Tensor) -> tw.Tensor:
+    return F.cross_entropy(p, t) + (p * 0.0).sum().sqrt()
 
 
 def changed(array: np.ndarray, place: Any, value: float) -> np.ndarray:
@@ -366,3 +390,27 @@ def test_what_cannot_be_read_raises_as_it_does_in_fit(arguments: Any, options: A
     with pytest.raises(kind) as raised:
         tw.diagnose.preflight(trainer(), *arguments, **options)
     assert "received" in str(raised.value) or "expected" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "operation", "line"),
+    [
+        (lambda: trainer(Through(lambda h: h.relu().log())), "log", "lambda h: h.relu().log()"),
+        (lambda: trainer(Through(lambda h: (h * 1e3).exp())), "exp", "lambda h: (h * 1e3).exp()"),
+        (lambda: trainer(with_a_gap()), "input", ""),
+        (lambda: trainer(network(), root_of_nothing), "sqrt", "(p * 0.0).sum().sqrt()"),
+    ],
+    ids=["forward", "overflow", "weights", "gradient alone"],
+)
+def test_a_first_value_that_is_not_finite_is_traced_to_its_operation_and_line(
+    made: Any, operation: str, line: str
+) -> None:
+    (only,) = tw.diagnose.preflight(made(), X, Y, fit=True).findings
+    assert only.problem == "non_finite"
+    assert operation in only.explanation or not line
+    if not line:
+        assert "last.weight holds nan at position (1, 2)" in only.explanation
+        return
+    file, _, number = only.line.rpartition(":")
+    assert line in Path(file).read_text(encoding="utf-8").splitlines()[int(number) - 1]
+    assert any("received" in each.what for each in only.evidence)

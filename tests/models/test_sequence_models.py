@@ -136,6 +136,24 @@ def test_it_learns_to_reverse_and_writes_what_it_learned(kind):
     assert model.training
 
 
+@every_translator
+def test_attention_is_shared_out_among_the_words_of_the_source(kind):
+    """And it is that of the network: nothing of what is not looked at has an effect."""
+    model = BUILD[kind]().double().eval()
+    source, target = tw.tensor([[3, 4, 5, 0], [6, 7, 8, 3]]), tw.tensor([[1, 5, 4], [1, 4, 3]])
+    weights = model.attention(source, target).detach().numpy()
+    assert weights.shape == (2, 2 if kind == "transformer" else 1, 3, 4)
+    np.testing.assert_allclose(weights.sum(-1), 1)
+    assert not weights[0, :, :, 3].any()
+    if kind == "gru":
+        outputs, state, _ = model.encode(source)
+        states, _ = model.decoder(model.target_embedding(target), state)
+        context = tw.tensor(weights[:, 0]) @ outputs
+        combined = F.tanh(model.combine(tw.cat([context, states], -1)))
+        expected = model(source, target).detach().numpy()
+        np.testing.assert_allclose(model.linear(combined).detach().numpy(), expected, rtol=1e-9)
+
+
 def test_tied_weights_of_the_translator():
     model = BUILD["transformer"]()
     assert model.linear.weight is model.target_embedding.weight

@@ -48,6 +48,40 @@ def test_embedding(rows, columns, padding, shape, index, dtype):
     compare(torch, ours, theirs, [rng.integers(0, rows, shape).astype(index)], dtype, rng)
 
 
+@pytest.mark.parametrize(
+    ("options", "is_compiled", "dtype"),
+    sweep(
+        itertools.product(
+            [
+                {"max_norm": bound, "norm_type": p, "scale_grad_by_freq": frequency, "padding_idx": row}
+                for bound in (None, 0.0, 1.0, 100.0) for p in (2.0, 1, 3.5, np.inf)
+                for frequency in (False, True) for row in (None, 2)
+            ],
+            (False, True), DTYPES,
+        ),
+        seed=5,
+    ),
+)  # fmt: skip
+def test_embedding_with_a_bound_on_norms_and_gradients_by_frequency(options, is_compiled, dtype):
+    """Two look-ups before one backward pass: the second may change the table that the first has read."""
+    ours = nn.Embedding(6, 3, **options, dtype=dtype)
+    theirs = torch.nn.Embedding(6, 3, **options, dtype=getattr(torch, dtype))
+    share_state(ours, theirs)
+    first, second = np.array([[1, 1, 2], [4, 1, 2]]), np.array([0, 1, 1, 5])
+
+    def step(table, a, b):
+        loss = (table(a) * table(b).sum(0)).sum()
+        loss.backward()
+        return loss
+
+    own = tw.compile(lambda a, b: step(ours, a, b)) if is_compiled else lambda a, b: step(ours, a, b)
+    loss = own(tw.tensor(first), tw.tensor(second)).item()
+    expected = step(theirs, torch.tensor(first), torch.tensor(second)).item()
+    assert_close("loss", loss, expected, dtype, floor=1.0)
+    assert_close("table", ours.weight.detach().numpy(), theirs.weight.detach().numpy(), dtype)
+    assert_close("gradient", ours.weight.grad.numpy(), theirs.weight.grad.numpy(), dtype, floor=1.0)
+
+
 def scale_of_terms(x, axes, eps):
     """The gradient of a normalisation is a difference of terms of this size, and may be all rounding."""
     return max(1.0, float((1 / np.sqrt(x.var(axes) + eps)).max()))

@@ -108,6 +108,20 @@ def test_predictions_for_texts_files_of_lines_translations_and_recordings(runs, 
     assert all(row["prediction"] in row["recording"] for row in rows)
 
 
+def test_translations_are_searched_for_as_asked(runs, capsys):
+    run = str(runs("translations").folder)
+    assert cli.main(["predict", run, "three one two", "--beam", "3", "--length-penalty", "0.6"]) == 0
+    assert set(capsys.readouterr().out.splitlines()[1].split(",")[1].split()) <= set(NUMBERS.values())
+    assert use.evaluate(run, None, search={"beam": 4}).numbers["bleu"] > 30.0
+    for arguments, message in (
+        ([run, "one", "--beam", "0"], "not a possible value of beam"),
+        ([run, "one", "--length-penalty", "-1"], "not a possible value of length penalty"),
+        ([str(runs("reviews").folder), "a film", "--beam", "2"], "translates nothing"),
+    ):
+        assert cli.main(["predict", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
 def predicted(capsys, run, *given):
     use.predict(str(run.folder), list(given))
     return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -146,7 +160,9 @@ def test_attention_weights_are_shares_of_what_came_before():
     assert not np.triu(weights, 1).any()
 
 
-@pytest.mark.parametrize(("case", "name"), [("text", "attention.png"), ("truck", "trajectories.png")])
+@pytest.mark.parametrize(
+    ("case", "name"), [("text", "attention.png"), ("translations", "attention.png"), ("truck", "trajectories.png")]
+)
 def test_pictures_of_a_run_are_drawn_into_its_report(runs, case, name):
     pytest.importorskip("matplotlib")
     run = runs(case)
@@ -298,6 +314,15 @@ def test_empty_lines_and_files_that_are_not_there_are_named(runs, tmp_path):
         use.predict(str(runs("reviews").folder), ["lines.text"])
     with pytest.raises(FileFormatError, match="nowhere"):
         use.predict(str(runs("recordings").folder), ["nowhere.wav"])
+
+
+def test_a_sentence_to_translate_ends_once_however_long_it_is(runs):
+    reader = runs("translations").predictor.reader
+    eos, longest = reader.source.eos, reader.longest
+    for count in (1, longest - 1, longest, longest + 9):
+        (row,) = reader.encode(["two " * count], "here")
+        assert len(row) == min(count + 1, longest)
+        assert np.flatnonzero(row == eos).tolist() == [len(row) - 1]
 
 
 def test_long_and_unknown_texts_are_read_as_far_as_they_are_known(runs, capsys):

@@ -356,3 +356,24 @@ def test_a_few_passes_are_not_compiled() -> None:
     network, before = Network(), compiled_count()
     simple(network)
     assert compiled_count() == before
+
+
+def test_a_loop_over_time_comes_to_run_as_one_program(runs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of a recurrent layer's step is traced anew every time, and is the same structure."""
+
+    def losses() -> list[float]:
+        tw.manual_seed(0)
+        layer, x = nn.LSTM(2, 3).double(), tw.tensor(np.random.default_rng(0).normal(size=(5, 2, 2)))
+        optimizer, found = optim.SGD(layer.parameters(), lr=0.1), []
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = layer(x)[0].square().mean()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    first = losses()
+    assert len(runs) == 4  # all but the first
+    monkeypatch.setattr(lazy, "eager", True)
+    np.testing.assert_allclose(first, losses(), rtol=1e-9)

@@ -1,15 +1,17 @@
 """From LLVM text to machine code that can be called: the passes that are worth their time, code generation, linking.
 
 In: the text of a module, the name of a function in it. Out: its address, with what must be kept alive while it is
-called; or its assembly, to be looked at. LLVM is not re-entrant, so one text at a time.
+called; or its assembly, to be looked at. One text at a time, but for code generation, which is most of the time: texts
+that have contexts of their own go through it side by side.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from thalweg.compile.inside.debug import stage
@@ -32,15 +34,64 @@ def load(text: str, function: str) -> tuple[object, int]:
 
 def image_of(text: str) -> bytes:
     """The object code of a module for the current target."""
+    return images_of([text])[0]
+
+
+def images_of(texts: Sequence[str]) -> list[bytes]:
+    """The object code of each text, each in a thread; what a text becomes does not depend on the others."""
     target = current_target()
     refuse_foreign(target)
     with _lock:
-        machine = target.machine()
+        machines = [target.machine() for _ in texts]
         with stage("LLVM"):
-            module = _optimised(text, machine)
+            modules = [_optimised(*each) for each in zip(texts, machines, strict=True)]
         with stage("code"):
-            image: bytes = machine.emit_object(module)
-            return image
+            return _side_by_side(_image, list(zip(machines, modules, strict=True)))
+
+
+def _side_by_side(make: Callable[..., bytes], given: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    """`make(*each)` for all that is given, the first here and each other one in a thread of its own."""
+    results: list[Any] = [None] * len(given)
+
+    def work(place: int) -> None:
+        try:
+            results[place] = make(*given[place])
+        except BaseException as error:  # raised below, where somebody hears of it
+            results[place] = error
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(1, len(given))]
+    for each in threads:
+        each.start()
+    work(0)
+    for each in threads:
+        each.join()
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
+    return results
+
+
+def _image(machine: Any, module: Any) -> bytes:
+    """`machine.emit_object(module)` without llvmlite's lock, which lets one thread at a time into all of LLVM.
+
+    LLVM asks only that threads share no context (its Programmer's Manual, "Achieving Isolation with LLVMContext").
+    Where llvmlite looks different inside, its own function is used, and threads wait.
+    """
+    import llvmlite.binding as llvm
+
+    library = llvm.ffi.lib
+    emit = getattr(library.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
+    if emit is None:
+        locked: bytes = machine.emit_object(module)
+        return locked
+    with llvm.ffi.OutputString() as problem:
+        buffer = emit(machine, module, 1, problem)
+        if not buffer:
+            raise RuntimeError(str(problem))
+    try:
+        return ctypes.string_at(library.LLVMPY_GetBufferStart(buffer), library.LLVMPY_GetBufferSize(buffer))
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 @functools.cache
@@ -81,10 +132,10 @@ def assembly(text: str, target: Target | None = None) -> str:
 
 
 def _optimised(text: str, machine: Any) -> Any:
-    """The parsed module after the passes."""
+    """The parsed module after the passes, in a context of its own."""
     import llvmlite.binding as llvm
 
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text, llvm.create_context())
     module.verify()
     manager = llvm.create_new_module_pass_manager()
     for name in _PASSES:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from thalweg.compile.contraction import Finish
 from thalweg.compile.emitter import Emitter
-from thalweg.compile.fuse import Kernel, is_checked, is_move, memory_of, topological
+from thalweg.compile.fuse import Kernel, is_checked, is_move, is_number, memory_of, topological
 from thalweg.compile.kernels import form_product, form_windows, keeps_totals, operands_from, takes_epilogue
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.operands import reads_windows
@@ -24,6 +24,7 @@ from thalweg.graph import Node, Shape
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
 # which reads three, is faster as streams.
 _MOST_OPERANDS = 2
+_LARGE = 1 << 18  # bytes: what is smaller stays in the cache from one kernel to the next
 
 
 def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
@@ -34,6 +35,8 @@ def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
         product = next((each for each in products if _fits(each, nest, result)), None)
         if product is not None:
             _join(product, nest, result, shown)
+        elif nest.axes is not None and (cut := _without_sums(nest)) is not None:
+            _attach_first(products, nest, *cut, result, shown)
     return topological(result)
 
 
@@ -91,7 +94,53 @@ def _join(product: Kernel, nest: Kernel, kernels: list[Kernel], shown: set[Node]
     kernels.remove(nest)
     for other in kernels:
         if nest in other.after or product in other.after:  # who reads the product waits for the epilogue's operands
-            other.after = (other.after - {nest}) | product.after | {product}
+            other.after.discard(nest)
+            other.after |= product.after
+            other.after.add(product)
+
+
+# --- a nest that also sums up ----------------------------------------------------------------------------------------
+
+
+def _without_sums(nest: Kernel) -> tuple[Kernel, Kernel] | None:
+    """The nest in two: its entries, which no sum has a part in, and the sums of those that are stored anyway."""
+    behind = set[Node]()
+    for node in nest.nodes:
+        if node.op.kind == "reduce" or behind.intersection(node.inputs):
+            behind.add(node)
+    entries, sums = ([each for each in nest.nodes if (each in behind) is later] for later in (False, True))
+    if any(node.size == nest.nodes[0].size and node.op.kind != "reduce" for node in sums):
+        return None
+    stored = [each for each in entries if each in nest.outputs]
+    if not stored or any(
+        not (each in stored or each in behind or is_number(each)) for node in sums for each in node.inputs
+    ):
+        return None
+    first = Kernel(entries, nest.domain, None, inputs=nest.inputs, outputs=stored, after=set(nest.after))
+    read = [each for each in stored if any(each in node.inputs for node in sums)]
+    rest = [each for each in nest.outputs if each not in stored]
+    return first, Kernel(sums, nest.domain, nest.axes, inputs=read, outputs=rest, after={*nest.after, first})
+
+
+def _attach_first(
+    products: Sequence[Kernel], nest: Kernel, first: Kernel, sums: Kernel, kernels: list[Kernel], shown: set[Node]
+) -> None:
+    """The entries become an epilogue and the sums a nest of their own, where the product itself then needs no memory."""
+    product = next((each for each in products if _fits(each, first, kernels)), None)
+    if product is None or reads_windows(product.nodes[0]) or _bytes(product.nodes[0]) < _LARGE:
+        return
+    (node,) = product.nodes
+    if node in shown or keeps_totals(node) or any(node in each.inputs for each in kernels if each not in (product, nest)):
+        return
+    kernels[kernels.index(nest) : kernels.index(nest) + 1] = [first, sums]
+    for other in kernels:
+        if nest in other.after:
+            other.after = (other.after - {nest}) | {first, sums}
+    _join(product, first, kernels, shown)
+
+
+def _bytes(node: Node) -> int:
+    return node.size * node.dtype.itemsize
 
 
 def operands_of(kernel: Kernel) -> list[Node]:

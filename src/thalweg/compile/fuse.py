@@ -7,8 +7,9 @@ become entries in memory only where someone needs them there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from thalweg.compile.loop_plan import LoopPlan
 from thalweg.compile.operands import is_loop, read_from
@@ -41,6 +42,7 @@ class Kernel:
     parts: int = 0  # pieces along the first axis, where it is one of a chain; 0: as many as it likes
     links: int = 0  # how many kernels behind it go on with each piece
     loop: LoopPlan | None = None  # what a kernel that is a loop does in each step
+    planned: tuple[Hashable, Any] | None = None  # what it was when its schedule was last found, and that
 
     @property
     def row_shape(self) -> Shape | None:
@@ -56,11 +58,23 @@ class Kernel:
         """Whether the node reduces the axes that the nest keeps: it is whole only when every row has been seen."""
         return node.op.kind == "reduce" and self.axes is not None and node.attributes["axes"] != self.axes
 
+    def has_joined(self, node: Node) -> bool:
+        """Whether the node puts parts side by side of which the nest has an entry of each at a time."""
+        return self.is_nest and _joins_alike(node) and node.inputs[0].shape == self.domain
+
     def may_have_column(self, node: Node) -> bool:
         """Whether a reduction could be such a column: over all kept axes, while the innermost axis is in the rows."""
         wide = [axis for axis, extent in enumerate(self.domain) if extent != 1]
         kept = tuple(axis for axis in range(len(self.domain)) if axis not in (self.axes or ()))
         return bool(self.axes and wide) and wide[-1] in (self.axes or ()) and node.attributes["axes"] == kept
+
+
+def _joins_alike(node: Node) -> bool:
+    """Whether the node puts parts of one shape side by side, where vectors of a part stay vectors."""
+    if not node.op.identities.get("joins") or len({each.shape for each in node.inputs}) > 1:
+        return False
+    lane = max((axis for axis, extent in enumerate(node.inputs[0].shape) if extent > 1), default=-1)
+    return all(extent == 1 for extent in node.shape[lane + 1 :])
 
 
 def is_move(node: Node) -> bool:
@@ -100,6 +114,9 @@ class Fusion:
         self.home: dict[Node, Kernel] = {}
         self.kernels: list[Kernel] = []
         self.age: dict[Kernel, int] = {}  # which came before which, as in `kernels`
+        self.by_age: list[Kernel] = []
+        self.before: list[int] = []  # by age: which kernels must have run, transitively; bit i is the kernel of age i
+        self._far_larger: dict[int, int] = {}  # than a domain of so many entries: likewise as bits
         self.placed_users: dict[Node, list[Node]] = {}
 
     def run(self) -> list[Kernel]:
@@ -190,11 +207,10 @@ class Fusion:
         if node.op.identities.get("projection"):
             self._place_with_loop(node)
             return
-        kernel = next((k for k in self._candidates(node) if self._fits(node, k)), None)
+        kernel = self._home_of_parts(node) or next((k for k in self._candidates(node) if self._fits(node, k)), None)
         if kernel is None:
             kernel = self._new_kernel(node)
-            self.kernels.append(kernel)
-            self.age[kernel] = len(self.age)
+            self._add(kernel)
         else:
             kernel.nodes.append(node)
             if node.op.kind == "reduce" and kernel.axes is None:
@@ -208,17 +224,36 @@ class Fusion:
             if self._may_merge(maker, kernel):
                 self._merge(maker, kernel)
 
+    def _add(self, kernel: Kernel) -> None:
+        self.kernels.append(kernel)
+        self.age[kernel] = age = len(self.by_age)
+        self.by_age.append(kernel)
+        self.before.append(0)
+        entries = size_of(kernel.domain)
+        for size in self._far_larger:
+            if entries >= _FAR_LARGER * size:
+                self._far_larger[size] |= 1 << age
+
     def _place_with_loop(self, node: Node) -> None:
         """A result of a loop, in the loop's own kernel."""
         kernel = self.home[node] = self.home[node.inputs[0]]
         kernel.nodes.append(node)
+
+    def _home_of_parts(self, node: Node) -> Kernel | None:
+        """The nest that computes all the parts of a node that joins them, so that it needs no copies."""
+        kernel = self.home.get(node.inputs[0]) if node.inputs else None
+        if kernel is None or kernel.axes is not None or not kernel.has_joined(node):
+            return None
+        is_here = all(self.home.get(each) is kernel and each.op.kind == "elementwise" for each in node.inputs)
+        return kernel if is_here else None
 
     def _new_kernel(self, node: Node) -> Kernel:
         if is_loop(node):
             return Kernel([node], max(node.shape, key=size_of), None, is_nest=False)
         if node.op.kind == "reduce" and self._may_nest(node):
             return Kernel([node], node.inputs[0].shape, node.attributes["axes"])
-        return Kernel([node], node.shape, None, self._may_nest(node) or (is_move(node) and not turning_of(node)))
+        domain = node.inputs[0].shape if _joins_alike(node) else node.shape
+        return Kernel([node], domain, None, self._may_nest(node) or (is_move(node) and not turning_of(node)))
 
     def _candidates(self, node: Node) -> list[Kernel]:
         """Nests that compute one of the node's inputs, the newest first; then nests that read one as it does.
@@ -242,7 +277,7 @@ class Fusion:
     def _fits(self, node: Node, kernel: Kernel) -> bool:
         axes = kernel.axes
         if node.op.kind == "reduce":
-            if node.inputs[0].shape != kernel.domain:
+            if any(map(kernel.has_joined, kernel.nodes)) or node.inputs[0].shape != kernel.domain:
                 return False
             if axes not in (None, node.attributes["axes"]) and not kernel.may_have_column(node):
                 return False
@@ -267,7 +302,8 @@ class Fusion:
 
     def _makes_circle(self, node: Node, kernel: Kernel) -> bool:
         others = {self.home[each] for each in self.sources(node) if each in self.home} - {kernel}
-        return any(kernel in other.after for other in others)
+        age = self.age[kernel]
+        return any(self.before[self.age[other]] >> age & 1 for other in others)
 
     def _waits_for_larger(self, node: Node, kernel: Kernel) -> bool:
         """Whether a small nest, or the node in it, would wait for a far larger one that it does not need.
@@ -275,17 +311,32 @@ class Fusion:
         That one could then never be joined to their users: a count of labels is known before the softmax whose
         gradient it scales.
         """
-        makers = {self.home[each] for each in self.sources(node) if each in self.home}
-        needed = makers.union(*(maker.after for maker in makers))
-        return _is_far_larger((needed ^ kernel.after) - {kernel}, kernel)
+        needed = self._with_before({self.home[each] for each in self.sources(node) if each in self.home})
+        age = self.age[kernel]
+        return bool((needed ^ self.before[age]) & ~(1 << age) & self._larger_than(kernel))
+
+    def _larger_than(self, kernel: Kernel) -> int:
+        """The kernels whose domain is far larger, whether they still are or have been merged."""
+        size = size_of(kernel.domain)
+        if size not in self._far_larger:
+            larger = (age for age, other in enumerate(self.by_age) if size_of(other.domain) >= _FAR_LARGER * size)
+            self._far_larger[size] = sum(1 << age for age in larger)
+        return self._far_larger[size]
+
+    def _with_before(self, kernels: Iterable[Kernel]) -> int:
+        """These kernels and all that must have run before them."""
+        found = 0
+        for each in kernels:
+            age = self.age[each]
+            found |= 1 << age | self.before[age]
+        return found
 
     def _depend(self, kernel: Kernel, others: set[Kernel]) -> None:
-        before = set(others).union(*(other.after for other in others))
-        if before <= kernel.after:
+        needed, age = self._with_before(others), self.age[kernel]
+        if not needed & ~self.before[age]:
             return
-        for each in self.kernels:
-            if each is kernel or kernel in each.after:
-                each.after |= before
+        self.before[age] |= needed
+        self.before = [each | needed if each >> age & 1 else each for each in self.before]
 
     # --- merging -----------------------------------------------------------------------------------------------------
 
@@ -295,9 +346,11 @@ class Fusion:
             return False
         if len(maker.nodes) + len(kernel.nodes) > _MOST_NODES or any(map(is_move, (*maker.nodes, *kernel.nodes))):
             return False
-        if any(maker in each.after and each in kernel.after for each in self.kernels):
+        first, needed = self.age[maker], self.before[self.age[kernel]]
+        if any(self.before[age] >> first & 1 for age in _ages(needed & ~self.before[first])):
             return False
-        if _is_far_larger(kernel.after - {maker} - maker.after, maker) and not self._is_only_for(kernel, maker):
+        others = needed & ~self.before[first] & ~(1 << first)
+        if others & self._larger_than(maker) and not self._is_only_for(kernel, maker):
             return False
         joint = Kernel([*maker.nodes, *kernel.nodes], kernel.domain, maker.axes or kernel.axes)
         homes = {node: self.home[node] for node in joint.nodes}
@@ -316,12 +369,13 @@ class Fusion:
     def _merge(self, maker: Kernel, kernel: Kernel) -> None:
         kernel.nodes = sorted([*maker.nodes, *kernel.nodes], key=self.place.__getitem__)
         kernel.axes = maker.axes or kernel.axes
-        kernel.after = (kernel.after | maker.after) - {maker}
         self.home.update(dict.fromkeys(maker.nodes, kernel))
         self.kernels.remove(maker)
-        for each in self.kernels:
-            if maker in each.after:
-                each.after = (each.after - {maker}) | kernel.after | ({kernel} if each is not kernel else set())
+        gone, own = self.age[maker], self.age[kernel]
+        needed = (self.before[own] | self.before[gone]) & ~(1 << gone)
+        self.before[own], self.before[gone] = needed, 0
+        needed |= 1 << own
+        self.before = [each & ~(1 << gone) | needed if each >> gone & 1 else each for each in self.before]
 
     # --- the result --------------------------------------------------------------------------------------------------
 
@@ -338,10 +392,15 @@ class Fusion:
             read_by_others.update(inputs)
         for kernel in self.kernels:
             kernel.outputs = [node for node in kernel.nodes if node in read_by_others]
+            kernel.after = {self.by_age[age] for age in _ages(self.before[self.age[kernel]])}
 
 
-def _is_far_larger(others: set[Kernel], kernel: Kernel) -> bool:
-    return any(size_of(other.domain) >= _FAR_LARGER * size_of(kernel.domain) for other in others)
+def _ages(bits: int) -> Iterator[int]:
+    """The places of the bits that are set, the oldest kernel's first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def is_number(node: Node) -> bool:

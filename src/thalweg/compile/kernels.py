@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from thalweg.compile.contraction import Area, Finish, emit_product
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel
-from thalweg.compile.operands import read_from, reads_windows
+from thalweg.compile.operands import Operand, read_from, reads_windows
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
 from thalweg.compile.packing import share_of_piece
 from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
+from thalweg.compile.scattering import emit_scatter, scattering_of
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
@@ -26,28 +27,6 @@ from thalweg.compile.window_kernel import Product as WindowProduct
 from thalweg.compile.window_tiling import operand_views, window_tiling_of, windows_of
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An input of a kernel: a buffer in row-major order, or one number that stands in every place."""
-
-    e: Emitter
-    pointer: str
-    shape: Shape
-    dtype: DType
-    number: Value | None = None
-
-    def load(self, index: Sequence[Value]) -> Value:
-        return self.at(self.e.linear(index, self.shape)) if self.number is None else self.number
-
-    def at(self, place: Value) -> Value:
-        return self.number or self.e.load(self.pointer, place, self.dtype)
-
-    def checked(self, index: Sequence[Value], extent: int) -> Value:
-        """An index read from data, clamped to 0 <= i < extent; one out of range is recorded in the status word."""
-        place = self.e.linear(index, self.shape)
-        return self.e.clamped(self.at(place), extent, place)
 
 
 def kernel_key(node: Node, numbers: Sequence[Value | None]) -> Hashable:
@@ -112,28 +91,12 @@ def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     emission = node.op.emit
     assert emission is not None
     base, updates, indices = emission(e, *operands, **node.attributes)
-    _begin_scatter(e, node, base)
     depth = len(indices[0].shape)
 
-    def body(index: list[Value]) -> None:
-        picked = [each.checked(index[:depth], extent) for each, extent in zip(indices, node.shape, strict=False)]
-        place = e.linear([*picked, *index[depth:]], node.shape)
-        value = updates.load(index)
-        if base is None:
-            value = e.add(e.load("%out", place, node.dtype), value)
-        e.store("%out", place, value)
+    def picked(index: list[Value]) -> list[Value]:
+        return [each.checked(index[:depth], extent) for each, extent in zip(indices, node.shape, strict=False)]
 
-    e.loops(updates.shape, body)
-
-
-def _begin_scatter(e: Emitter, node: Node, base: Operand | None) -> None:
-    if base is None:
-        e.clear("%out", node.size, node.dtype)
-    elif base.number is None:
-        e.copy("%out", base.pointer, node.size, node.dtype)
-    else:
-        with e.loop(node.size) as place:
-            e.store("%out", place, base.number)
+    emit_scatter(e, node, base, updates, depth, picked)
 
 
 def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
@@ -217,7 +180,7 @@ class Share:
 
 def share_of(node: Node) -> Share:
     """The pieces of what is no nest, by its cost; a kernel of which nothing is known is one piece."""
-    planned = window_tiling_of(node) if reads_windows(node) else turning_of(node)
+    planned = window_tiling_of(node) if reads_windows(node) else scattering_of(node) or turning_of(node)
     if planned is not None:
         return Share(pieces=planned.pieces, cycles=planned.cycles)
     tiling, batch = tiling_of(node), node.shape[:-2]

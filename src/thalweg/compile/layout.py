@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from thalweg.compile.chains import chained
+from thalweg.compile.crossing import spare
 from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_move, is_number
 from thalweg.compile.kernels import scratch_bytes
@@ -41,7 +42,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         replaced = {self.source(self.outputs[index]): self.inputs[cell] for index, cell in self.writes.items()}
-        kernels = recompute(attach(fuse(self.outputs), self.outputs), self.outputs)
+        kernels = attach(spare(fuse(self.outputs), self.outputs), self.outputs)
+        kernels = recompute(kernels, self.outputs)
         for each in kernels:
             if is_loop(each.nodes[0]):
                 read = {node.attributes["index"] for node in each.outputs}

@@ -6,6 +6,7 @@ there either is compiled: all that one program lacks together, since LLVM takes 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import re
@@ -14,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thalweg.compile.cache import CodeCache, cache, key_of
-from thalweg.compile.codegen import image_of, link, versions
+from thalweg.compile.codegen import image_of, images_of, link, versions
+from thalweg.compile.cores import get_num_threads
 from thalweg.compile.looping import loop_text
 from thalweg.compile.modules import Module
 from thalweg.compile.runtime import flushing_mode, runtime_text
@@ -26,6 +28,8 @@ _kept: list[object] = []
 _lock = threading.RLock()
 _compiled = [0]
 _FORM = "groups"  # what an entry of the cache on disk is
+_RUNTIME = "runtime"  # what the entry of the functions that walk is
+_SHARE = 100_000  # characters of text that are worth a thread: they take 50 ms
 
 
 def entries_of(modules: Sequence[Module]) -> list[int]:
@@ -49,17 +53,27 @@ def _load(modules: Sequence[Module]) -> None:
     wanted = [each for each, digest in digests.items() if not _find(each, digest, store)]
     if not wanted:
         return
-    group = key_of("".join(digests[each] for each in wanted), target, _FORM, *versions())
-    symbols = [_symbol(each, digests[each]) for each in wanted]
-    image = image_of(_together(wanted, digests))
+    shares = _shares(wanted, get_num_threads())
     _compiled[0] += len(wanted)
-    _put(group, symbols, image)
-    if store is not None:
-        store.put(group, " ".join(symbols).encode() + b"\n" + image)
-        for each in wanted:
-            store.put(digests[each], group.encode())
-    for each, symbol in zip(wanted, symbols, strict=True):
-        _entries[current_name(), each] = _groups[group][symbol]
+    for share, image in zip(shares, images_of([_together(each, digests) for each in shares]), strict=True):
+        group = key_of("".join(digests[each] for each in share), target, _FORM, *versions())
+        symbols = [_symbol(each, digests[each]) for each in share]
+        _put(group, symbols, image)
+        if store is not None:
+            store.put(group, " ".join(symbols).encode() + b"\n" + image)
+            for each in share:
+                store.put(digests[each], group.encode())
+        for each, symbol in zip(share, symbols, strict=True):
+            _entries[current_name(), each] = _groups[group][symbol]
+
+
+def _shares(modules: Sequence[Module], most: int) -> list[list[Module]]:
+    """The modules in as many parts as threads can compile side by side, of about equal length."""
+    lengths = {each: len(each.text) for each in modules}
+    shares = [list[Module]() for _ in range(max(1, min(most, sum(lengths.values()) // _SHARE)))]
+    for each in sorted(modules, key=lengths.__getitem__, reverse=True):
+        min(shares, key=lambda share: sum(map(lengths.__getitem__, share))).append(each)
+    return shares
 
 
 def _find(module: Module, digest: str, store: CodeCache | None) -> bool:
@@ -123,6 +137,20 @@ class Shared:
     kept: object
 
 
+def _linked(text: str, names: Sequence[str]) -> tuple[object, list[int]]:
+    """What the functions of a text need, and their addresses: from the cache on disk, or compiled and kept there."""
+    store, key = cache(), key_of(text, repr(current_target()), _RUNTIME, *versions())
+    found = None if store is None else store.get(key)
+    if found is not None:
+        with contextlib.suppress(RuntimeError):  # whole, but no code that can be linked: compiled anew
+            return link(found, names)
+    image = image_of(text)
+    linked = link(image, names)
+    if store is not None:
+        store.put(key, image)
+    return linked
+
+
 def shared() -> Shared:
     """The runtime of the current target."""
     return _shared(current_name())
@@ -134,7 +162,7 @@ def _shared(name: str) -> Shared:
         architecture = target.triple.partition("-")[0]
         text = runtime_text(architecture, target.clock) + loop_text()
         names = ["alone", "timed", "lead", "serve", "copy", "take", "keep", "watch", "loop"]
-        kept, (alone, timed, lead, serve, copy, take, keep, watch, loop) = link(image_of(text), names)
+        kept, (alone, timed, lead, serve, copy, take, keep, watch, loop) = _linked(text, names)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     return Shared(
         ctypes.CFUNCTYPE(None, pointer)(alone),

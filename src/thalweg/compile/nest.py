@@ -7,7 +7,7 @@ quotient). Several places are worked on side by side, so that none waits for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import is_ as is_same
 
@@ -288,20 +288,36 @@ class NestEmitter:
         result, number = list(totals), 0
         everywhere = [place for places in chains for place in places]
         for place in everywhere:
-            for node in (*sweep.stores, *sweep.keeps, *[each.inputs[0] for each in sweep.columns]):
+            for node in (*self._parts(sweep.stores), *sweep.keeps, *[each.inputs[0] for each in sweep.columns]):
                 self.value(node, place)
             for node in sweep.reductions:
                 result[number] = self._added(node, totals[number], place)
                 number += 1
         for place in everywhere:
             for node in sweep.stores:
-                self._store(node, self.value(node, place), place.index, place)
+                if self.kernel.has_joined(node):
+                    self._store_parts(node, place)
+                else:
+                    self._store(node, self.value(node, place), place.index, place)
             for node in sweep.keeps:
                 self.scratch.keep(node, self.value(node, place), place)
         for places in chains:
             for node in sweep.columns:
                 self._add_to_column(node, places)
         return result
+
+    def _parts(self, nodes: Iterable[Node]) -> list[Node]:
+        """The nodes, and of each that joins others those."""
+        return [each for node in nodes for each in (node.inputs if self.kernel.has_joined(node) else (node,))]
+
+    def _store_parts(self, node: Node, place: Place) -> None:
+        """Each part's entry, at its place among all."""
+        axis, offset = node.attributes["axis"], 0
+        for part in node.inputs:
+            index = list(place.index)
+            index[axis] = self.e.add(index[axis], self.e.integer(offset))
+            self._store(node, self.value(part, place), index, place)
+            offset += part.shape[axis]
 
     def _clear(self, node: Node) -> None:
         """A column before the first row: each vector of it is what adding starts from."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from thalweg.compile.channels_last import pass_channels_last
 from thalweg.compile.inside.debug import PASSES as TELL_PASSES
 from thalweg.compile.inside.debug import settings, stage, tell
+from thalweg.compile.lookups import pass_lookups
 from thalweg.compile.loops import pass_loops
 from thalweg.compile.masks import pass_masks
 from thalweg.compile.paddings import pass_paddings
@@ -38,6 +39,7 @@ PASSES = [
     Pass("share", pass_share),
     Pass("simplify", pass_simplify),
     Pass("loops", pass_loops),
+    Pass("lookups", pass_lookups),
     Pass("pick", pass_pick),
     Pass("simplify_picked", pass_simplify),
     Pass("channels_last", pass_channels_last),

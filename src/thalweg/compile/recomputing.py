@@ -20,11 +20,11 @@ _FAR_SMALLER = 8
 
 def recompute(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
     """The kernels, with cheap values computed where they are read; `outputs` are those of the program."""
-    return _Recomputing(kernels, outputs).run()
+    return Recomputing(kernels, outputs).run()
 
 
-class _Recomputing:
-    """One run."""
+class Recomputing:
+    """One run; `thalweg.compile.crossing` has another."""
 
     def __init__(self, kernels: Sequence[Kernel], outputs: Iterable[Node]) -> None:
         outputs = list(outputs)
@@ -42,17 +42,21 @@ class _Recomputing:
         return self.kernels
 
     def _consider(self, kernel: Kernel, node: Node) -> None:
-        if node.op.kind != "elementwise" or node.size * node.dtype.itemsize < _LARGE or node in self.shown:
+        if node.op.kind != "elementwise" or not is_large(node) or node in self.shown:
             return
-        readers = [each for each in self.kernels if each is not kernel and node in each.inputs]
+        readers = self.readers(kernel, node)
         recipe = self._recipe(node)
         if recipe is None or not readers:
             return
-        if not all(_reads_entries(reader, each) for reader in readers for each in recipe):
+        if not all(reads_entries(reader, each) for reader in readers for each in recipe):
             return
         for reader in readers:
-            self._put(reader, node, recipe)
+            self.put(reader, node, recipe)
         kernel.outputs.remove(node)
+
+    def readers(self, kernel: Kernel, node: Node) -> list[Kernel]:
+        """The other kernels that read a value of this one."""
+        return [each for each in self.kernels if each is not kernel and node in each.inputs]
 
     def _recipe(self, node: Node) -> list[Node] | None:
         """The operations from what is in memory to the node, in order; None where they are no bargain."""
@@ -67,7 +71,7 @@ class _Recomputing:
                 return None
             members[each] = None
             for operand in each.inputs:
-                source = _behind(operand)
+                source = source_of(operand)
                 if is_number(operand) or _FAR_SMALLER * source.size <= node.size:
                     continue
                 if source is operand and source.op.kind == "elementwise" and not self._is_stored(source):
@@ -89,25 +93,25 @@ class _Recomputing:
         is_read = any(node in each.inputs for each in self.kernels if not each.is_nest)
         return not home.is_nest or node in self.shown or is_read
 
-    def _put(self, reader: Kernel, node: Node, recipe: Sequence[Node]) -> None:
+    def put(self, reader: Kernel, node: Node, recipe: Sequence[Node]) -> None:
         """The reader computes the node itself."""
         new = [each for each in recipe if each not in reader.nodes]
         inputs = [each for each in reader.inputs if each not in new and each is not node]
         for each in new:
             for operand in each.inputs:
-                for source in self._sources(operand, {*reader.nodes, *new}):
+                for source in self.sources(operand, {*reader.nodes, *new}):
                     self._store(source)
                     inputs.append(source)
         reader.inputs = list(dict.fromkeys(inputs))
         reader.nodes = sorted([*new, *reader.nodes], key=self.place.__getitem__)
 
-    def _sources(self, node: Node, members: set[Node]) -> list[Node]:
+    def sources(self, node: Node, members: set[Node]) -> list[Node]:
         """What is read from memory when the operand is read: what has no code of its own is computed on the way."""
         if is_number(node) or node in members:
             return []
         if node.op.kind == "leaf" or node in self.home:
             return [node]
-        return [source for each in node.inputs for source in self._sources(each, members)]
+        return [source for each in node.inputs for source in self.sources(each, members)]
 
     def _store(self, source: Node) -> None:
         home = self.home.get(source)
@@ -117,17 +121,22 @@ class _Recomputing:
     def _drop(self, kernel: Kernel) -> None:
         self.kernels.remove(kernel)
         for each in self.kernels:
-            each.after = each.after - {kernel}
+            each.after.discard(kernel)
 
 
-def _behind(node: Node) -> Node:
+def is_large(node: Node) -> bool:
+    return node.size * node.dtype.itemsize >= _LARGE
+
+
+def source_of(node: Node) -> Node:
+    """What movements of one operand show."""
     while is_move(node) and len(node.inputs) == 1:
         node = node.inputs[0]
     return node
 
 
-def _reads_entries(kernel: Kernel, node: Node) -> bool:
+def reads_entries(kernel: Kernel, node: Node) -> bool:
     """Whether the kernel is a nest over the node's entries that reads it nowhere else than at the entry itself."""
     if not kernel.is_nest or kernel.domain != node.shape or any(map(is_move, kernel.nodes)):
         return False
-    return not any(is_move(each) and _behind(each) is node for member in kernel.nodes for each in member.inputs)
+    return not any(is_move(each) and source_of(each) is node for member in kernel.nodes for each in member.inputs)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from thalweg import ops
 from thalweg.compile.rewriting import renewed, rewrite_into
 from thalweg.compile.schedule import emission_lines
-from thalweg.graph import Node, form_key, make_input, substitute, toposort
+from thalweg.graph import Node, form_key, input_leaf, make_input, substitute, toposort
 from thalweg.ops.rules import known_number
 
 _MOST = 4  # times the entries that a step of the forward loop reads and leaves in any case
@@ -144,14 +144,17 @@ def _in_common(earlier: Node, later: Node, same: dict[Node, Node]) -> dict[Node,
             there[form_key(node), tuple([number[each] for each in node.inputs])] = node
     numbers = {node: number[other] for node, other in same.items() if other in number}
     common = dict(same)
-    by_constant = {form_key(node): node for node in number if node.op.name == "constant"}
+    of_nothing = {form_key(node): node for node in number if not node.inputs and node.op is not input_leaf}
     for node in later.attributes["body"].order:
-        if node.op.name == "constant" and form_key(node) in by_constant:
-            numbers[node] = number[by_constant[form_key(node)]]
+        if not node.inputs and form_key(node) in of_nothing:  # numbers, and counted ones
+            common[node] = of_nothing[form_key(node)]
+            numbers[node] = number[common[node]]
         elif node.inputs and all(each in numbers for each in node.inputs):
             found = there.get((form_key(node), tuple([numbers[each] for each in node.inputs])))
+            if found is None and node.op is ops.output:  # of an inner loop, which nobody has read so far
+                found = ops.output(common[node.inputs[0]], **node.attributes)
             if found is not None:
-                common[node], numbers[node] = found, number[found]
+                common[node], numbers[node] = found, number.setdefault(found, len(number))
     return common
 
 

@@ -43,6 +43,7 @@ class Rows:
     def __init__(self, layout: Layout, entries: Iterator[int]) -> None:
         self.layout = layout
         self.offsets = {each: i for i, each in enumerate(sorted({*layout.offsets.values(), *layout.held.values()}))}
+        self._in_order = list(self.offsets)
         self._held: list[Any] = []  # kept alive: rows hold their addresses
         self._accesses: list[list[Access]] = []  # of each row
         kernels = [self._kernel_row(kernel, number, entries) for number, kernel in enumerate(layout.kernels, 1)]
@@ -92,7 +93,7 @@ class Rows:
         if place.slot < first:
             return Access(0, 0, 0, writes)
         if place.slot >= first + count:
-            offset = list(self.offsets)[place.slot - first - count]
+            offset = self._in_order[place.slot - first - count]
             return Access(-1, offset, offset + place.size, writes)
         output = place.slot - first - len(self.layout.inputs)
         return Access(self.layout.writes.get(output, place.slot - first), 0, place.size, writes)

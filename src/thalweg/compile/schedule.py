@@ -98,8 +98,21 @@ def runs_of(extent: int, unit: int, group: int, longest: int = 1 << 62) -> list[
 
 
 def choose_schedule(kernel: Kernel, target: Target | None = None) -> Schedule:
-    """The schedule of a kernel for a target; for the one that is compiled for if none is given."""
-    target = target or current_target()
+    """The schedule of a kernel for a target; for the one that is compiled for if none is given.
+
+    It is asked by whoever cuts, orders, writes or counts a kernel, and found once for what the kernel then is.
+    """
+    about = (
+        target or current_target(), kernel.domain, kernel.axes, kernel.parts,
+        tuple(kernel.nodes), tuple(kernel.inputs), tuple(kernel.outputs),
+    )  # fmt: skip
+    if kernel.planned is None or kernel.planned[0] != about:
+        kernel.planned = about, _schedule(kernel, about[0])
+    found: Schedule = kernel.planned[1]
+    return found
+
+
+def _schedule(kernel: Kernel, target: Target) -> Schedule:
     extents = merged_extents(kernel)
     axis = next((each for each in reversed(range(len(extents))) if extents[each] > 1), None)
     width = _lanes(kernel, target) if axis is not None else 1

@@ -61,6 +61,7 @@ class _Play:
         self.first = wanted.union(*(kernel.after for kernel in wanted))
         self.free = [0.0, 0.0]  # when each thread is
         self.known: dict[Kernel, float] = {}  # when whoever waits for a kernel may begin
+        self.begin: dict[Kernel, float] = {}  # when a kernel need not wait any longer: asked once, of all it waits for
 
     def _hanging(self) -> dict[Kernel, float]:
         """The longest chain from each kernel to the end of the program."""
@@ -73,6 +74,7 @@ class _Play:
     def run(self) -> list[Kernel]:
         result: list[Kernel] = []
         ready = [kernel for kernel, count in self.left.items() if not count]
+        self.begin = dict.fromkeys(ready, 0.0)
         taken: set[Kernel] = set()
         while ready:
             kernel = min(ready, key=lambda each: self._rank(each, taken))
@@ -84,19 +86,17 @@ class _Play:
                 self.left[each] -= 1
                 if not self.left[each]:
                     ready.append(each)
+                    self.begin[each] = max(map(self.known.__getitem__, each.after))
         return result
 
     def _rank(self, kernel: Kernel, taken: set[Kernel]) -> tuple[bool, bool, float, float, int]:
         """The least comes next."""
         is_early = not self.readers[kernel] <= taken
-        begin = max(min(self.free), self._ready(kernel))
+        begin = max(min(self.free), self.begin[kernel])
         return is_early, kernel not in self.first, begin, -self.hanging[kernel], self.place[kernel]
 
-    def _ready(self, kernel: Kernel) -> float:
-        return max((self.known[each] for each in kernel.after), default=0.0)
-
     def _take(self, kernel: Kernel) -> None:
-        cycles, ready = self.cycles[kernel], self._ready(kernel)
+        cycles, ready = self.cycles[kernel], self.begin[kernel]
         begins = [max(each, ready) for each in self.free]
         if cycles < _DIVISIBLE:
             thread = begins.index(min(begins))

@@ -191,8 +191,8 @@ def choose_tiling(product: Product, vectors: Vectors) -> Tiling:
     candidates = [
         Tiling(product, vectors, strip, panel)
         for panel in range(1, min(widest, vectors.registers - 2) + 1)
-        for strip in range(1, product.rows + 1)
-        if strip * panel + panel + 1 <= registers and (not product.packs_a or _is_vector(strip, vectors))
+        for strip in range(1, min(product.rows, (registers - panel - 1) // panel) + 1)
+        if not product.packs_a or _is_vector(strip, vectors)
     ]
     fast = 1.01 * min(tiling.cost for tiling in candidates)
     return min(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from thalweg import nn, optim
-from thalweg.diagnose.layers import ACTIVATIONS
+from thalweg.diagnose.layers import ACTIVATIONS, RECURRENT
 from thalweg.diagnose.looks import DROPOUTS
 from thalweg.diagnose.tasks import Kind, task_of
 from thalweg.nn import functional as F
@@ -48,6 +48,8 @@ class Change:
     """Classes weigh the same."""
     activation: str = ""
     """The name of the activation that replaces all hidden ones."""
+    gated: bool = False
+    """Plain recurrences become gated ones."""
     epochs: int = 0
     """Where to stop; 0 for as long as the run."""
 
@@ -72,6 +74,8 @@ def changed_model(model: nn.Module, change: Change, x: np.ndarray, y: np.ndarray
                 module.p = 0.0
     if change.activation:
         replace_activations(model, change.activation)
+    if change.gated:
+        with_gates(model)
     if change.fitted:
         draw_anew(model, change.activation)
     if change.matched:
@@ -150,6 +154,8 @@ def replace_activations(model: nn.Module, name: str) -> None:
 def draw_anew(model: nn.Module, activation: str) -> None:
     """He or Glorot for every matrix and kernel, zeros for biases; normalisations stay as they are."""
     for _, module in model.named_modules():
+        if isinstance(module, RECURRENT):
+            draw_recurrent(module)
         weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
         if weight is None or weight.ndim < 2 or not weight.requires_grad:
             continue
@@ -159,6 +165,35 @@ def draw_anew(model: nn.Module, activation: str) -> None:
             nn.init.xavier_uniform_(weight)
         if bias is not None:
             nn.init.zeros_(bias)
+
+
+def draw_recurrent(module: Any) -> None:
+    """Glorot for what is given; recurrent weights that keep the size of the state (Saxe et al. 2014; of rectifiers the
+    identity: Le et al. 2015); biases of zero, but 1 for forget gates (Jozefowicz et al. 2015).
+    """
+    is_rectified = getattr(module, "nonlinearity", "") == "relu"
+    for name, own in module._parameters.items():
+        if not own.requires_grad:
+            continue
+        if own.ndim == 1:
+            nn.init.zeros_(own)
+        elif name.startswith("weight_hh") and own.shape[1] == module.hidden_size:
+            for gate in own.split(module.hidden_size):
+                (nn.init.eye_ if is_rectified else nn.init.orthogonal_)(gate)
+        else:
+            nn.init.xavier_uniform_(own)
+        if name.startswith("bias_ih") and isinstance(module, nn.LSTM):
+            nn.init.ones_(own.split(module.hidden_size)[1])
+
+
+def with_gates(model: nn.Module) -> None:
+    """A layer of gated units, with the same results, in place of each plain recurrence inside the model."""
+    for parent, place, module in _places(model):
+        if isinstance(module, nn.RNN):
+            made = nn.GRU(module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
+                          module.dropout, module.bidirectional)  # fmt: skip
+            draw_recurrent(made)
+            parent.add_module(place, made)
 
 
 def _mostly_rectified(model: nn.Module) -> bool:

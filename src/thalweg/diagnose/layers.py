@@ -2,13 +2,14 @@
 
 In: a model, and the calls of its modules in one forward pass. Out: for each module with parameters of its own a
 `Layer`: path, kind, the activation that follows, its place in the order of the pass, whether something leads around it,
-and the line of the user's code that made it; together with its output after that activation.
+and the line of the user's code that made it; together with its output after that activation, and what a recurrent layer
+was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from thalweg import nn
@@ -18,6 +19,7 @@ from thalweg.nn.module import Module
 from thalweg.ops.rules import known_number
 from thalweg.tensor import Tensor
 from thalweg.tensor.modes import modes
+from thalweg.tensor.tree import flatten
 
 ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Softplus,
@@ -31,6 +33,7 @@ _IN_BETWEEN = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Dropout,
     nn.Dropout1d, nn.Dropout2d, nn.Identity,
 )  # fmt: skip
+RECURRENT = (nn.RNN, nn.GRU, nn.LSTM)
 _CHANNELS_FIRST = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
 _PRIME = (1 << 61) - 1  # numbers of paths are compared modulo this: they double at every skip connection
 
@@ -43,7 +46,7 @@ class Layer:
         path: where it stands in the model; the name of its class where it is the model.
         kind: the name of its class.
         parameters: the name (with the path) and shape of each of its own parameters.
-        activation: the name of the activation that its output goes through, or None.
+        activation: the name of the activation that its output goes through, or None; a plain recurrence has its own.
         depth: its place in the order in which the forward pass met the layers, from 0.
         is_branch: whether something leads around it, such as a skip connection.
         line: the line of the user's code that made it, as ``file:line``, or None.
@@ -79,16 +82,24 @@ class Layer:
 
 
 class Sight(NamedTuple):
-    """A layer, and what it put out in this forward pass, after its activation."""
+    """A layer, and what it put out in this forward pass, after its activation.
+
+    Of a recurrent layer also the sequences that it was given, and the axis of these along which its steps lie.
+    """
 
     layer: Layer
     output: Tensor
+    given: Tensor | None = None
+    steps_axis: int = 0
 
 
 class _Call(NamedTuple):
+    """`output` is the first result, `others` are the nodes of the rest, such as last states."""
+
     module: Module
     inputs: tuple[Node, ...]
     output: Tensor
+    others: tuple[Node, ...] = ()
 
 
 class Passage:
@@ -128,9 +139,10 @@ class Passage:
     def _note(self, module: Module, arguments: tuple[Any, ...], result: Any) -> None:
         if not (self.listens and self.model.training) or (modes.trace is not None and modes.trace.is_of_loop):
             return
-        if isinstance(result, Tensor):
+        results = [each for each in flatten(result)[0] if isinstance(each, Tensor)]
+        if results:
             inputs = tuple([each.node for each in arguments if isinstance(each, Tensor)])
-            self._calls.append(_Call(module, inputs, result))
+            self._calls.append(_Call(module, inputs, results[0], tuple([each.node for each in results[1:]])))
         if module is self.model:
             self._last, self._calls = self._calls, []
 
@@ -147,15 +159,27 @@ class Passage:
             if not own or id(call.module) in found:
                 continue
             activation, output = _activation_after(call, calls, users)
-            kind = type(call.module).__name__
+            kind, is_recurrent = type(call.module).__name__, isinstance(call.module, RECURRENT)
             layer = Layer(
                 path=paths[id(call.module)], kind=kind, activation=activation, depth=len(found),
                 parameters=tuple((names[id(each)], tuple(each.shape)) for each in own),
-                is_branch=not on_all_paths(call.output.node), line=line_of(call.module),
+                is_branch=not on_all_paths((call.output.node, *call.others)), line=line_of(call.module),
                 unit_axis=1 - output.ndim if kind.startswith(_CHANNELS_FIRST) and output.ndim > 1 else -1,
             )  # fmt: skip
-            found[id(call.module)] = Sight(layer, output)
+            found[id(call.module)] = _recurrent_sight(layer, call) if is_recurrent else Sight(layer, output)
         return list(found.values())
+
+
+def _recurrent_sight(layer: Layer, call: _Call) -> Sight:
+    """Examples first, whatever the order of the layer's axes is; what it was given can be differentiated by."""
+    module: Any = call.module
+    output: Any = call.output
+    is_turned = output.ndim == 3 and not module.batch_first
+    if isinstance(module, nn.RNN):
+        layer = replace(layer, activation={"tanh": "Tanh", "relu": "ReLU"}[module.nonlinearity])
+    steps_axis = int(output.ndim == 3 and module.batch_first)
+    given = Tensor._result(call.inputs[0], True) if call.inputs else None
+    return Sight(layer, output.transpose(0, 1) if is_turned else output, given, steps_axis)
 
 
 def without_passages(model: Module) -> None:
@@ -224,8 +248,11 @@ def _is_known(node: Node) -> bool:
 # --- branches --------------------------------------------------------------------------------------------------------
 
 
-def _on_all_paths(result: Node, sources: Sequence[Node]) -> Callable[[Node], bool]:
-    """Whether every path from the model's inputs to its result leads through a node: paths there times paths on."""
+def _on_all_paths(result: Node, sources: Sequence[Node]) -> Callable[[Sequence[Node]], bool]:
+    """Whether every path from the model's inputs to its result leads through one of the results of a call.
+
+    That many paths lead there, times those that lead on.
+    """
     order = toposort([result], lambda node: node in sources or _is_known(node))
     there = {node: int(node in sources) for node in order}
     for node in order:
@@ -237,4 +264,4 @@ def _on_all_paths(result: Node, sources: Sequence[Node]) -> Callable[[Node], boo
         for each in () if node in sources or _is_known(node) else node.inputs:
             onward[each] = (onward[each] + onward[node]) % _PRIME
     total = there[result]
-    return lambda node: there.get(node, 0) * onward.get(node, 0) % _PRIME == total
+    return lambda nodes: sum(there.get(each, 0) * onward.get(each, 0) for each in set(nodes)) % _PRIME == total

@@ -55,6 +55,8 @@ class LayerLook:
     """Share of the units (channels) of a rectifier that are zero for all examples; 0 where there is no rectifier."""
     saturated: float
     """Share of the outputs of a bounded activation that lie near a bound; 0 where it is not bounded."""
+    over_time: tuple[float, ...] = ()
+    """Of a recurrent layer: root mean square of the gradient of what it was given, at each step of the sequences."""
 
     @property
     def path(self) -> str:
@@ -153,10 +155,10 @@ class Looker:
         else:
             self.model.load_state_dict(self.source.state_dict())
         random_state = default_generator.get_state()
-        prediction, value, outputs, gradients, of_penalties = _as_arrays(self._run())
+        prediction, value, outputs, gradients, of_given, of_penalties = _as_arrays(self._run())
         if default_generator.get_state() != random_state:  # the model draws random numbers without a layer for it
             default_generator.set_state(random_state)
-        layers = [_layer(layer, self.model, output, gradients)
+        layers = [_layer(layer, self.model, output, gradients, of_given.get(layer.path))
                   for layer, output in zip(self._seen.layers, outputs, strict=True)]  # fmt: skip
         is_finite = bool(np.isfinite(prediction).all() and math.isfinite(value)) and _all_finite(self.model)
         return Look(
@@ -177,7 +179,8 @@ class Looker:
         return found
 
     def _both_passes(self, x: Any, y: Any) -> Any:
-        """Prediction, loss, outputs of the layers with weights, gradients of the loss and of the penalties."""
+        """Prediction, loss, outputs of the layers with weights; gradients of the loss, also by what recurrent layers
+        were given, steps first, and of the penalties."""
         prediction = self.model(*x) if isinstance(x, tuple) else self.model(x)
         sights = self._passage.sights(prediction)
         weighted = [each for each in sights if _is_weighted(each.layer)]
@@ -186,15 +189,19 @@ class Looker:
         penalty = sum((each() for each in self.penalties[1:]), self.penalties[0]()) if self.penalties else None
         return (
             prediction.detach(), value.detach(), [each.output.detach() for each in weighted],
-            self._gradients(value), self._gradients(penalty),
+            *self._gradients(value, weighted), self._gradients(penalty)[0],
         )  # fmt: skip
 
-    def _gradients(self, value: Any) -> dict[str, Tensor]:
+    def _gradients(self, value: Any, sights: Sequence[Sight] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """By parameters, and by what recurrent layers were given."""
         trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
         if not isinstance(value, Tensor) or not value.requires_grad or not trained:
-            return {}
-        found = grad(value, list(trained.values()), allow_unused=True)
-        return {name: each.detach() for name, each in zip(trained, found, strict=True) if each is not None}
+            return {}, {}
+        given = {each.layer.path: each for each in sights if each.given is not None}
+        found = grad(value, [*trained.values(), *(each.given for each in given.values())], allow_unused=True)
+        own = {name: each.detach() for name, each in zip(trained, found, strict=False) if each is not None}
+        return own, {path: each.transpose(0, given[path].steps_axis).detach()
+                     for path, each in zip(given, found[len(trained) :], strict=True) if each is not None}  # fmt: skip
 
 
 @dataclass
@@ -240,18 +247,26 @@ def _is_weighted(layer: Layer) -> bool:
     return any(len(shape) >= 2 for _, shape in layer.parameters)
 
 
-def _layer(layer: Layer, model: nn.Module, output: np.ndarray, gradients: Mapping[str, np.ndarray]) -> LayerLook:
+def _layer(
+    layer: Layer, model: nn.Module, output: np.ndarray, gradients: Mapping[str, np.ndarray],
+    of_given: np.ndarray | None = None,
+) -> LayerLook:  # fmt: skip
     own = {name: model.get_parameter(name) for name, _ in layer.parameters}
-    kernel = next(each for each in own.values() if each.ndim >= 2)
-    rows = kernel.detach().numpy().reshape(len(kernel), -1)
+    kernels = [_rows(each.detach().numpy()) for each in own.values() if each.ndim >= 2]
+    rows = kernels[0]
     output = _by_unit(output, layer.unit_axis)
     return LayerLook(
         layer, any(each.requires_grad for each in own.values()), rows.shape[1], len(rows), output.shape[2],
-        _root_mean_square([rows]), _equal_units(rows),
+        _root_mean_square([rows]), _equal_units(np.hstack([each for each in kernels if len(each) == len(rows)])),
         _root_mean_square([gradients[name] for name in own if name in gradients]), _root_mean_square([output]),
         _variation(output), float((output.max(axis=(0, 2)) <= 0).mean()) if layer.is_rectified else 0.0,
-        _saturated(output, layer),
+        _saturated(output, layer), () if of_given is None else tuple([_root_mean_square([each]) for each in of_given]),
     )  # fmt: skip
+
+
+def _rows(kernel: np.ndarray) -> np.ndarray:
+    """A unit's weights in a row."""
+    return kernel.reshape(len(kernel), -1)
 
 
 def _equal_units(rows: np.ndarray) -> float:

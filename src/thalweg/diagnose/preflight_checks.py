@@ -1,14 +1,15 @@
 """Before training: is anything wrong with data, labels, loss, weights, parameters? Can a few examples be fitted?
 
-In: a `Trainer` and what its `fit` takes. Out: a `Preflight`: checks, numbers by layer, findings with remedies. All is
-done on copies: weights, optimizer, gradients and random numbers of the user stay as they are, bit for bit.
+In: a `Trainer` and what its `fit` takes; of a run that is over its record, too. Out: a `Preflight`: checks, numbers by
+layer, findings with remedies. All is done on copies: weights, optimizer, gradients and random numbers of the user stay
+as they are, bit for bit.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,10 +22,12 @@ from thalweg.diagnose.layers import line_of, without_passages
 from thalweg.diagnose.looks import Look, Sample, forward, look, settle
 from thalweg.diagnose.parameters import random_numbers_kept
 from thalweg.diagnose.preflight_data import check_classes, check_columns, check_finite, check_parts
+from thalweg.diagnose.preflight_finite import first_bad_value, is_finite
 from thalweg.diagnose.preflight_fit import rows_of
 from thalweg.diagnose.preflight_result import Check, Preflight, Status
 from thalweg.diagnose.preflight_setup import SetUp, read, sample_rows
 from thalweg.diagnose.preflight_trials import skipped, told, try_gradients, try_small_batch
+from thalweg.diagnose.record import Record
 from thalweg.diagnose.rules import RULES
 from thalweg.diagnose.rules.data import input_size, labels_out_of_range
 from thalweg.diagnose.rules.parts import parts_share_examples
@@ -46,6 +49,8 @@ def preflight(
     batch_size: int = 32,
     gradients: bool = False,
     fit: bool = True,
+    record: Record | None = None,
+    initial: Mapping[str, Any] | None = None,
     tell: Callable[[str], Any] | None = None,
 ) -> Preflight:
     """Look for problems before the first step.
@@ -53,10 +58,13 @@ def preflight(
     In this order: values that are not finite; shapes and labels against the loss and the outputs; counts of classes;
     columns and rows that repeat; examples in both parts; scale of inputs and targets; loss against output activation;
     parameters that are frozen, not used, or moved by nobody; outputs and gradients of each layer at initialisation; the
-    first loss against that of guessing; whether 16 examples can be fitted; on request the gradient.
+    first loss against that of guessing, and where it or a gradient is not finite, the first operation that made it,
+    with its inputs and your line; whether 16 examples can be fitted; on request the gradient.
 
     The rules are those of a run (`tw.callbacks.Doctor`) that need no training. A run shows whether a problem hurts,
-    here that is not known: what is said is what is unusual enough to be looked at first.
+    here that is not known: what is said is what is unusual enough to be looked at first. With the `record` of a run
+    whose weights the trainer has now, the network is examined as it was trained: all rules are asked that need no
+    copies to be trained, and a network that does well is not blamed.
 
     Args:
         trainer: a `tw.Trainer`, as it would be trained.
@@ -64,7 +72,9 @@ def preflight(
             arrays the first 4,096 examples are read.
         gradients: compare the gradient of every parameter with central differences (in float64, along one direction
             each). Default False.
-        fit: train copies on 16 examples. Default True; it is most of the time that this takes.
+        fit: train copies on 16 examples, before training. Default True; it is most of the time that this takes.
+        record: of a run that is over, such as `Watch.record`. Default: nothing has been trained.
+        initial: the `state_dict` of the network before that run. Default: how it began is not looked at.
         tell: is called with a line for each check as it is done.
 
     Returns:
@@ -91,7 +101,7 @@ def preflight(
     with untouched(trainer):
         x, y = read(trainer, training)
         sample = Sample(*_picked(x, y), *((None, None) if held_out is None else read(trainer, held_out)))
-        flight = _Flight(trainer, x, y, sample, batch_size, tell or (lambda line: None))
+        flight = _Flight(trainer, x, y, sample, batch_size, record, initial, tell or (lambda line: None))
         flight.check(gradients, fit)
     return flight.result
 
@@ -122,6 +132,8 @@ class _Flight:
     y: np.ndarray
     sample: Sample
     batch_size: int
+    record: Record | None
+    initial: Mapping[str, Any] | None
     tell: Callable[[str], Any]
     result: Preflight = field(default_factory=Preflight)
 
@@ -129,7 +141,7 @@ class _Flight:
         is_finite = self._check_values()
         outputs = self._outputs()
         run = self.run = SetUp.of(self.trainer, self.sample, self.x, self.y,
-                                  task_of(self.y, math.prod(outputs[1:])), self.batch_size)  # fmt: skip
+                                  task_of(self.y, math.prod(outputs[1:])), self.batch_size, self.record)  # fmt: skip
         self._check_labels(outputs, is_finite)
         is_usable = self.result.ok
         if is_usable or self.y.dtype.kind in "iu":
@@ -147,7 +159,9 @@ class _Flight:
         )
 
     def _try(self, run: SetUp, fit: bool, gradients: bool) -> None:
-        if fit:
+        if run.is_trained:
+            said = [skipped("small batch", "the network has been trained")]
+        elif fit:
             self.result.small_batch, said = try_small_batch(self.trainer, run)
         else:
             far_off = first_loss_is_far_off(run) if run.looks else None
@@ -221,29 +235,42 @@ class _Flight:
         if not is_usable:
             self._add(*skipped("layers"))
             return
-        seen = look(self.trainer.model, self.trainer.objective, self.sample, 0, self.trainer.penalties)
+        model, penalties = self.trainer.model, list(self.trainer.penalties)
+        if self.initial is not None:
+            as_before = copy.deepcopy((model, penalties))
+            as_before[0].load_state_dict(self.initial)
+            run.looks.append(look(as_before[0], self.trainer.objective, self.sample, 0, as_before[1]))
+        seen = look(model, self.trainer.objective, self.sample, run.epochs_done, penalties)
         run.looks.append(seen)
+        if run.is_trained:
+            seen.validation_outputs = self._validated()
         result = self.result
         result.layers, result.initial_loss, result.expected_loss = seen.layers, seen.loss, expected_loss(run)
         result.input_size = math.nan if isinstance(self.x, tuple) else input_size(self.sample.x)
-        self._add(self._first_loss(seen), None)
+        self._add(self._first_loss(seen), first_bad_value(self.trainer, run))
+
+    def _validated(self) -> np.ndarray | None:
+        x = self.sample.x_validation
+        return None if x is None else np.asarray(self.trainer.predict(x))
 
     def _first_loss(self, seen: Look) -> Check:
         """A loss three times that of guessing is worth a note: scores are far apart, or targets far from 0."""
-        expected = self.result.expected_loss
-        if not math.isfinite(expected):
-            return Check("first loss", Status.FINE if seen.is_finite else Status.PROBLEM, f"{seen.loss:.3g}")
+        expected, name = self.result.expected_loss, "loss" if self.run.is_trained else "first loss"
         status = Status.NOTE if seen.loss > 3 * expected > 0 else Status.FINE
-        return Check("first loss", status if seen.is_finite else Status.PROBLEM,
-                     f"{seen.loss:.3g}, guessing costs {expected:.3g}")  # fmt: skip
+        guessing = f", guessing costs {expected:.3g}" if math.isfinite(expected) else ""
+        if is_finite(self.run):
+            return Check(name, status, f"{seen.loss:.3g}{guessing}")
+        gradient = ", with a gradient that is not finite" if seen.is_finite else ""
+        return Check(name, Status.PROBLEM, f"{seen.loss:.3g}{guessing}{gradient}")
 
     def _ask_rules(self, run: SetUp) -> None:
         """The rules of a run that need no training; those about layers where there is a look."""
-        asked = [each for each in RULES if each.before_training] if run.looks else [parts_share_examples]
+        known = [each for each in RULES if each.before_training or run.is_trained]
+        asked = known if run.looks else [parts_share_examples]
         for each in asked:
             run.is_explained = any(other.problem in EXPLAINS for other in self.result.findings)
             found = each(run)
-            if found is not None:
+            if found is not None and all(found.problem != other.problem for other in self.result.findings):
                 self._add(*told(found))
         if run.looks and self.result.ok:
             self._add(Check("rules", Status.FINE, f"{len(asked)} rules about data, loss, parameters, layers"), None)

@@ -1,6 +1,6 @@
 """`Preflight`: what was found before training, as text, as HTML for a notebook, as JSON.
 
-In: checks with what each of them said, findings, the layers at initialisation, the first loss, the small batch.
+In: checks with what each of them said, findings, the layers, the loss, the small batch.
 Out: what the user reads; `ok` says whether anything is wrong.
 """
 
@@ -49,9 +49,10 @@ class Preflight:
     Attributes:
         findings: problems, root causes first, each with its consequences; empty where nothing is wrong.
         checks: everything that was looked at, in that order, with its numbers; some were skipped, and say why.
-        layers: each layer with weights at initialisation (`output`, `gradient`: root mean squares; `variation`: share
-            of the outputs' mean square that differs from example to example; `dead`, `saturated`).
-        initial_loss, expected_loss: of the untrained network, and of an ignorant one: log C for C classes under
+        layers: each layer with weights, as it is now, so before training at initialisation (`output`, `gradient`: root
+            mean squares; `variation`: share of the outputs' mean square that differs from example to example; `dead`,
+            `saturated`).
+        initial_loss, expected_loss: of the network as it is, and of an ignorant one: log C for C classes under
             cross-entropy, the variance of the targets under squared error. NaN where they are not known.
         input_size: root mean square of the inputs.
         small_batch: how well a copy fitted a few examples, or None.
@@ -90,7 +91,7 @@ class Preflight:
         return "\n".join([*map(str, self.checks), *self.table(), "", *told])
 
     def table(self) -> list[str]:
-        """The layers at initialisation, a line each, columns below each other."""
+        """The layers, a line each, columns below each other."""
         rows = [HEADER, *self._rows()] if self.layers else []
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(f"{cell:>{w}s}" if n > 1 else f"{cell:{w}s}"
@@ -111,7 +112,7 @@ class Preflight:
         found = [("findings", "What is wrong, and what helps", wrong), ("checks", "What was looked at", lines)]
         if self.layers:
             layers = html_table(HEADER, self._rows(), numbers=range(2, len(HEADER)))
-            found.append(("layers", "Layer by layer, before the first step", layers))
+            found.append(("layers", "Layer by layer", layers))
         return found
 
     def _repr_html_(self) -> str:

@@ -1,7 +1,7 @@
-"""A run that has not begun: what `preflight` asks the rules about, and how it reads the user's data.
+"""A run that has not begun, or is over: what `preflight` asks the rules about, and how it reads the user's data.
 
-In: a trainer and the feeds of its data. Out: arrays as the step takes them, and a `SetUp`, which answers what rules ask
-of a run: nothing has been learnt yet, so nothing protects from being looked at.
+In: a trainer and the feeds of its data, perhaps the record of a run. Out: arrays as the step takes them, and a `SetUp`,
+which answers what rules ask of a run: where nothing has been learnt yet, nothing protects from being looked at.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from thalweg.diagnose.leakage import as_tuple
 from thalweg.diagnose.looks import Sample
 from thalweg.diagnose.probes import Copies
+from thalweg.diagnose.record import Record
 from thalweg.diagnose.run import Run
 from thalweg.diagnose.tasks import Task
 from thalweg.errors import DataError, explain
@@ -26,21 +27,27 @@ MOST_BYTES = 1 << 30
 
 
 class SetUp(Run):
-    """A `Run` before its first step: it fails at everything, and no copy of it is trained to find out why."""
+    """A `Run` of which no copy is trained to find out why it fails; before its first step it fails at everything."""
 
     @classmethod
-    def of(cls, trainer: Any, sample: Sample, x: Any, y: np.ndarray, task: Task, batch_size: int) -> SetUp:
+    def of(
+        cls, trainer: Any, sample: Sample, x: Any, y: np.ndarray, task: Task, batch_size: int, record: Record | None
+    ) -> SetUp:
         copies = Copies(trainer, {}, x, y, batch_size)
         return cls(trainer.objective, trainer.optimizer, trainer.penalties, task, sample, x, y, 0, batch_size,
-                   copies=copies, may_probe=False)  # fmt: skip
+                   record or Record(), copies=copies, may_probe=False)  # fmt: skip
+
+    @property
+    def is_trained(self) -> bool:
+        return bool(self.losses or self.step_losses)
 
     @property
     def is_failing(self) -> bool:
-        return True
+        return not self.is_trained or super().is_failing
 
     @property
     def is_barely_behind(self) -> bool:
-        return True
+        return not self.is_trained or super().is_barely_behind
 
     @property
     def is_finite(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.looks import look
 from thalweg.diagnose.preflight_data import Said
+from thalweg.diagnose.preflight_finite import is_finite
 from thalweg.diagnose.preflight_fit import SmallBatch, fit_small_batch, rows_of
 from thalweg.diagnose.preflight_gradient import wrong_gradients
 from thalweg.diagnose.preflight_result import Check, Status
@@ -40,7 +41,7 @@ def told(found: Finding) -> Said:
 
 def try_small_batch(trainer: Any, run: SetUp) -> tuple[SmallBatch | None, list[Said]]:
     """Whether the network can fit a few examples; where it does, units that stay equal; where not, its first loss."""
-    if not run.looks or not run.first.is_finite:
+    if not run.looks or not is_finite(run):
         return None, [skipped("small batch")]
     try:
         found = fit_small_batch(trainer, run.task, run.x, run.y, sum(each.cost for each in run.first.layers))

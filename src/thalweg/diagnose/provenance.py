@@ -188,7 +188,7 @@ def _origin(root: Node, values: Values) -> Node:
 def _birth(node: Node, values: Values, sources: Mapping[Node, str]) -> Birth:
     parts = values[node] if isinstance(values[node], tuple) else (values[node],)
     array = next(part for part in map(np.asarray, parts) if _is_bad(part))
-    position = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(array)))
+    position = tuple(int(each) for each in np.argwhere(~np.isfinite(array))[0])  # () of a single number
     origin = node.origin
     return Birth(
         operation="input" if node in sources else node.op.name, value=float(array[position]), position=position,

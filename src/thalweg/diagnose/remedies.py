@@ -99,6 +99,8 @@ _ALL = (
     Remedy("skip_connections", "Add the input of every two layers to their output.", "x = x + block(x)",
            _ARCHITECTURE),
     Remedy("gated_recurrence", "Use a recurrent layer with gates.", "nn.LSTM(features, hidden)", _ARCHITECTURE),
+    Remedy("shorter_sequences", "Cut the sequences, or let the loss see every step, not the last one alone.",
+           "outputs, _ = rnn(x); head(outputs.mean(1))", _ARCHITECTURE),
     Remedy("fewer_layers", "Use fewer layers.", "", _ARCHITECTURE),
     Remedy("more_capacity", "Use wider or more layers.", "nn.Linear(features, 256)", _ARCHITECTURE),
     Remedy("less_capacity", "Use narrower or fewer layers.", "", _ARCHITECTURE),

@@ -29,7 +29,7 @@ PROMISING = 0.3
 """A copy that has this share of the reference's skill after its first stages goes on; others only if none has."""
 ADAM = 1e-3
 DEEP = ("vanishing_gradient", "dying_relu", "exploding_gradient", "bad_initialization")
-"""Root causes that another activation helps against."""
+"""Root causes that another activation helps against, in a recurrence gates."""
 MOMENTS = 16
 """How often a run that learns by heart is looked at again to find where to stop."""
 
@@ -224,6 +224,8 @@ def _around(run: Run, base: Change, names: Sequence[str], may_change_layers: boo
         yield replace(base, rate=10.0 * rate)
     if {"learning_rate_too_high", "oscillating_loss", "exploding_gradient", "non_finite"} & set(names):
         yield replace(base, rate=0.1, clipped=True)
+    if may_change_layers and names[0] in DEEP and run.is_plainly_recurrent:
+        yield replace(base, fitted=True, gated=True, adaptive=10 * ADAM, clipped=True)
     if may_change_layers and names[0] in DEEP:
         yield replace(base, fitted=True, activation="Tanh", adaptive=10 * ADAM)
     yield replace(base, adaptive=ADAM, fitted="bad_initialization" in names)

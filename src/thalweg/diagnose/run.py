@@ -111,6 +111,11 @@ class Run:
         on_trunk = [each for each in seen.layers if not each.layer.is_branch]
         return on_trunk if len(on_trunk) > 1 else seen.layers
 
+    @property
+    def is_plainly_recurrent(self) -> bool:
+        """Whether there is a recurrence without gates."""
+        return any(each.layer.kind == "RNN" for each in self.first.layers)
+
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Labels."""
         return predicted_labels(outputs, self._middle(self.last))

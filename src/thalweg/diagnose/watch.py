@@ -163,8 +163,8 @@ class Watcher:
     def _rows_of_outputs(self) -> list[_Row]:
         rows: list[_Row] = []
         with no_grad():
-            for layer, output in self._sights:
-                sample = _sample(output)
+            for sight in self._sights:
+                layer, sample = sight.layer, _sample(sight.output)
                 for each in self.of_outputs:
                     if each.only(layer) and sample.dtype.is_floating_point:
                         parts = _rows_of_units(each.entry(sample, layer.bounds), layer, each.combine)
@@ -207,7 +207,11 @@ class Watcher:
         """For each rectified layer the share of units that were zero for every sample since this was last asked."""
         found = {}
         for path, cell in self._active.items():
-            found[path] = float(np.mean(cell.numpy() == 0))
+            values = cell._array()
+            found[path] = float(np.mean(values == 0))
+            if values.flags.writeable and values.base is None:
+                values.fill(0)  # where it lies: for another array the next step would run by itself, 1 ms an epoch
+                continue
             with no_grad():
                 cell.zero_()  # type: ignore[attr-defined]
         return found

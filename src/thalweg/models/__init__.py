@@ -5,6 +5,7 @@ with weights drawn anew. Names of layers are torchvision's or nanoGPT's where th
 carry over.
 """
 
+from thalweg.models.beam_search import BeamSearch
 from thalweg.models.centernet import CenterNet, CenterNetDecoder, CenterNetLoss
 from thalweg.models.generation import TextGenerator, sample
 from thalweg.models.language import GPT, LSTMLanguageModel
@@ -26,6 +27,6 @@ __all__ = [
     "UNet",
     "CenterNet", "CenterNetLoss", "CenterNetDecoder",
     "GPT", "LSTMLanguageModel", "TextGenerator", "sample",
-    "SentenceCNN", "GRUTranslator", "TransformerTranslator", "SpeechCTC", "ctc_greedy_decode",
+    "SentenceCNN", "GRUTranslator", "TransformerTranslator", "BeamSearch", "SpeechCTC", "ctc_greedy_decode",
     "TruckBackerUpper", "Dock", "docked", "docking_loss", "truck_starts",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Translation: an encoder reads a sentence, a decoder writes another, word by word, looking at what was read.
 
 In: source tokens (N, S) and target tokens (N, T), padded at the end. Out: scores of the word that follows each target
-token (N, T, vocabulary). `translate` writes the likeliest words, one after the other.
+token (N, T, vocabulary). `translate` writes sentences, word by word.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from thalweg import nn
+from thalweg.models.beam_search import BeamSearch
 from thalweg.models.language import need_tokens
 from thalweg.nn import functional as F
 from thalweg.nn import init
-from thalweg.nn.settings import whole_number
-from thalweg.tensor import Tensor, compile, no_grad, tensor
+from thalweg.tensor import Tensor
 from thalweg.tensor.methods import functions
 
-_cat, _tanh = functions["cat"], functions["tanh"]
+_cat, _tanh, _where = functions["cat"], functions["tanh"], functions["where"]
 
 
 class _Translator(nn.Module):
     """What both have: the padding token, and writing a translation."""
 
     padding_idx: int
+    linear: nn.Linear
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         need_tokens(type(self).__name__, source)
@@ -36,41 +35,34 @@ class _Translator(nn.Module):
         """What the decoder needs to know of the source."""
         raise NotImplementedError
 
-    def decode(self, target: Any, *memory: Any) -> Tensor:
-        """The logits behind each target token."""
+    def states(self, target: Any, *memory: Any) -> Any:
+        """What the last layer makes the logits of, for each target token."""
         raise NotImplementedError
 
-    def translate(self, source: Any, bos: int, eos: int, max_length: int = 50) -> list[list[int]]:
-        """The likeliest word at every place, for each source sentence, without `bos`, up to `eos` or `max_length`.
+    def decode(self, target: Any, *memory: Any) -> Tensor:
+        """The logits behind each target token, (N, T, target_vocab), which sees itself and those before it."""
+        return self.linear(self.states(target, *memory))  # type: ignore[no-any-return]
 
-        Greedy: the likeliest next word given those before. Runs in evaluation mode. One program serves all places.
+    def next_words(self, target: Any, place: Any, *memory: Any) -> Tensor:
+        """The logits behind one place alone, (N, target_vocab); `place` is a tensor of one number."""
+        return self.linear(self.states(target, *memory).index_select(1, place).squeeze(1))  # type: ignore[no-any-return]
+
+    def attention(self, source: Any, target: Any) -> Tensor:
+        """How much each target place looks at each source token, (N, heads, T, S); of several layers in the last.
+
+        The weights of a place sum to 1 over the tokens of its source sentence, and are 0 for the padding.
         """
-        whole_number("translate: max_length", max_length, 1)
-        tokens = np.asarray(source, np.int64)
-        need_tokens(type(self).__name__, tokens)
-        was_training = self.training
-        self.eval()
-        try:
-            with no_grad():
-                return self._written(tensor(tokens), bos, eos, max_length)
-        finally:
-            self.train(was_training)
+        raise NotImplementedError
 
-    def _written(self, source: Tensor, bos: int, eos: int, max_length: int) -> list[list[int]]:
-        memory = self.encode(source)
-        decode = compile(lambda target, *memory: self.decode(target, *memory))
-        words = np.full((len(source), max_length + 1), self.padding_idx, np.int64)
-        words[:, 0] = bos
-        for place in range(max_length):
-            logits: Any = decode(tensor(words[:, :-1].copy()), *memory)
-            words[:, place + 1] = logits[:, place].argmax(-1).numpy()
-            if (words == eos).any(1).all():
-                break
-        return [_up_to(eos, row[1:].tolist()) for row in words]
+    def translate(
+        self, source: Any, bos: int, eos: int, max_length: int = 50, beam: int = 1, length_penalty: float = 0.0
+    ) -> list[list[int]]:
+        """A translation of each source sentence, without `bos`, up to `eos` or `max_length`: see `BeamSearch`.
 
-
-def _up_to(eos: int, words: list[int]) -> list[int]:
-    return words[: words.index(eos)] if eos in words else words
+        By default greedy: the likeliest next word given those before. Runs in evaluation mode. For many calls make a
+        `BeamSearch` once, which keeps its programs.
+        """
+        return BeamSearch(self, bos, eos, max_length, beam, length_penalty)(source)
 
 
 class GRUTranslator(_Translator):
@@ -121,13 +113,18 @@ class GRUTranslator(_Translator):
         state = last.view(layers // 2, 2, batch, width).permute(0, 2, 1, 3).reshape(layers // 2, batch, 2 * width)
         return outputs, state, is_word
 
-    def decode(self, target: Any, *memory: Any) -> Tensor:
-        """The logits behind each target token."""
+    def states(self, target: Any, *memory: Any) -> Any:
         outputs, state, is_word = memory
         states, _ = self.decoder(self.dropout(self.target_embedding(target)), state)
         context = F.scaled_dot_product_attention(self.score(states), outputs, outputs, is_word.unsqueeze(1), scale=1.0)
         combined = _tanh(self.combine(_cat([context, states], -1)))
-        return self.linear(self.dropout(combined))  # type: ignore[no-any-return]
+        return self.dropout(combined)
+
+    def attention(self, source: Any, target: Any) -> Tensor:
+        outputs, state, is_word = self.encode(source)
+        states, _ = self.decoder(self.dropout(self.target_embedding(target)), state)
+        scores = self.score(states) @ outputs.transpose(1, 2)
+        return _where(is_word.unsqueeze(1), scores, -math.inf).softmax(-1).unsqueeze(1)  # type: ignore[no-any-return]
 
 
 class TransformerTranslator(_Translator):
@@ -181,11 +178,19 @@ class TransformerTranslator(_Translator):
         embedded = self._embedded(self.source_embedding, source)
         return self.transformer.encoder(embedded, src_key_padding_mask=is_padding), is_padding
 
-    def decode(self, target: Any, *memory: Any) -> Tensor:
-        """The logits behind each target token, which sees itself and those before it."""
+    def states(self, target: Any, *memory: Any) -> Any:
         outputs, is_padding = memory
-        written = self.transformer.decoder(
+        return self.transformer.decoder(
             self._embedded(self.target_embedding, target), outputs, memory_key_padding_mask=is_padding,
             tgt_is_causal=True,
         )  # fmt: skip
-        return self.linear(written)  # type: ignore[no-any-return]
+
+    def attention(self, source: Any, target: Any) -> Tensor:
+        looking, given = self.transformer.decoder.layers[-1].multihead_attn, list[Any]()
+        handle = looking.register_forward_hook(lambda module, args, result: given.append(args))
+        try:
+            self.states(target, *self.encode(source))
+        finally:
+            handle.remove()
+        query, key, value, is_padding, *_ = given[0]
+        return looking(query, key, value, is_padding, average_attn_weights=False)[1]  # type: ignore[no-any-return]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 from thalweg import ops
-from thalweg.dtype import DType, bool_
+from thalweg.dtype import DType, bool_, int32
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Node, full
 from thalweg.nn.expressions import dropout, need_dtype_of, need_floating
-from thalweg.tensor import products, reductions, shaping
+from thalweg.tensor import products, shaping
 from thalweg.tensor.arithmetic import (
     add,
     broadcast_shapes,
@@ -33,44 +33,65 @@ from thalweg.tensor.arithmetic import (
 def attention(
     query: Node, key: Node, value: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool, p: float
 ) -> Node:
-    """softmax(q k^T scale + mask) v. With `is_causal` row i looks at columns up to `first` + i (None: 0)."""
-    weights = attention_weights(query, key, mask, first, scale, is_causal)
-    return products.matmul(dropout(weights, p) if p else weights, value)
+    """softmax(q k^T scale + mask) v. With `is_causal` row i looks at columns up to `first` + i (None: 0).
+
+    The sums are divided, not the weights: the chain rule then takes its sum over each row of scores from the result
+    (D of Dao et al., 2022), and what is left to do to the scores is entry by entry.
+    """
+    return attention_and_rows(query, key, value, mask, first, scale, is_causal, p)[0]
+
+
+def attention_and_rows(
+    query: Node, key: Node, value: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool, p: float
+) -> tuple[Node, Node, Node]:
+    """Attention, and of each row of scores the largest and the sum of powers (..., L, 1).
+
+    A loop that also returns those need not find them again to go backwards: it reads them (`ops.loop`).
+    """
+    powers, total, peak = _powers(_scores(query, key, mask, first, scale, is_causal), mask is not None)
+    return divide(products.matmul(dropout(powers, p) if p else powers, value), total), peak, total
 
 
 def attention_weights(
     query: Node, key: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool
 ) -> Node:
     """The softmax of the scores. A bool mask says where a row may look, another is added to the scores."""
+    powers, total, _ = _powers(_scores(query, key, mask, first, scale, is_causal), mask is not None)
+    return divide(powers, total)
+
+
+def _scores(query: Node, key: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool) -> Node:
+    """q k^T scale, minus infinity where a row may not look."""
     scores = products.matmul(multiply(query, scale), shaping.transpose(key, -1, -2))
     if is_causal:
         scores = where(causal_mask(scores.shape[-2], scores.shape[-1], first), scores, -math.inf)
     if mask is None:
-        return reductions.softmax(scores, -1)
-    scores = where(mask, scores, -math.inf) if mask.dtype is bool_ else add(scores, convert(mask, scores.dtype))
-    return guarded_softmax(scores)
+        return scores
+    return where(mask, scores, -math.inf) if mask.dtype is bool_ else add(scores, convert(mask, scores.dtype))
 
 
-def guarded_softmax(scores: Node) -> Node:
-    """The softmax over the last axis, and 0 where all scores are minus infinity."""
+def _powers(scores: Node, is_guarded: bool) -> tuple[Node, Node, Node]:
+    """e^scores over e to the largest of the row, the sum of each row, the largest; all minus infinity: 0, 1, 0."""
     axes = (scores.ndim - 1,)
     peak = ops.detach(ops.amax(scores, axes=axes))
-    powers = exp(subtract(scores, where(equal(peak, -math.inf), 0.0, peak)))
+    if is_guarded:
+        peak = where(equal(peak, -math.inf), 0.0, peak)
+    powers = exp(subtract(scores, peak))
     total = ops.sum_(powers, axes=axes)
-    return divide(powers, where(equal(total, 0.0), 1.0, total))
+    return powers, where(equal(total, 0.0), 1.0, total) if is_guarded else total, peak
 
 
 def causal_mask(rows: int, columns: int, first: Node | None = None) -> Node:
     """(rows, columns): whether row `first` + i may look at column j, which is at or before it."""
-    i = ops.iota(shape=(rows, 1), axis=0, dtype="int64")
-    i = i if first is None else add(i, first)
-    j = ops.iota(shape=(1, columns), axis=1, dtype="int64")
+    i = ops.iota(shape=(rows, 1), axis=0, dtype="int32")
+    i = i if first is None else add(i, convert(first, int32))
+    j = ops.iota(shape=(1, columns), axis=1, dtype="int32")
     return less_equal(j, i)
 
 
 def row_numbers(start: int, steps: int, size: int) -> Node:
     """The first row of each of so many blocks."""
-    return add(multiply(ops.iota(shape=(steps,), axis=0, dtype="int64"), size), start)
+    return add(multiply(ops.iota(shape=(steps,), axis=0, dtype="int32"), size), start)
 
 
 def repeated_heads(x: Node, heads: int) -> Node:

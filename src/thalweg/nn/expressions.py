@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from thalweg import ops
 from thalweg.dtype import bool_
 from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.graph import Node, full, size_of
@@ -71,15 +70,6 @@ def need_probability(name: str, p: float) -> None:
 def linear(x: Node, weight: Node, bias: Node | None) -> Node:
     need_dtype_of("linear", x, weight)
     return products.linear(x, weight, bias)
-
-
-def embedding(index: Node, weight: Node, padding_idx: int | None) -> Node:
-    rows = indexing.embedding(index, weight)
-    if padding_idx is None:
-        return rows
-    # The padding row is read like any other, but learns nothing.
-    is_padding = shaping.unsqueeze(arithmetic.equal(index, padding_idx), index.ndim)
-    return where(is_padding, ops.detach(rows), rows)
 
 
 def dropout(x: Node, p: float) -> Node:

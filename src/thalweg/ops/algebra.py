@@ -1,7 +1,8 @@
 """What entrywise records know about their operands: the algebra that makes a program smaller.
 
 In: a node. Out: an equal node with less work, or None. Each rule keeps every bit, also of infinities, NaN and -0.0,
-but for two: a small whole power becomes a product, which rounds once more, and the payload of a NaN is not kept.
+but for three: a small whole power becomes a product, which rounds once more, the payload of a NaN is not kept, and
+where paddings with 0.0 are summed up a -0.0 stays one.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import math
 
 from thalweg.dtype import DType
 from thalweg.graph import Node, full
+from thalweg.ops import merging
 from thalweg.ops.rules import known_number, op
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
 def simpler_sum(node: Node) -> Node | None:
-    """a + (-b) = a - b."""
+    """a + (-b) = a - b; paddings with zeros that complete each other are parts put side by side."""
     a, b = node.inputs
+    if b.op is op("pad"):
+        return merging.joined_paddings(node)
     if b.op is op("negative"):
         return op("subtract")(a, b.inputs[0])
     return op("subtract")(b, a.inputs[0]) if a.op is op("negative") else None

@@ -75,6 +75,40 @@ def simpler_slice(node: Node) -> Node | None:
     return reader(node, x) if reader else None
 
 
+def joined_paddings(node: Node) -> Node | None:
+    """A sum of paddings with zeros of which each place has one entry: what the gradients of all slices come to."""
+    parts = _summed_paddings(node)
+    axes = {axis for each in parts for axis, widths in enumerate(_widths(each)) if any(widths)}
+    if len(parts) < 2 or len(axes) != 1:
+        return None
+    (axis,) = axes
+    parts.sort(key=lambda each: each.attributes["low"][axis])
+    begin = 0
+    for each in parts:
+        if each.attributes["low"][axis] != begin:
+            return None
+        begin += each.inputs[0].shape[axis]
+    return op("concatenate")(*[each.inputs[0] for each in parts], axis=axis) if begin == node.shape[axis] else None
+
+
+def _summed_paddings(node: Node) -> list[Node]:
+    """The paddings with zeros, and nothing in between, that a sum of sums adds up; none where it adds another thing."""
+    found, stack = list[Node](), [node]
+    while stack:
+        each = stack.pop()
+        if each.op is node.op:
+            stack += each.inputs
+        elif each.op is op("pad") and each.attributes["value"] == 0 and not any(each.attributes["interior"]):
+            found.append(each)
+        else:
+            return []
+    return found
+
+
+def _widths(padding: Node) -> list[tuple[int, int]]:
+    return list(zip(padding.attributes["low"], padding.attributes["high"], strict=True))
+
+
 # --- what a slice of each movement is --------------------------------------------------------------------------------
 
 

@@ -412,7 +412,9 @@ concatenate = register(
         lambda *arrays, axis: np.concatenate(arrays, axis),
         _concatenate_rule,
         emit=_emit_concatenate,
-        identities=LINEAR | BY_AXIS | {"simpler": merging.simpler_concatenate, "sliced": merging.sliced_concatenate},
+        identities=LINEAR
+        | BY_AXIS
+        | {"joins": True, "simpler": merging.simpler_concatenate, "sliced": merging.sliced_concatenate},
         probes=(
             Probe(((2, 3), (2, 1), (2, 2)), attributes={"axis": 1}),
             Probe(((0,), (3,)), attributes={"axis": 0}),

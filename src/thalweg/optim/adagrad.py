@@ -38,6 +38,7 @@ class Adagrad(Optimizer):
     """
 
     optional = frozenset({"lr_decay", "weight_decay"})
+    counts = frozenset({"step"})
 
     def __init__(
         self,

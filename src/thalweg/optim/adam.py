@@ -41,6 +41,7 @@ class Adam(Optimizer):
     """
 
     optional = frozenset({"weight_decay"})
+    counts = frozenset({"step"})
 
     def __init__(
         self,

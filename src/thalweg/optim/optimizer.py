@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from thalweg.errors import ArgumentError, DTypeError, explain
+from thalweg.graph import Node
+from thalweg.optim.counts import keep_apart
 from thalweg.optim.hyper import MEMBERS, ParamGroup, show, step_counter
 from thalweg.optim.saving import read_state, write_state
 from thalweg.optim.updates import Updates
@@ -48,6 +50,8 @@ class Optimizer:
 
     # Numbers whose term, and whose state, is left out of the program while they are 0.
     optional: ClassVar[frozenset[str]] = frozenset()
+    # State that begins at 0 and grows by 1 at each step of its parameter: those that keep step have one tensor for it.
+    counts: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -56,6 +60,7 @@ class Optimizer:
         self._counter = step_counter()
         self._prepared: dict[Tensor, int] = {}  # parameter -> the structure of its group that its state was made for
         self._updates = Updates()
+        self._new_counts: dict[str, Tensor] = {}  # which those that take their first step together share
         for group in _groups_of(type(self).__name__, params):
             self.add_param_group(group)
 
@@ -93,21 +98,29 @@ class Optimizer:
 
     def _write_updates(self, gradients: Sequence[Tensor | None]) -> None:
         """Give every parameter that has a gradient its new value and state."""
-        remaining = iter(gradients)
+        keep_apart(self.state, self.counts, dict(zip(self._parameters(), gradients, strict=True)))
+        self._new_counts = {}
+        remaining, counted = iter(gradients), dict[Tensor, Node]()
         for group in self.param_groups:
             hyper = group.operands()
             for param, grad in zip(group["params"], remaining, strict=False):
                 if grad is not None:
-                    self._step_one(param, -grad if hyper.get("maximize") else grad, group, hyper)  # type: ignore[operator]
+                    signed = -grad if hyper.get("maximize") else grad  # type: ignore[operator]
+                    counted |= self._step_one(param, signed, group, hyper)
+        for count, node in counted.items():  # when all that share it have read it
+            count._assign(node)
         self._counter.add_(1)  # type: ignore[attr-defined]
 
-    def _step_one(self, param: Tensor, grad: Tensor, group: ParamGroup, hyper: Hyper) -> None:
+    def _step_one(self, param: Tensor, grad: Tensor, group: ParamGroup, hyper: Hyper) -> dict[Tensor, Node]:
+        """Write the parameter and its state, but for the counts, whose new values are returned."""
         state = self._prepare(param, group)
         new_param, new_state = self.update(grad, param, state, hyper)
         param._assign(new_param.node)
-        for name, value in new_state.items():
-            if value is not state[name]:
+        changed = {name: value for name, value in new_state.items() if value is not state[name]}
+        for name, value in changed.items():
+            if name not in self.counts:
                 state[name]._assign(value.node)
+        return {state[name]: value.node for name, value in changed.items() if name in self.counts}
 
     def preview(self, gradients: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor]:
         """What `step` would make of parameters that had these gradients; nothing is changed.
@@ -137,7 +150,10 @@ class Optimizer:
         if self._prepared.get(param) != group.structure:
             known = self.state.get(param, {})
             with outside_trace():
-                self.state[param] = {name: known.get(name, new) for name, new in self.init(param, group).items()}
+                made = self.init(param, group)
+            for name in self.counts & made.keys():
+                made[name] = self._new_counts.setdefault(name, made[name])
+            self.state[param] = {name: known.get(name, new) for name, new in made.items()}
             self._prepared[param] = group.structure
         return self.state[param]
 

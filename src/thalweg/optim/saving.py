@@ -13,6 +13,7 @@ import numpy as np
 
 from thalweg.dtype import int64
 from thalweg.errors import StateError, explain
+from thalweg.optim.counts import join_equal
 from thalweg.optim.hyper import MEMBERS, ParamGroup, plain
 from thalweg.tensor import Tensor, tensor
 from thalweg.tensor.core import bump_version
@@ -62,7 +63,7 @@ def read_state(optimizer: Any, saved: Mapping[str, Any]) -> None:
     for group, filled in zip(optimizer.param_groups, rehearsed, strict=True):
         for name, value in filled.items():
             group[name] = value
-    optimizer.state = state
+    optimizer.state = join_equal(state, optimizer.counts)
     optimizer._prepared = {}
     _set_count(optimizer, saved, state)
     bump_version()

@@ -42,6 +42,7 @@ class SGD(Optimizer):
     """
 
     optional = frozenset({"momentum", "dampening", "weight_decay"})
+    counts = frozenset({"step"})
 
     def __init__(
         self,

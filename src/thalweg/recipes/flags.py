@@ -81,6 +81,14 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         groups[field.metadata["group"]].add_argument(flag_of(field.name), default=None, help=text, **options)
 
 
+def settled(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With WHAT where it belongs: behind --find-learning-rate, argparse takes the word for the flag's FILE.svg."""
+    value = arguments.find_learning_rate
+    if value and arguments.what is None and not value.endswith(".svg"):
+        arguments.what, arguments.find_learning_rate = value, ""
+    return arguments
+
+
 def _default_text(name: str, default: Any, shown: str | None, kind: Kind) -> str:
     names = getattr(kind, "names", None)
     choices = f": {', '.join(names)}" if names else ""

@@ -16,7 +16,7 @@ import numpy as np
 from thalweg import nn
 from thalweg.data.table import Table
 from thalweg.errors import FileFormatError, StateError, ThalwegError, explain
-from thalweg.models import docked
+from thalweg.models import BeamSearch, docked
 from thalweg.recipes.images import ImageReader
 from thalweg.recipes.networks import Network, build_network, check_network_weights, network_from_config
 from thalweg.recipes.picture_network import PictureNetwork
@@ -45,6 +45,8 @@ class Predictor:
     reader: Reader
     outputs: Outputs
     shape: Network
+    beam: int = 1
+    length_penalty: float = 0.0
 
     def raw(self, x: Any) -> np.ndarray:
         """The outputs of the last layer, (n, outputs) or (n, outputs, height, width), batch by batch.
@@ -76,11 +78,24 @@ class Predictor:
         return Trainer(self.model, progress=False)
 
     def translations(self, tokens: np.ndarray) -> list[str]:
-        """The likeliest translations of padded source sentences."""
-        reader, model = self.reader, cast(Any, self.model)
+        """A translation of each padded source sentence: greedy, or by a search that keeps `beam` beginnings."""
+        reader = self.reader
         assert isinstance(reader, TranslationReader)
-        written = model.translate(tokens, reader.target.bos, reader.target.eos, reader.longest)
-        return reader.target.decode_all(written)
+        return reader.target.decode_all(self.written(tokens))
+
+    def written(self, tokens: np.ndarray) -> list[list[int]]:
+        """The tokens of translations."""
+        return self._search(tokens)
+
+    @cached_property
+    def _search(self) -> BeamSearch:
+        """Made once, so that the batches of one shape share a program."""
+        reader = self.reader
+        assert isinstance(reader, TranslationReader)
+        return BeamSearch(
+            cast(Any, self.model.eval()), reader.target.bos, reader.target.eos, reader.longest, self.beam,
+            self.length_penalty,
+        )  # fmt: skip
 
     def boxes(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs of a detector as boxes, (n, most, 6): corners in pixels of the input, score, class."""

@@ -77,8 +77,13 @@ class KeptRun:
         return watched.of_record(Record.load(path)) if path.is_file() else watched.of_columns(self.history.steps)
 
     def findings(self) -> list[Finding]:
-        path = self.folder.findings
-        return [Finding.from_json(each) for each in _json(path)["findings"]] if path.is_file() else []
+        return findings_of(self.folder)
+
+
+def findings_of(folder: RunFolder) -> list[Finding]:
+    """What the doctor found while the run was trained."""
+    path = folder.findings
+    return [Finding.from_json(each) for each in _json(path)["findings"]] if path.is_file() else []
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -14,18 +14,22 @@ import numpy as np
 
 from thalweg.models import docked
 from thalweg.nn.hooks import observed
-from thalweg.recipes.problem import CONTROL, LANGUAGE, Problem
+from thalweg.recipes.problem import CONTROL, LANGUAGE, TRANSLATION, Problem
 from thalweg.recipes.settings import GPT
-from thalweg.report.sequence_pictures import draw_attention, draw_trajectories
+from thalweg.report.sequence_pictures import Square, draw_attention, draw_trajectories
 from thalweg.tensor import from_numpy, no_grad
 
-TRUCKS_DRAWN, TOKENS_DRAWN = 12, 32
+TRUCKS_DRAWN, TOKENS_DRAWN, SENTENCES_DRAWN, WORDS_DRAWN = 12, 32, 4, 16
 SAID_OF_SEQUENCES: dict[tuple[str, str], tuple[str, str]] = {
     (CONTROL, "trajectories.png"): (
         "Ways to the dock", "Trucks of the test part, seen from above: where they start (grey), their ways, their ends"
     ),
     (LANGUAGE, "attention.png"): (
         "Attention", "Which tokens (across) the heads of the last block look at from each token (down) of a text"
+    ),
+    (TRANSLATION, "attention.png"): (
+        "Attention", "Which words of a sentence (across) the network looks at while it writes each word of its "
+        "translation (down): the mean of the heads of the last layer"
     ),
 }  # fmt: skip
 """Heading and caption of each picture, by the task and the name of the file."""
@@ -62,8 +66,9 @@ def _of_language(outcome: Any, problem: Problem) -> list[Path]:
     weights = attention_weights(seen[0][0], np.asarray(block.attn.c_attn.weight.detach().numpy()), block.attn.n_head)
     tokenizer = outcome.predictor.reader.tokenizer
     words = [tokenizer.vocabulary.token(number).replace("\n", "↵") for number in tokens[0].tolist()]
+    squares = [Square(f"head {number}", each, words, words) for number, each in enumerate(weights, 1)]
     path = outcome.folder.path / "attention.png"
-    return [draw_attention(path, "What the heads of the last block look at", weights, words, words)]
+    return [draw_attention(path, "What the heads of the last block look at", squares)]
 
 
 def attention_weights(x: np.ndarray, matrix: np.ndarray, heads: int) -> np.ndarray:
@@ -76,4 +81,31 @@ def attention_weights(x: np.ndarray, matrix: np.ndarray, heads: int) -> np.ndarr
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
-DRAWINGS: dict[str, Callable[[Any, Problem], list[Path]]] = {CONTROL: _of_trucks, LANGUAGE: _of_language}
+def _of_translation(outcome: Any, problem: Problem) -> list[Path]:
+    """Where the network looks in the first short sentences of the test part, while it writes its translations."""
+    predictor, reader = outcome.predictor, outcome.predictor.reader
+    tokens = next(iter(problem.test()))[0]
+    lengths = (tokens != predictor.model.padding_idx).sum(1)
+    rows = np.argsort(lengths > WORDS_DRAWN, kind="stable")[:SENTENCES_DRAWN]
+    source = tokens[rows, : min(lengths[rows].max(), 2 * WORDS_DRAWN)]
+    squares = []
+    for number, (read, written) in enumerate(zip(source, predictor.written(source), strict=True), 1):
+        read = read[read != predictor.model.padding_idx]
+        target = np.array([reader.target.bos, *written])[: 2 * WORDS_DRAWN]
+        with no_grad():
+            weights = predictor.model.attention(from_numpy(read[None].copy()), from_numpy(target[None])).numpy()[0]
+        words = [*written, reader.target.eos][: len(target)]  # a place looks while the word behind it is written
+        names = _words(reader.source, read), _words(reader.target, words)
+        squares.append(Square(f"sentence {number}", weights.mean(0), *names))
+    path = outcome.folder.path / "attention.png"
+    return [draw_attention(path, "Words read (across) and written (down)", squares)]
+
+
+def _words(tokenizer: Any, tokens: Any) -> list[str]:
+    """Each token as it reads by itself."""
+    return [tokenizer.decode([number], skip_special=False).strip() for number in np.asarray(tokens).tolist()]
+
+
+DRAWINGS: dict[str, Callable[[Any, Problem], list[Path]]] = {
+    CONTROL: _of_trucks, LANGUAGE: _of_language, TRANSLATION: _of_translation,
+}  # fmt: skip

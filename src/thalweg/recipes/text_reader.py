@@ -165,7 +165,8 @@ class TranslationReader:
         """The tokens of source sentences, with their end. Raises DataError for an empty one."""
         rows = self.source.encode_all(texts, eos=True)
         check_texts([row[:-1] for row in rows], where)
-        return [np.concatenate([row[: self.longest - 1], row[-1:]]) for row in rows]
+        most = self.longest - 1
+        return [row if len(row) <= self.longest else np.concatenate([row[:most], row[-1:]]) for row in rows]
 
     def labelled(self, path: str) -> Iterator[Chunk]:
         """Two files whose lines belong together, with a colon between their names."""

@@ -29,16 +29,18 @@ from thalweg.recipes.sequence_network import SequenceNetwork
 from thalweg.recipes.sequence_use import tables_of_sequences
 from thalweg.recipes.settings import PERCEPTRON, Settings
 from thalweg.recipes.table_reader import TableReader
+from thalweg.recipes.translating import Search, searching
 
 
-def predict(run: str, paths: str | Sequence[str], output: str | None = None) -> str:
+def predict(run: str, paths: str | Sequence[str], output: str | None = None, search: Search | None = None) -> str:
     """Predictions for files: a CSV with one for each row or picture, or pictures with boxes or masks drawn.
 
-    A CSV goes to stdout without `output`; pictures go into a folder. A file appears whole or not at all. Returns what
-    was written, in words. Raises FileFormatError, DataError for a run or an input that cannot be read.
+    A CSV goes to stdout without `output`; pictures go into a folder. A file appears whole or not at all. `search` says
+    how translations are searched for: `beam`, `length_penalty`. Returns what was written, in words. Raises
+    FileFormatError, DataError for a run or an input that cannot be read.
     """
     paths = [paths] if isinstance(paths, str) else list(paths)
-    predictor = load_predictor(RunFolder(run))
+    predictor = searching(load_predictor(RunFolder(run)), search or {}, run)
     if predictor.outputs.task in (SEGMENTATION, DETECTION):
         return draw_predictions(predictor, paths, output or str(Path(run) / "predictions"))
     tables = _tables(predictor, paths)
@@ -107,14 +109,14 @@ def _cell(value: Any) -> Any:
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
-def evaluate(run: str, data: str | None, say: Callable[[str], object] = print) -> Scores:
+def evaluate(run: str, data: str | None, say: Callable[[str], object] = print, search: Search | None = None) -> Scores:
     """Scores on the run's own test part, or on labelled data: a CSV, an .npz, a folder as it was trained on.
 
     Raises DataError if the run's own data has changed, or is no longer there.
     """
     folder = RunFolder(run)
     config = folder.read_config()
-    predictor = load_predictor(folder, config)
+    predictor = searching(load_predictor(folder, config), search or {}, run)
     settings = settings_of(config, str(folder.config))
     if data is not None:
         return score(predictor, _chunks_of(predictor, settings, data, say))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from thalweg.report.pictures import GREEN, ORANGE, figure, saved, short
 
 CAB, TRAILER = 6.0, 14.0
+MOST_BESIDE = 4
+"""Squares in a row."""
 
 
 def draw_trajectories(path: Path, ways: np.ndarray, is_docked: np.ndarray, others: np.ndarray | None = None) -> Path:
@@ -50,20 +53,33 @@ def _draw_truck(axes: object, state: np.ndarray, colour: str, strength: float) -
     plot([coupling[0], front[0]], [coupling[1], front[1]], color=colour, linewidth=1.2, alpha=strength)
 
 
-def draw_attention(path: Path, title: str, weights: np.ndarray, read: Sequence[str], written: Sequence[str]) -> Path:
-    """Weights (heads, written, read) of attention: a square for each head, the darker the more it looks there."""
-    heads = len(weights)
-    columns = min(heads, 4)
-    rows = -(-heads // columns)
-    side = max(2.2, 0.13 * max(len(read), len(written)))
+class Square(NamedTuple):
+    """Weights (written, read) of an attention, with the words of both sides, and what to call it."""
+
+    name: str
+    weights: np.ndarray
+    read: Sequence[str]
+    written: Sequence[str]
+
+
+def draw_attention(path: Path, title: str, squares: Sequence[Square]) -> Path:
+    """A square for each head or sentence, the darker the more is looked there: words read across, written down."""
+    columns = min(len(squares), MOST_BESIDE)
+    rows = -(-len(squares) // columns)
+    side = max(2.2, 0.13 * max(max(len(each.read), len(each.written)) for each in squares))
     drawn, axes = figure(side * columns, side * rows + 0.4, nrows=rows, ncols=columns, squeeze=False)
-    for each in axes.ravel()[heads:]:
+    for each in axes.ravel()[len(squares) :]:
         each.set_axis_off()
-    for number, (each, square) in enumerate(zip(axes.ravel(), weights, strict=False)):
-        each.imshow(square, cmap="Greys", vmin=0.0, vmax=max(float(square.max()), 1e-6), aspect="auto")
-        each.grid(False)
-        each.set_title(f"head {number + 1}" if heads > 1 else "", fontsize=8)
-        each.set_xticks(range(len(read)), [short(word, 12) for word in read], rotation=90, fontsize=6)
-        each.set_yticks(range(len(written)), [short(word, 12) for word in written], fontsize=6)
+    for each, square in zip(axes.ravel(), squares, strict=False):
+        _draw_square(each, square)
     drawn.suptitle(title, fontsize=10)
     return saved(drawn, path)
+
+
+def _draw_square(axes: Any, square: Square) -> None:
+    weights = square.weights
+    axes.imshow(weights, cmap="Greys", vmin=0.0, vmax=max(float(weights.max()), 1e-6), aspect="auto")
+    axes.grid(False)
+    axes.set_title(square.name, fontsize=8)
+    axes.set_xticks(range(len(square.read)), [short(word, 12) for word in square.read], rotation=90, fontsize=6)
+    axes.set_yticks(range(len(square.written)), [short(word, 12) for word in square.written], fontsize=6)

@@ -145,6 +145,10 @@ def is_grad_enabled() -> bool:
     return modes.grad_enabled
 
 
+class TraceAgain(BaseException):
+    """Raised while a step is being traced, by who finds that what was traced so far meant other cells."""
+
+
 class outside_trace:
     """State made inside is real, also while a step is being traced: for cells that must outlive the trace."""
 

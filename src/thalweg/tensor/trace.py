@@ -32,7 +32,7 @@ from thalweg.tensor.core import (
     settle,
 )
 from thalweg.tensor.lazy import SWEPT
-from thalweg.tensor.modes import modes
+from thalweg.tensor.modes import TraceAgain, modes
 from thalweg.tensor.tree import Structure, flatten, unflatten
 from thalweg.tensor.warm import COLD, Compiled, IsKept, Output, WarmCall, result_of, warm_call
 
@@ -263,6 +263,9 @@ class Step:
             with naming(self.name):
                 result = self.function(*args, **kwargs)
                 return _finish(trace, arguments, result, self.keep_gradients)
+        except TraceAgain:
+            modes.trace = None
+            return self._trace(leaves, structure)
         finally:
             modes.trace = None
 

@@ -26,7 +26,14 @@ def layer_look(path: str, **changed: Any) -> LayerLook:
     """A healthy hidden layer of 32 rectifiers."""
     activation = changed.pop("activation", "ReLU")
     is_branch = changed.pop("is_branch", False)
-    layer = Layer(path, "Linear", ((f"{path}.weight", (32, 32)),), activation, is_branch=is_branch, line="net.py:7")
+    layer = Layer(
+        path,
+        changed.pop("kind", "Linear"),
+        ((f"{path}.weight", (32, 32)),),
+        activation,
+        is_branch=is_branch,
+        line="net.py:7",
+    )
     healthy = {
         "is_trainable": True, "fan_in": 32, "units": 32, "positions": 1, "weight": math.sqrt(2 / 32),
         "equal_units": 0.0, "gradient": 1.0, "output": 1.0, "variation": 0.5, "dead": 0.0, "saturated": 0.0,

@@ -36,6 +36,12 @@ def vanishing() -> list[list[Any]]:
     return same([layer_look(path, gradient=10.0 ** (number - 4)) for number, path in enumerate(HIDDEN)])
 
 
+def recurrent(kind: str, step: float) -> list[list[Any]]:
+    """A layer over 30 steps, on each of which a gradient on its way back is multiplied by this."""
+    sizes = tuple(step**number for number in reversed(range(30)))
+    return same([layer_look("0", kind=kind, activation="Tanh", over_time=sizes), layer_look("2")])
+
+
 def unit_regression() -> tuple[np.ndarray, np.ndarray]:
     x, y = regression()
     return x, ((y - y.min()) / (y.max() - y.min())).astype(np.float32)
@@ -43,6 +49,9 @@ def unit_regression() -> tuple[np.ndarray, np.ndarray]:
 
 CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "gradient falls by ten a layer": ("vanishing_gradient", "0", {"layers": vanishing()}),
+    "gradient falls by two a step": ("vanishing_gradient", "0", {"layers": recurrent("RNN", 0.5)}),
+    "gradient of gates falls": ("vanishing_gradient", "0", {"layers": recurrent("LSTM", 0.5)}),
+    "gradient grows by two a step": ("exploding_gradient", None, {"layers": recurrent("RNN", 2.0)}),
     "equal units": ("bad_initialization", "4", {"layers": same(network(_2={"equal_units": 0.97}))}),
     "weights far too large": ("bad_initialization", "6", {"layers": same(network(_3={"weight": 3.0}))}),
     "weights far too small": ("bad_initialization", "2", {"layers": same(network(_1={"weight": 0.002}))}),
@@ -90,6 +99,20 @@ def test_the_same_numbers_are_no_problem_in_a_run_that_reaches_the_reference(nam
     if "losses" in CASES[name][2]:
         changed["losses"] = [each * 0.01 for each in CASES[name][2]["losses"]]
     assert judge(synthetic_run(skill=FINE, **changed)) == []
+
+
+def test_a_gradient_that_keeps_its_size_over_time_is_no_problem() -> None:
+    for step in (1.1, 0.9):
+        found = problems(judge(synthetic_run(recurrent("RNN", step))))
+        assert not {"vanishing_gradient", "exploding_gradient"} & set(found)
+
+
+@pytest.mark.parametrize(("kind", "is_certain"), [("RNN", True), ("LSTM", False), ("GRU", False)])
+def test_closed_gates_are_no_cause_that_is_certain_from_the_start(kind: str, is_certain: bool) -> None:
+    """They learn to open, so whatever keeps them from learning comes first."""
+    (found,) = [each for each in judge(synthetic_run(recurrent(kind, 0.5))) if each.problem == "vanishing_gradient"]
+    assert (found.epoch is None) is is_certain
+    assert "gated_recurrence" in [each.name for each in found.remedies]
 
 
 def test_a_healthy_run_has_no_findings() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from thalweg.diagnose.finding import Evidence, Finding
 from thalweg.diagnose.looks import LayerLook, Look
+from thalweg.diagnose.remedies import REMEDIES
 from thalweg.diagnose.rules.base import finding, has_begun, rule
 from thalweg.diagnose.run import Run
 
@@ -20,6 +21,8 @@ GROWN = 1000.0
 FEW_LAYERS = 3
 GAIN_OFF = 4.0
 EQUAL = 0.5
+OVER_TIME = ("fitted_initialisation", "gated_recurrence", "shorter_sequences", "adaptive_optimizer")
+"""Remedies where the gradient is lost over time, in order."""
 FITTED = {"ReLU": math.sqrt(2), "LeakyReLU": math.sqrt(2), "GELU": math.sqrt(2), "SiLU": math.sqrt(2), "ELU": 1.2}
 
 
@@ -43,13 +46,35 @@ def gradient_vanishes(run: Run) -> Finding | None:
                    epoch=moment.epoch - 1 if moment.epoch else None)  # fmt: skip
 
 
+@rule("vanishing_gradient",
+      "A hundredth between the first half of the steps of a sequence and the best of all, as between layers: what came "
+      "early has no say. Many a recurrence gets over it, so nothing is said before training; and gates learn to stay "
+      "open (Hochreiter and Schmidhuber 1997), so of a layer that has them a closed start is no cause that is "
+      "certain.")  # fmt: skip
+def gradient_vanishes_over_time(run: Run) -> Finding | None:
+    if not run.is_failing or not run.is_finite:
+        return None
+    seen = [(moment, each, ratio_over_time(each)) for moment in early(run) for each in moment.layers]
+    seen = [each for each in seen if each[2] < VANISHED]
+    if len({moment.epoch for moment, _, _ in seen}) < min(2, len(early(run))):
+        return None
+    moment, layer, ratio = seen[0]
+    is_certain = layer.layer.kind == "RNN" and not moment.epoch
+    return finding(run, "vanishing_gradient",
+                   f"On its way back through the {len(layer.over_time)} steps of a sequence the gradient shrinks to "
+                   f"{ratio:.1e} of what the last steps get: what stands early in a sequence is not learnt.",
+                   Evidence("gradient of the early steps over the largest", ratio, VANISHED), layer=layer.path,
+                   epoch=None if is_certain else max(0, moment.epoch - 1),
+                   remedies=tuple(REMEDIES[each] for each in OVER_TIME))  # fmt: skip
+
+
 @rule("exploding_gradient",
       "Weights, outputs or the loss overflowed; or gradients grew a thousandfold over layers or over the run: no sane "
       "run does that.", before_training=True)  # fmt: skip
 def gradient_explodes(run: Run) -> Finding | None:
-    if not run.is_failing:
+    if not run.is_failing or not (run.is_finite or has_begun(run)):  # of what has not begun, the origin is traced
         return None
-    growth = max(gradient_growth(run), first_over_last(run))
+    growth = max(gradient_growth(run), first_over_last(run), *map(growth_over_time, run.first.layers), 0.0)
     if run.is_finite and not growth > GROWN:
         return None
     largest = max(run.first.layers, key=lambda each: each.gradient, default=None)
@@ -126,6 +151,21 @@ def first_over_last(run: Run) -> float:
     return layers[0].gradient / layers[-1].gradient if len(layers) >= FEW_LAYERS and layers[-1].gradient > 0 else 0.0
 
 
+def ratio_over_time(layer: LayerLook) -> float:
+    """The weakest gradient that a step in the first half of the sequences gets, over the largest of all steps."""
+    sizes = layer.over_time
+    if len(sizes) < FEW_LAYERS or not max(sizes) > 0:
+        return math.nan
+    return min(sizes[: len(sizes) // 2]) / max(sizes)
+
+
+def growth_over_time(layer: LayerLook) -> float:
+    """The largest gradient that a step in the first half of the sequences gets, over the largest of the others."""
+    half = len(layer.over_time) // 2
+    later = max(layer.over_time[half:], default=0.0)
+    return max(layer.over_time[:half], default=0.0) / later if half and later > 0 else 0.0
+
+
 def gradient_growth(run: Run) -> float:
     """Largest gradient of any layer since training began, over the largest before it."""
     before = max((each.gradient for each in run.first.layers), default=0.0)
@@ -143,6 +183,7 @@ def gain_off(layer: LayerLook) -> float:
 
 RULES = (
     gradient_vanishes,
+    gradient_vanishes_over_time,
     units_are_equal,
     spread_does_not_fit,
     values_not_finite,

@@ -21,11 +21,11 @@ from thalweg.tensor.loop import scan
 from thalweg.tensor.shaping import cat, expand, pad, reshape, take_range
 
 MOST_SCORES = 2**18  # of one head, as one matrix: 1 MiB in float32, about what a core has close at hand
-BLOCK_ROWS = 128
+BLOCK_ROWS = 64
 FEWEST_PARTS, ROWS_OF_PART = 4, 512
 """A causal matrix is half empty: parts of it, each with keys up to its own last row, skip most of that."""
 
-_attention = lift(expressions.attention)
+_attention_and_rows = lift(expressions.attention_and_rows)
 _repeated_heads = lift(expressions.repeated_heads)
 _cat, _expand, _pad, _reshape, _take_range = lift(cat), lift(expand), lift(pad), lift(reshape), lift(take_range)
 
@@ -115,7 +115,7 @@ def _by_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: dic
 
 
 def _by_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int, options: dict[str, Any]) -> Tensor:
-    """A loop over blocks of rows. It keeps nothing of a block, so its chain rule computes the scores again."""
+    """A loop over blocks of rows. It keeps two numbers of each row: its chain rule computes the scores again."""
     rows = q.shape[0]
     steps = -(-rows // BLOCK_ROWS)
     size = -(-rows // steps)
@@ -130,7 +130,7 @@ def _by_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int,
 
     def block(_: tuple[()], given: Any) -> tuple[tuple[()], Tensor]:
         its_mask = given[2] if has_rows else mask
-        return (), _attention(given[0], k, v, its_mask, given[1], **options)
+        return (), tuple(_attention_and_rows(given[0], k, v, its_mask, given[1], **options))
 
-    _, results = scan(block, (), tuple(entries))
+    _, (results, *_) = scan(block, (), tuple(entries))
     return _take_range(_reshape(results, (steps * size, v.shape[1])), 0, 0, rows)  # type: ignore[no-any-return]

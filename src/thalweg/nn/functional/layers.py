@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from thalweg.errors import ArgumentError, explain
-from thalweg.nn import expressions
-from thalweg.nn.applying import apply, apply_activation
+from thalweg.errors import ArgumentError, DTypeError, explain
+from thalweg.nn import embedding_expressions, expressions
+from thalweg.nn.applying import apply, apply_activation, write
+from thalweg.nn.settings import positive
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import as_tensor
 
@@ -28,24 +29,55 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return apply(expressions.linear, input, weight, bias)
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:  # fmt: skip
     """The rows of `weight` (num_embeddings, embedding_dim) at the integers `input` (*): (*, embedding_dim).
 
-    The row `padding_idx` gets no gradient. An index out of range raises `IndexRangeError` when values are computed.
+    Args:
+        padding_idx: a row that gets no gradient. Default None.
+        max_norm: rows among those asked for whose norm is larger are first scaled down to it, in `weight` itself; that
+            is not recorded for backpropagation. Default None, rows stay as they are.
+        norm_type: p of that norm, default 2.
+        scale_grad_by_freq: a row's gradient is divided by how often the row is asked for. Default False.
+        sparse: taken from code written for PyTorch; changes nothing.
+
+    An index out of range raises `IndexRangeError` when values are computed. Raises ArgumentError for a `padding_idx`
+    that is no row and a negative `max_norm`, DTypeError for indices that are not integers.
 
     >>> import thalweg as tw
     >>> embedding(tw.tensor([1, 0]), tw.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[3., 4.],
             [1., 2.]])
     """
-    if padding_idx is not None:
-        rows = weight.shape[0]
-        if not -rows <= padding_idx < rows:
-            raise ArgumentError(
-                explain("embedding: padding_idx is no row", received=padding_idx, expected=f"{-rows} <= it < {rows}")
-            )
-        padding_idx %= rows
-    return apply(expressions.embedding, input, weight, padding_idx=padding_idx)
+    padding_idx = _row_number(padding_idx, weight.shape[0])
+    if max_norm is not None:
+        _shorten(input, weight, max_norm, norm_type)
+    return apply(
+        embedding_expressions.embedding, input, weight, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq
+    )
+
+
+def _row_number(padding_idx: int | None, rows: int) -> int | None:
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ArgumentError(
+            explain("embedding: padding_idx is no row", received=padding_idx, expected=f"{-rows} <= it < {rows}")
+        )
+    return padding_idx % rows
+
+
+def _shorten(index: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    positive("embedding: max_norm", max_norm)
+    if not isinstance(weight, Tensor):
+        raise DTypeError(
+            explain("embedding: max_norm changes the table", received=type(weight).__name__, expected="a tensor",
+                    remedy="convert it with tw.tensor(...)")
+        )  # fmt: skip
+    table = apply(embedding_expressions.renormalised, index, weight, max_norm=max_norm, norm_type=norm_type)
+    write(weight, table.node)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
