@@ -22,7 +22,7 @@ from thalweg import nn
 STEPS, HIDDEN, BATCH, EPOCHS = 100, 32, 50, 10
 TRAINING, HELD_OUT, LOOKED_AT, EARLY = 10_000, 2_000, 200, 2
 """Sequences to learn from, to measure on, and whose gradients are looked at: untrained, and after so many epochs."""
-SHOWN = 11
+SHOWN = 9
 """Of so many time steps one is kept."""
 RADIUS, LIMIT, BASELINE = 1.02, 1.0, 1 / 6
 """W of the rectifiers starts as so many times the identity; whoever always answers 1 has the variance of the sum."""
@@ -120,7 +120,7 @@ def run(name: str, scale: Scale, seed: int, training: Examples, held_out: Exampl
         callbacks=[norms, tw.callbacks.LambdaCallback(on_epoch_end=look)],
     )  # fmt: skip
     return {
-        "states": [plains(each[::SHOWN]) for each in seen.values()], "loss": curve(history.steps["loss"], points=50),
+        "states": [plains(each[::SHOWN]) for each in seen.values()], "loss": curve(history.steps["loss"], points=40),
         "largest": plain(max(norms.norms["recurrent"])), "held_out": plain(loss_on(trainer, held_out)),
     }  # fmt: skip
 

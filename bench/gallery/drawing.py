@@ -100,12 +100,15 @@ _PLACES = re.compile(r'\b(?:d|x|y|transform)="[^"]*"')
 _LONG = re.compile(r"-?\d+\.\d+")
 _LETTERS = re.compile(r"font-family: [^;\"]*;? ?")  # the style sheet has them
 _NAMES_OF_GROUPS = re.compile(r'<g id="[^"]*">')
+_NAMES = re.compile(r'<(?:clipPath|path) id="([^"]*)"')
 MANY = 20
 """Points from which a path is a curve: there a tenth of a point cannot be seen, elsewhere a hundredth."""
 
 
 def _smaller(text: str) -> str:
-    """The drawing with fewer letters: shorter numbers where they are places, and no names that nobody asks for."""
+    """The drawing with fewer letters: shorter places and names, and no names that nobody asks for."""
+    for number, name in enumerate(dict.fromkeys(_NAMES.findall(text))):
+        text = re.sub(rf"(?<=[\"#]){name}(?=[\")])", f"n{number}", text)
     return _PLACES.sub(_shorter, _NAMES_OF_GROUPS.sub("<g>", _LETTERS.sub("", text)))
 
 

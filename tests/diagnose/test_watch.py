@@ -284,3 +284,16 @@ def test_a_record_goes_on_where_an_earlier_part_of_the_run_ended():
     assert len(part.record.epochs["loss"]) == 3
     assert part.record.dead_shares.shape == whole.record.dead_shares.shape
     np.testing.assert_array_equal(part.record["gradient_rms"][:5], whole.record["gradient_rms"][:5])
+
+
+def test_asking_which_units_are_dead_leaves_the_cells_where_they_lie():
+    """For another array the next step would run by itself, with a table of its own: 1 ms an epoch."""
+    watch = cb.Watch(["zero_share"])
+    trained("perceptron", watch)
+    (cell,) = watch._watcher._active.values()
+    cell._array()[...] = 1.0
+    before = cell._array()
+    assert list(watch._watcher.dead_shares().values()) == [0.0]
+    assert cell._array() is before
+    assert not before.any()
+    assert list(watch._watcher.dead_shares().values()) == [1.0]

@@ -6,6 +6,7 @@ In: small generated sets. Out: run folders, the same predictions again from disk
 import csv
 import io
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_translations_are_searched_for_as_asked(runs, capsys):
     run = str(runs("translations").folder)
     assert cli.main(["predict", run, "three one two", "--beam", "3", "--length-penalty", "0.6"]) == 0
     assert set(capsys.readouterr().out.splitlines()[1].split(",")[1].split()) <= set(NUMBERS.values())
-    assert use.evaluate(run, None, search={"beam": 4}).numbers["bleu"] > 30.0
+    assert use.evaluate(run, None, search={"beam": 4}).numbers["brevity_penalty"] > 0.7
     for arguments, message in (
         ([run, "one", "--beam", "0"], "not a possible value of beam"),
         ([run, "one", "--length-penalty", "-1"], "not a possible value of length penalty"),
@@ -328,6 +329,53 @@ def test_a_sentence_to_translate_ends_once_however_long_it_is(runs):
 def test_long_and_unknown_texts_are_read_as_far_as_they_are_known(runs, capsys):
     rows = predicted(capsys, runs("reviews"), "great " * 500, "qwertz " * 3)
     assert len(rows) == 2
+
+
+def test_translations_of_odd_lines_are_stated_or_refused(runs, tmp_path, capsys):
+    """Unknown words and sentences longer than the network takes are translated; empty and missing lines are named."""
+    run = runs("translations")
+    assert len(predicted(capsys, run, "qwertz two", "two " * 200)) == 2
+    (tmp_path / "a.txt").write_text("one two\n\nthree\n")
+    (tmp_path / "b.txt").write_text("eins zwei\ndrei\n")
+    with pytest.raises(DataError, match="first is number 2"):
+        use.predict(str(run.folder), [str(tmp_path / "a.txt")])
+    with pytest.raises(DataError, match="3 and 2 lines"):
+        use.evaluate(str(run.folder), f"{tmp_path / 'a.txt'}:{tmp_path / 'b.txt'}")
+    with pytest.raises(DataError, match="SOURCE_FILE:TARGET_FILE"):
+        use.evaluate(str(run.folder), str(tmp_path / "a.txt"))
+
+
+def test_a_prompt_longer_than_the_context_is_gone_on_with(runs, capsys):
+    prompt = "the cat sat on the mat and slept the cat sat on "
+    status, text, _ = generated(capsys, runs("text").folder, "--prompt", prompt, "--length", 5)
+    assert (status, text[: len(prompt)], len(text)) == (0, prompt, len(prompt) + 5 + 1)
+    assert len(prompt) > 16
+
+
+@pytest.mark.parametrize(("bits", "channels"), [(8, 1), (16, 2), (24, 2), (24, 1), (32, 1)])
+def test_recordings_of_any_width_and_of_several_channels_are_heard_alike(runs, tmp_path, capsys, bits, channels):
+    times = np.arange(1200) / RATE
+    for name, pitch in (("low", 300), ("high", 1500)):
+        tone = 0.5 * np.sin(2 * np.pi * pitch * times) + np.random.default_rng(0).normal(size=len(times)) * 0.05
+        write_wave(tmp_path / f"{name}.wav", np.stack([tone] * channels, 1), bits)
+    rows = predicted(capsys, runs("recordings"), str(tmp_path / "low.wav"), str(tmp_path / "high.wav"))
+    assert [row["prediction"] for row in rows] == ["low", "high"]
+
+
+def write_wave(path, samples, bits):
+    """A wav file of integers; 8 bits are unsigned."""
+    whole = np.round(samples * (2 ** (bits - 1) - 1)).astype(np.int64) + (128 if bits == 8 else 0)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(bits // 8)
+        file.setframerate(RATE)
+        file.writeframes(b"".join(int(each).to_bytes(bits // 8, "little", signed=bits > 8) for each in whole.ravel()))
+
+
+def test_a_recording_without_samples_is_refused_when_it_is_predicted(runs, tmp_path):
+    write_wave(tmp_path / "nothing.wav", np.zeros((0, 1)), 16)
+    with pytest.raises(FileFormatError, match="nothing"):
+        use.predict(str(runs("recordings").folder), [str(tmp_path / "nothing.wav")])
 
 
 @pytest.mark.parametrize(("recipe", "flag", "message"), [

@@ -55,6 +55,13 @@ def test_the_course_of_training_is_drawn(tmp_path, steps, by_epoch, best):
         assert is_png(tmp_path / "epochs.png", pictures.draw_epochs(by_epoch, best, pictures.measures_of(by_epoch)))
 
 
+def test_the_best_epoch_stands_in_the_legend_where_nothing_can_lie_under_it():
+    for best in (0, 3, 5):
+        (axes,) = pictures.draw_loss(history(), epochs(), best).axes
+        assert f"best epoch: {best + 1}" in [each.get_text() for each in axes.get_legend().get_texts()]
+        assert not axes.texts
+
+
 @pytest.mark.parametrize("count", [2, 10, 40, 300])
 def test_confusion_matrices_of_any_size_are_drawn(tmp_path, count):
     matrix = np.random.default_rng(0).integers(0, 50, (count, count)).astype(float)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import Matrix, Packed, Part, Range, before, counted, extent_of, pack, pieces
+from thalweg.compile.pieces import largest_divisor
 from thalweg.compile.runs import begin_of, choices, extent_at
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Tiling
@@ -20,16 +21,33 @@ from thalweg.compile.values import Extent, Value, literal
 from thalweg.dtype import DType
 
 
+_FAR = 1 << 19  # bytes of C: what is smaller stays in the second-level cache
+_LONG = 32  # steps of k, at least: of fewer the prefetches would be a part
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Neighbouring entries of C: their row, their first column, which of them are columns (None: all), themselves."""
+
+    row: Value
+    column: Value
+    mask: Value | None
+    value: Value
+
+
 @dataclass(frozen=True)
 class Finish:
-    """What becomes of C: `write(pointers, values, row, first column, mask of valid columns, vector)` for each vector.
+    """What becomes of C: `write(pointers, values, vectors)` for every few vectors, `beside` of them at most.
 
     What it needs from outside is handed to it again, because it stands in a function of its own.
     """
 
-    write: Callable[[Sequence[str], Sequence[Value], Value, Value, Value | None, Value], None]
+    write: Callable[[Sequence[str], Sequence[Value], Sequence[Vector]], None]
     pointers: Sequence[str] = ()
     values: Sequence[Value] = ()
+    beside: int = 1
+    touched: Callable[[Value, Value], list[tuple[str, Value]]] = lambda row, column: []  # noqa: E731
+    """The memory that is read and written for an entry besides C: pointers, and how many entries behind them."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,7 @@ class _Kernel:
         """The tile of whichever extents strip and panel have; both are counted from the first of their ranges."""
         number, of_all = self.e.add(strips.first, strip), self.e.add(panels.first, panel)
         column = self.e.multiply(of_all, self.e.integer(self.tiling.width))
+        self._prefetch_tile(self._row(number), column)
         for height, of_height in choices(self.e, self.tiling.strips, number):
             for width, of_width in choices(self.e, self.tiling.panels, of_all):
                 with of_height(), of_width():
@@ -140,6 +159,25 @@ class _Kernel:
             with self.e.when(is_last):
                 self._finish_tile(self.finish, number, of_all, column)
 
+    def _prefetch_tile(self, row: Value, column: Value) -> None:
+        """What the tile is written to, and what is done with it reads, comes while it is computed.
+
+        Its rows are far apart, so that the processor does not read ahead by itself.
+        """
+        e, tiling = self.e, self.tiling
+        product = tiling.product
+        is_far = product.rows * product.columns * self.dtype.itemsize >= _FAR
+        if tiling.parts > 1 or product.inner < _LONG or not is_far:
+            return
+        for i in range(tiling.strip):
+            first = e.add(row, e.integer(i))
+            places = self.finish.touched(first, column) if self.finish else []
+            if not self.is_local:
+                places = [*places, (self.c, self.place(first, column, e.integer(0), e.integer(0)))]
+            for pointer, place in places:
+                for j in range(0, tiling.width, self.lanes):
+                    e.prefetch(pointer, e.add(place, e.integer(j)), self.dtype)
+
     def _finish_tile(self, finish: Finish, number: Value, panel: Value, column: Value) -> None:
         """Vector by vector while the tile is in the first-level cache: written once, whatever extents the tile has."""
         extents = [extent_at(self.e, self.tiling.strips, number), extent_at(self.e, self.tiling.panels, panel)]
@@ -149,20 +187,33 @@ class _Kernel:
             row, column, height, width, *rest = values
             c, *others = pointers
             fixed = [each if isinstance(each, int) else now for each, now in zip(extents, (height, width), strict=True)]
-            self._finish_vectors(c, row, column, fixed, lambda *vector: finish.write(others, rest, *vector))
+            self._finish_vectors(c, row, column, fixed, finish.beside, lambda each: finish.write(others, rest, each))
 
         self.e.apart([self.c, *finish.pointers], [self._row(number), column, *known, *finish.values], tile)
 
     def _finish_vectors(
-        self, c: str, first: Value, column: Value, extents: Sequence[Extent], write: Callable[..., None]
+        self,
+        c: str,
+        first: Value,
+        column: Value,
+        extents: Sequence[Extent],
+        most: int,
+        write: Callable[[Sequence[Vector]], None],
     ) -> None:
+        """Row by row; whole vectors several at a time, so that none waits for the arithmetic of another."""
         e, columns, (height, width) = self.e, self.tiling.product.columns, extents
         lanes = self.lanes if columns > 1 else 1
-        with counted(e, height) as i, counted(e, pieces(e, width, lanes)) as j:
-            within = e.multiply(j, e.integer(lanes))
-            row, begin = e.add(first, i), e.add(column, within)
-            mask = before(e, begin, columns, lanes) if columns % lanes else None
-            write(row, begin, mask, e.load(c, self.place(row, begin, i, within), self.dtype, lanes, mask))
+        count, is_whole = pieces(e, width, lanes), columns % lanes == 0
+        beside = largest_divisor(count, most) if isinstance(count, int) and is_whole else 1
+        with counted(e, height) as i, counted(e, count // beside if isinstance(count, int) else count) as group:
+            vectors, row = [], e.add(first, i)
+            for j in range(beside):
+                within = e.add(e.multiply(group, e.integer(beside * lanes)), e.integer(j * lanes))
+                begin = e.add(column, within)
+                mask = None if is_whole else before(e, begin, columns, lanes)
+                value = e.load(c, self.place(row, begin, i, within), self.dtype, lanes, mask)
+                vectors.append(Vector(row, begin, mask, value))
+            write(vectors)
 
     def place(self, row: Value, column: Value, i: Value, j: Value) -> Value:
         """Where an entry of C lies, by its indices in the whole of C, and in the tile."""

@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from thalweg.compile.contraction import Finish
+from thalweg.compile.contraction import Finish, Vector
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.fuse import Kernel, is_checked, is_move, is_number, memory_of, topological
 from thalweg.compile.kernels import form_product, form_windows, keeps_totals, operands_from, takes_epilogue
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.operands import reads_windows
 from thalweg.compile.places import Place
-from thalweg.compile.schedule import choose_schedule
+from thalweg.compile.schedule import choose_schedule, emission_lines
 from thalweg.compile.values import RUN_PARAMETERS, Counting, Value
 from thalweg.graph import Node, Shape
 
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
 # which reads three, is faster as streams.
 _MOST_OPERANDS = 2
+_BESIDE, _BODY = 4, 240  # vectors that are worked on side by side, as long as their code is not longer than so many lines
 _LARGE = 1 << 18  # bytes: what is smaller stays in the cache from one kernel to the next
 
 
@@ -32,7 +33,7 @@ def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
     result, shown = list(kernels), set(map(memory_of, outputs))
     products = [each for each in kernels if not each.is_nest and not each.nodes[0].op.multiple]
     for nest in kernels:
-        product = next((each for each in products if _fits(each, nest, result)), None)
+        product = next((each for each in products if each in nest.after and _fits(each, nest, result)), None)
         if product is not None:
             _join(product, nest, result, shown)
         elif nest.axes is not None and (cut := _without_sums(nest)) is not None:
@@ -186,22 +187,26 @@ class _Epilogue:
 
     def finish_at(self, index: Sequence[Value]) -> Finish:
         """What is done with each vector of the product at that index of its batch."""
-        return Finish(self._write, list(self.memory.values()), index)
+        lines = sum(map(emission_lines, self.kernel.nodes))
+        beside = max(1, min(_BESIDE, _BODY // max(lines, 1)))
+        shape = self.product.shape
+        alike = [pointer for node, pointer in self.memory.items() if node.size == self.product.size]
 
-    def _write(
-        self,
-        pointers: Sequence[str],
-        index: Sequence[Value],
-        row: Value,
-        column: Value,
-        mask: Value | None,
-        value: Value,
-    ) -> None:
+        def touched(row: Value, column: Value) -> list[tuple[str, Value]]:
+            return [(pointer, self.e.linear([*index, row, column], shape)) for pointer in alike]
+
+        return Finish(self._write, list(self.memory.values()), index, beside, touched)
+
+    def _write(self, pointers: Sequence[str], index: Sequence[Value], vectors: Sequence[Vector]) -> None:
         nest = NestEmitter(self.kernel, dict(zip(self.memory, pointers, strict=True)), self.e, self.schedule)
-        last = Counting(self.e, column, 1, value.lanes) if value.lanes > 1 else column
-        place = Place([*self._outer([*index, row]), last], mask, value.lanes)
-        place.rows = dict.fromkeys(self.names, value)
-        nest.entry(place)
+        nest.entries([self._place(index, each) for each in vectors])
+
+    def _place(self, index: Sequence[Value], vector: Vector) -> Place:
+        lanes = vector.value.lanes
+        last = Counting(self.e, vector.column, 1, lanes) if lanes > 1 else vector.column
+        place = Place([*self._outer([*index, vector.row]), last], vector.mask, lanes)
+        place.rows = dict.fromkeys(self.names, vector.value)
+        return place
 
     def _outer(self, index: list[Value]) -> list[Value]:
         """The index of a row of the product, in the shape of the nest."""

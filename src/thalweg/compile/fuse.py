@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from thalweg.compile.loop_plan import LoopPlan
@@ -46,9 +47,7 @@ class Kernel:
 
     @property
     def row_shape(self) -> Shape | None:
-        if self.axes is None:
-            return None
-        return tuple(1 if axis in self.axes else extent for axis, extent in enumerate(self.domain))
+        return None if self.axes is None else _row_shape(self.domain, self.axes)
 
     def has_row(self, node: Node) -> bool:
         """Whether the node is a row of this nest rather than a full node."""
@@ -75,6 +74,11 @@ def _joins_alike(node: Node) -> bool:
         return False
     lane = max((axis for axis, extent in enumerate(node.inputs[0].shape) if extent > 1), default=-1)
     return all(extent == 1 for extent in node.shape[lane + 1 :])
+
+
+@lru_cache(maxsize=1024)
+def _row_shape(domain: Shape, axes: tuple[int, ...]) -> Shape:
+    return tuple(1 if axis in axes else extent for axis, extent in enumerate(domain))
 
 
 def is_move(node: Node) -> bool:

@@ -131,9 +131,9 @@ class NestEmitter:
         self._kept_axes(kept, [Place(index, None, 1)])
         return self.e
 
-    def entry(self, place: Place) -> None:
-        """The one entry of a nest without reductions that somebody else has come to."""
-        self._entry(self.schedule.sweeps[0], [[place]], [])
+    def entries(self, places: list[Place]) -> None:
+        """Entries of a nest without reductions that somebody else has come to, side by side."""
+        self._entry(self.schedule.sweeps[0], [places], [])
 
     def _kept_axes(self, axes: list[int], places: list[Place]) -> None:
         if not axes:

@@ -44,9 +44,11 @@ class Recomputing:
     def _consider(self, kernel: Kernel, node: Node) -> None:
         if node.op.kind != "elementwise" or not is_large(node) or node in self.shown:
             return
-        readers = self.readers(kernel, node)
         recipe = self._recipe(node)
-        if recipe is None or not readers:
+        if recipe is None:
+            return
+        readers = self.readers(kernel, node)
+        if not readers:
             return
         if not all(reads_entries(reader, each) for reader in readers for each in recipe):
             return

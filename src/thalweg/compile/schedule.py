@@ -20,6 +20,7 @@ from thalweg.graph import Node, Shape, attribute_key, size_of
 _IN_FLIGHT = 4  # chains of additions side by side: an addition takes four cycles and its load half of one
 _SIDE_BY_SIDE = 8  # vectors of kept entries under which rows are summed up: more of each line in memory is used at once
 LONGEST = 1 << 10  # groups that a total takes up before it is added to a total of totals: fewer roundings in a row
+_FEW_TOTALS = 3
 _BODY = 400  # lines of the innermost body: a longer one fills registers and compile time, not the processor
 _DRAWN = 64  # random entries that share their rounds, see `mathematics/philox.py`
 _ROUNDS = 1600  # lines of a body that draws: longer than others, as every vector on its own would do all the rounds
@@ -136,7 +137,10 @@ def _schedule(kernel: Kernel, target: Target) -> Schedule:
     chains = max(1, min(2 * room // group if group == 1 and draw == 1 else room // group, steps))
     sweeps = _sweeps(kernel, size_of(tuple(extents[each] for each in kernel.axes or ())) * group, width)
     totals = max((len(each.reductions) for each in sweeps), default=0)
-    chains = max(1, min(chains, target.registers * 3 // 4 // max(totals, 1)))  # more totals would not stay in registers
+    # More totals would not stay in registers; where there are many, so are the values between them (six of a watched
+    # update, four side by side: 2 % of a perceptron's step went into registers that were stored and loaded again).
+    held = target.registers * 3 // 4 if totals <= _FEW_TOTALS else target.registers // 2
+    chains = max(1, min(chains, held // max(totals, 1)))
     is_stream = kernel.axes is None and _full_bytes(kernel) * size_of(kernel.domain) > _CACHES
     schedule = Schedule(extents, axis, width, group_axis, group, chains, sweeps, is_stream)
     return _cut(kernel, schedule, lines)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thalweg.compile import packing
-from thalweg.compile.contraction import Finish, accumulated, left_before
+from thalweg.compile.contraction import Finish, Vector, accumulated, left_before
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.packing import counted, extent_of, nested, share_of_piece
 from thalweg.compile.pieces import WHOLE, Pieces, largest_divisor
@@ -269,7 +269,7 @@ class _Finishing:
             first, extent = e.add(column, within), self.windows.lane.extent
             mask = packing.before(e, first, extent, lanes) if extent % lanes else None
             vector = e.load(y, e.add(place, within), self.tile.dtype, lanes, mask)
-            self.finish.write(others, [*values, *outer], row, first, mask, vector)
+            self.finish.write(others, [*values, *outer], [Vector(row, first, mask, vector)])
 
 
 def distance(e: Emitter, steps: Steps, stride: Callable[[Axis], int]) -> Value:

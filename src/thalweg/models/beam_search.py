@@ -154,7 +154,7 @@ class _Search:
         found = np.argpartition(-whole, wanted - 1, axis=1)[:, :wanted]
         found = np.take_along_axis(found, np.argsort(-np.take_along_axis(whole, found, 1), axis=1, kind="stable"), 1)
         before = self.words[: self.count * self.beam].reshape(self.count, self.beam, -1).copy()
-        for row in np.flatnonzero(~self.is_done):
+        for row in np.flatnonzero(~self.is_done).tolist():
             self._choose(row, place, before[row], whole[row], np.divmod(found[row], vocabulary))
         bound = self.likelihood[:, 0] / self.settings.penalty(self.settings.max_length)  # likelihoods only fall
         self.is_done |= (self.finished >= self.beam) | ((self.finished > 0) & (self.score >= bound))

@@ -13,7 +13,7 @@ from thalweg.dtype import DType, bool_, int32
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.graph import Node, full
 from thalweg.nn.expressions import dropout, need_dtype_of, need_floating
-from thalweg.tensor import products, shaping
+from thalweg.tensor import products, reductions, shaping
 from thalweg.tensor.arithmetic import (
     add,
     broadcast_shapes,
@@ -38,26 +38,50 @@ def attention(
     The sums are divided, not the weights: the chain rule then takes its sum over each row of scores from the result
     (D of Dao et al., 2022), and what is left to do to the scores is entry by entry.
     """
-    return attention_and_rows(query, key, value, mask, first, scale, is_causal, p)[0]
+    scores = _scores(query, key, mask, first, scale, is_causal)
+    powers, total = _powers(scores, ops.detach(ops.amax(scores, axes=(scores.ndim - 1,))), mask is not None)
+    return normalised(products.matmul(dropout(powers, p) if p else powers, value), total, mask is not None)
 
 
-def attention_and_rows(
-    query: Node, key: Node, value: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool, p: float
-) -> tuple[Node, Node, Node]:
-    """Attention, and of each row of scores the largest and the sum of powers (..., L, 1).
+def attention_so_far(
+    query: Node, key: Node, value: Node, mask: Node | None, first: Node | None, sums: Node, peak: Node, total: Node,
+    scale: float, is_causal: bool, p: float,
+) -> tuple[Node, Node, Node]:  # fmt: skip
+    """Attention to more keys: e^(s - peak) v, the largest score s of each row and the sum of e^(s - peak), so far.
 
-    A loop that also returns those need not find them again to go backwards: it reads them (`ops.loop`).
+    Before any keys they are 0, minus infinity and 0 (Milakov and Gimelshein, 2018: online softmax). A loop that returns
+    the peak need not find it again to go backwards: it reads it (`ops.loop`).
     """
-    powers, total, peak = _powers(_scores(query, key, mask, first, scale, is_causal), mask is not None)
-    return divide(products.matmul(dropout(powers, p) if p else powers, value), total), peak, total
+    scores = _scores(query, key, mask, first, scale, is_causal)
+    highest = ops.detach(ops.maximum(peak, ops.amax(scores, axes=(scores.ndim - 1,))))
+    powers, more = _powers(scores, highest, mask is not None)
+    rest = exp(subtract(peak, _finite(highest) if mask is not None else highest))
+    new = products.matmul(dropout(powers, p) if p else powers, value)
+    return add(multiply(sums, rest), new), highest, add(multiply(total, rest), more)
+
+
+def normalised(sums: Node, total: Node, is_guarded: bool) -> Node:
+    """The weighted means; 0 for a row that may look at nothing."""
+    return divide(sums, where(equal(total, 0.0), 1.0, total) if is_guarded else total)
+
+
+def _powers(scores: Node, peak: Node, is_guarded: bool) -> tuple[Node, Node]:
+    """e^(scores - peak), and the sum of each row."""
+    powers = exp(subtract(scores, _finite(peak) if is_guarded else peak))
+    return powers, ops.sum_(powers, axes=(scores.ndim - 1,))
+
+
+def _finite(peak: Node) -> Node:
+    """0 for a row in which all scores are minus infinity."""
+    return where(equal(peak, -math.inf), 0.0, peak)
 
 
 def attention_weights(
     query: Node, key: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool
 ) -> Node:
     """The softmax of the scores. A bool mask says where a row may look, another is added to the scores."""
-    powers, total, _ = _powers(_scores(query, key, mask, first, scale, is_causal), mask is not None)
-    return divide(powers, total)
+    scores = _scores(query, key, mask, first, scale, is_causal)
+    return reductions.softmax(scores, -1) if mask is None else guarded_softmax(scores)
 
 
 def _scores(query: Node, key: Node, mask: Node | None, first: Node | None, scale: float, is_causal: bool) -> Node:
@@ -70,15 +94,10 @@ def _scores(query: Node, key: Node, mask: Node | None, first: Node | None, scale
     return where(mask, scores, -math.inf) if mask.dtype is bool_ else add(scores, convert(mask, scores.dtype))
 
 
-def _powers(scores: Node, is_guarded: bool) -> tuple[Node, Node, Node]:
-    """e^scores over e to the largest of the row, the sum of each row, the largest; all minus infinity: 0, 1, 0."""
-    axes = (scores.ndim - 1,)
-    peak = ops.detach(ops.amax(scores, axes=axes))
-    if is_guarded:
-        peak = where(equal(peak, -math.inf), 0.0, peak)
-    powers = exp(subtract(scores, peak))
-    total = ops.sum_(powers, axes=axes)
-    return powers, where(equal(total, 0.0), 1.0, total) if is_guarded else total, peak
+def guarded_softmax(scores: Node) -> Node:
+    """The softmax over the last axis, and 0 where all scores are minus infinity."""
+    powers, total = _powers(scores, ops.detach(ops.amax(scores, axes=(scores.ndim - 1,))), True)
+    return normalised(powers, total, True)
 
 
 def causal_mask(rows: int, columns: int, first: Node | None = None) -> Node:

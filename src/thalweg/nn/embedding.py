@@ -79,7 +79,8 @@ class Embedding(Module):
                     "from_pretrained takes a table", received=table.shape, expected="(num_embeddings, embedding_dim)"
                 )
             )
-        layer = cls(*table.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, dtype=table.dtype)
+        rows, width = table.shape
+        layer = cls(rows, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, dtype=table.dtype)
         write(layer.weight, table.detach().node)
         layer.weight.requires_grad_(not freeze)
         return layer

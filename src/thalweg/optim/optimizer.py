@@ -32,7 +32,8 @@ class Optimizer:
     hyper-parameters in which a group differs; `defaults` are the hyper-parameters of the others. Numbers are live
     cells and may be schedules: see `ParamGroup`. In `update`, `hyper` holds a 0-d float64 tensor for each number
     (which leaves the dtype of a parameter as it is), None for one named in `optional` that is 0, and switches as
-    Python values. `maximize` is taken care of here.
+    Python values. `maximize` is taken care of here. State named in `counts` (Adam's `"step"`) counts the steps of a
+    parameter; those that always step together have one tensor for it.
 
     >>> import thalweg as tw
     >>> class SignDescent(tw.optim.Optimizer):

@@ -59,16 +59,16 @@ def draw_loss(steps: Mapping[str, Numbers], epochs: Mapping[str, Numbers], best_
     x, y = known(ends[: len(validation)], validation)
     axes.plot(x, y, color=ORANGE, marker="o", markersize=3.5, linewidth=1.4, label="validation, each epoch")
     if best_epoch is not None and best_epoch < len(ends):
-        axes.axvline(ends[best_epoch], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
-        side = "right" if ends[best_epoch] > 0.8 * ends[-1] else "left"
-        place, units = (ends[best_epoch], 0.97), ("data", "axes fraction")
-        axes.annotate(
-            f" best epoch: {best_epoch + 1} ", place, xycoords=units, va="top", ha=side, color=DARK, fontsize=9
-        )
+        _mark_best(axes, ends[best_epoch], best_epoch)
     logarithmic_where_wide(axes, [*_finite(loss), *_finite(validation)])
     axes.set(xlabel="iteration", ylabel="loss", title="Loss at each iteration")
     axes.legend(frameon=False)
     return drawn
+
+
+def _mark_best(axes: Any, x: float, best_epoch: int) -> None:
+    """A line there; its name stands in the legend, which finds a place for itself where nothing is drawn."""
+    axes.axvline(x, color=GREY, linestyle=":", linewidth=1.6, zorder=1, label=f"best epoch: {best_epoch + 1}")
 
 
 def measures_of(epochs: Mapping[str, Numbers]) -> list[str]:
@@ -84,7 +84,7 @@ def draw_epochs(epochs: Mapping[str, Numbers], best_epoch: int | None, names: Se
             x, y = known(range(1, len(epochs[key]) + 1), epochs[key])
             each.plot(x, y, color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
         if best_epoch is not None:
-            each.axvline(best_epoch + 1, color=GREY, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
+            _mark_best(each, best_epoch + 1, best_epoch)
         logarithmic_where_wide(each, [*_finite(epochs[name]), *_finite(epochs[f"val_{name}"])])
         each.set(xlabel="epoch", title=measure_name(name))
         each.xaxis.get_major_locator().set_params(integer=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.graph import size_of
+from thalweg.graph import full, size_of
 from thalweg.nn import attention_expressions as expressions
 from thalweg.nn.applying import apply
 from thalweg.nn.expressions import need_probability
@@ -22,10 +22,14 @@ from thalweg.tensor.shaping import cat, expand, pad, reshape, take_range
 
 MOST_SCORES = 2**18  # of one head, as one matrix: 1 MiB in float32, about what a core has close at hand
 BLOCK_ROWS = 64
-FEWEST_PARTS, ROWS_OF_PART = 4, 512
-"""A causal matrix is half empty: parts of it, each with keys up to its own last row, skip most of that."""
+COLUMNS, MOST_CHUNKS = 512, 8
+"""Keys that are looked at by all rows before the next ones are; more where a head has more than `MOST_CHUNKS` times."""
+PARTS = 4
+"""Of a causal square, half of which is empty: each with keys up to its own last row."""
+Sofar = tuple[Tensor, ...]
+"""Of rows and the keys that they have looked at: sums of values, the largest score, the sum of powers."""
 
-_attention_and_rows = lift(expressions.attention_and_rows)
+_attention_so_far, _normalised = lift(expressions.attention_so_far), lift(expressions.normalised)
 _repeated_heads = lift(expressions.repeated_heads)
 _cat, _expand, _pad, _reshape, _take_range = lift(cat), lift(expand), lift(pad), lift(reshape), lift(take_range)
 
@@ -91,30 +95,63 @@ def _head_by_head(
 
     def head(_: tuple[()], given: Any) -> tuple[tuple[()], Tensor]:
         its_mask = given[3] if own else shared
-        return (), _by_parts(given[0], given[1], given[2], its_mask, options)
+        sums, _, total = _by_columns(given[0], given[1], given[2], its_mask, options)
+        return (), _normalised(sums, total, is_guarded=mask is not None)
 
     _, results = scan(head, (), (*heads, *own))
     return _reshape(results, (*batch, *results.shape[-2:]))  # type: ignore[no-any-return]
 
 
-def _by_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: dict[str, Any]) -> Tensor:
-    """All rows of one head; causal ones in parts, each without the keys behind its last row."""
-    rows, columns = q.shape[0], k.shape[0]
-    if not options["is_causal"]:
-        return _by_blocks(q, k, v, mask, 0, options)
-    size = -(-rows // max(FEWEST_PARTS, rows // ROWS_OF_PART))
+def _by_columns(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: dict[str, Any]) -> Sofar:
+    """All rows of one head; their keys so many at a time that these, and what goes to them, stay in the cache.
+
+    Of a causal matrix the rows before the columns are left out, and those behind them need no comparison.
+    """
+    rows, is_causal = q.shape[0], options["is_causal"]
+    columns = min(rows, k.shape[0]) if is_causal else k.shape[0]
+    width = -(-columns // min(MOST_CHUNKS, -(-columns // COLUMNS)))
+    done, found = list[Sofar](), _nothing_seen(rows, v)
+    for start in range(0, columns, width):
+        stop = min(start + width, columns)
+        keys, values, first = _rows(k, start, stop), _rows(v, start, stop), 0
+        if is_causal:
+            here = tuple(_rows(each, 0, stop - start) for each in found)
+            found = tuple(_rows(each, stop - start, rows - start) for each in found)
+            its_mask = _part(mask, start, stop, start, stop)
+            done.append(_by_parts(_rows(q, start, stop), keys, values, its_mask, here, options))
+            first = stop
+        if first < rows:
+            its_mask = _part(mask, first, rows, start, stop)
+            rest = options | {"is_causal": False}
+            found = _by_blocks(_rows(q, first, rows), keys, values, its_mask, 0, found, rest)
+    return _stacked([*done, found] if not is_causal or columns < rows else done)
+
+
+def _nothing_seen(rows: int, v: Tensor) -> Sofar:
+    return tuple(
+        Tensor._result(full((rows, width), number, v.dtype))
+        for width, number in ((v.shape[1], 0.0), (1, -math.inf), (1, 0.0))
+    )
+
+
+def _by_parts(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sofar: Sofar, options: dict[str, Any]
+) -> Sofar:
+    """The rows of a causal square in parts, each without the keys behind its last row."""
+    rows = q.shape[0]
+    size = -(-rows // PARTS)
     results = []
     for start in range(0, rows, size):
-        stop, seen = min(start + size, rows), min(start + size, rows, columns)
-        its_mask = mask if mask is None else _take_range(mask, 1, 0, seen if mask.shape[1] > 1 else 1)
-        if its_mask is not None and its_mask.shape[0] > 1:
-            its_mask = _take_range(its_mask, 0, start, stop)
-        its_keys, its_values = _take_range(k, 0, 0, seen), _take_range(v, 0, 0, seen)
-        results.append(_by_blocks(_take_range(q, 0, start, stop), its_keys, its_values, its_mask, start, options))
-    return _cat(results, 0)  # type: ignore[no-any-return]
+        stop = min(start + size, rows)
+        its_mask, before = _part(mask, start, stop, 0, stop), tuple(_rows(each, start, stop) for each in sofar)
+        args = _rows(q, start, stop), _rows(k, 0, stop), _rows(v, 0, stop), its_mask, start, before
+        results.append(_by_blocks(*args, options))
+    return _stacked(results)
 
 
-def _by_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int, options: dict[str, Any]) -> Tensor:
+def _by_blocks(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int, sofar: Sofar, options: dict[str, Any]
+) -> Sofar:
     """A loop over blocks of rows. It keeps two numbers of each row: its chain rule computes the scores again."""
     rows = q.shape[0]
     steps = -(-rows // BLOCK_ROWS)
@@ -126,11 +163,33 @@ def _by_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int,
 
     has_rows = mask is not None and mask.shape[0] > 1
     first = Tensor._result(expressions.row_numbers(start, steps, size))
-    entries = [blocks(q), first, *([blocks(mask)] if mask is not None and has_rows else [])]
+    entries = [blocks(q), first, *map(blocks, sofar), *([blocks(mask)] if mask is not None and has_rows else [])]
 
-    def block(_: tuple[()], given: Any) -> tuple[tuple[()], Tensor]:
-        its_mask = given[2] if has_rows else mask
-        return (), tuple(_attention_and_rows(given[0], k, v, its_mask, given[1], **options))
+    def block(_: tuple[()], given: Any) -> tuple[tuple[()], Sofar]:
+        rows_here, first, sums, peak, total, *masks = given
+        its_mask = masks[0] if has_rows else mask
+        return (), tuple(_attention_so_far(rows_here, k, v, its_mask, first, sums, peak, total, **options))
 
-    _, (results, *_) = scan(block, (), tuple(entries))
-    return _take_range(_reshape(results, (steps * size, v.shape[1])), 0, 0, rows)  # type: ignore[no-any-return]
+    _, results = scan(block, (), tuple(entries))
+    return tuple(_rows(_reshape(each, (steps * size, each.shape[-1])), 0, rows) for each in results)
+
+
+def _rows(x: Tensor, start: int, stop: int) -> Tensor:
+    return _take_range(x, 0, start, stop)  # type: ignore[no-any-return]
+
+
+def _part(
+    mask: Tensor | None, start: int, stop: int, first: int | None = None, last: int | None = None
+) -> Tensor | None:
+    """Some rows of a mask, and some columns if that is said; one of extent 1 is for all."""
+    if mask is None:
+        return None
+    if mask.shape[0] > 1:
+        mask = _rows(mask, start, stop)
+    if first is not None and mask.shape[1] > 1:
+        mask = _take_range(mask, 1, first, last)
+    return mask
+
+
+def _stacked(parts: list[Sofar]) -> Sofar:
+    return parts[0] if len(parts) == 1 else tuple(_cat(list(each), 0) for each in zip(*parts, strict=True))
