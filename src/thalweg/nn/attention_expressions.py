@@ -53,7 +53,8 @@ def attention_so_far(
     the peak need not find it again to go backwards: it reads it (`ops.loop`).
     """
     scores = _scores(query, key, mask, first, scale, is_causal)
-    highest = ops.detach(ops.maximum(peak, ops.amax(scores, axes=(scores.ndim - 1,))))
+    peak = ops.detach(peak)  # whatever it is, the result is the same
+    highest = ops.maximum(peak, ops.detach(ops.amax(scores, axes=(scores.ndim - 1,))))
     powers, more = _powers(scores, highest, mask is not None)
     rest = exp(subtract(peak, _finite(highest) if mask is not None else highest))
     new = products.matmul(dropout(powers, p) if p else powers, value)
