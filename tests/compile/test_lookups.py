@@ -15,7 +15,7 @@ from thalweg.dtype import float32, int64
 from thalweg.errors import ThalwegError
 from thalweg.graph import Node, make_input, toposort
 
-ROWS, WIDTH, OUT, SHAPE = 7, 40, 48, (6, 5)
+ROWS, WIDTH, OUT, SHAPE = 7, 40, 50, (6, 5)
 COUNT = 30
 
 
