@@ -1,4 +1,4 @@
-"""What goes from one kernel to another: one value in the place of several that are made of it; sums apart from entries."""
+"""What goes from one kernel to another: one value in the place of several made of it; sums apart from entries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-import thalweg as tw
 import thalweg.nn.functional as F
 from tests.support.compiled import assert_all_agree, run_both
 from thalweg import ops

@@ -29,7 +29,9 @@ def inputs(rows: int = ROWS) -> list[Node]:
 
 def arrays(rows: int = ROWS) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
-    floats = [generator.standard_normal(each).astype(np.float32) for each in ((rows, WIDTH), (WIDTH, OUT), (COUNT, OUT))]
+    floats = [
+        generator.standard_normal(each).astype(np.float32) for each in ((rows, WIDTH), (WIDTH, OUT), (COUNT, OUT))
+    ]
     return [floats[0], generator.integers(0, rows, SHAPE), *floats[1:]]
 
 

@@ -20,7 +20,6 @@ from thalweg.compile.tiling import Tiling
 from thalweg.compile.values import Extent, Value, literal
 from thalweg.dtype import DType
 
-
 _FAR = 1 << 19  # bytes of C: what is smaller stays in the second-level cache
 _LONG = 32  # steps of k, at least: of fewer the prefetches would be a part
 
@@ -46,7 +45,7 @@ class Finish:
     pointers: Sequence[str] = ()
     values: Sequence[Value] = ()
     beside: int = 1
-    touched: Callable[[Value, Value], list[tuple[str, Value]]] = lambda row, column: []  # noqa: E731
+    touched: Callable[[Value, Value], list[tuple[str, Value]]] = lambda row, column: []
     """The memory that is read and written for an entry besides C: pointers, and how many entries behind them."""
 
 

@@ -24,7 +24,10 @@ from thalweg.graph import Node, Shape
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
 # which reads three, is faster as streams.
 _MOST_OPERANDS = 2
-_BESIDE, _BODY = 4, 240  # vectors that are worked on side by side, as long as their code is not longer than so many lines
+_BESIDE, _BODY = (
+    4,
+    240,
+)  # vectors that are worked on side by side, as long as their code is not longer than so many lines
 _LARGE = 1 << 18  # bytes: what is smaller stays in the cache from one kernel to the next
 
 
@@ -126,12 +129,16 @@ def _without_sums(nest: Kernel) -> tuple[Kernel, Kernel] | None:
 def _attach_first(
     products: Sequence[Kernel], nest: Kernel, first: Kernel, sums: Kernel, kernels: list[Kernel], shown: set[Node]
 ) -> None:
-    """The entries become an epilogue and the sums a nest of their own, where the product itself then needs no memory."""
+    """The entries become an epilogue and the sums a nest, where the product itself then needs no memory."""
     product = next((each for each in products if _fits(each, first, kernels)), None)
     if product is None or reads_windows(product.nodes[0]) or _bytes(product.nodes[0]) < _LARGE:
         return
     (node,) = product.nodes
-    if node in shown or keeps_totals(node) or any(node in each.inputs for each in kernels if each not in (product, nest)):
+    if (
+        node in shown
+        or keeps_totals(node)
+        or any(node in each.inputs for each in kernels if each not in (product, nest))
+    ):
         return
     kernels[kernels.index(nest) : kernels.index(nest) + 1] = [first, sums]
     for other in kernels:

@@ -25,7 +25,6 @@ from thalweg.compile.values import RUN_PARAMETERS, NotEmittable, Value, literal
 from thalweg.compile.window_kernel import Memory, emit_windows
 from thalweg.compile.window_kernel import Product as WindowProduct
 from thalweg.compile.window_tiling import operand_views, window_tiling_of, windows_of
-from thalweg.dtype import DType
 from thalweg.graph import Node, Shape, attribute_key, size_of
 
 

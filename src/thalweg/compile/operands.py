@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from thalweg.compile.emitter import Emitter
 from thalweg.compile.loop_plan import operands_of
 from thalweg.compile.turning import copied_view, turning_of
-from thalweg.compile.window_tiling import operand_views
 from thalweg.compile.values import Value
+from thalweg.compile.window_tiling import operand_views
 from thalweg.dtype import DType
 from thalweg.graph import Node, Shape
 

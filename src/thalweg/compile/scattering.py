@@ -1,7 +1,7 @@
 """Updates that go where data say: whole rows of a table as vectors, single entries one by one.
 
-In: a scatter, what it starts from, and where each update goes. Out: loops over the updates in their order. Threads share
-the columns of the table, never the updates, so that each entry is summed up in one order.
+In: a scatter, what it starts from, and where each update goes. Out: loops over the updates in their order. Threads
+share the columns of the table, never the updates, so that each entry is summed up in one order.
 """
 
 from __future__ import annotations

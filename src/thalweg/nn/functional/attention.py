@@ -95,8 +95,8 @@ def _head_by_head(
 
     def head(_: tuple[()], given: Any) -> tuple[tuple[()], Tensor]:
         its_mask = given[3] if own else shared
-        sums, _, total = _by_columns(given[0], given[1], given[2], its_mask, options)
-        return (), _normalised(sums, total, is_guarded=mask is not None)
+        found = _by_columns(given[0], given[1], given[2], its_mask, options)
+        return (), _normalised(found[0], found[2], is_guarded=mask is not None)
 
     _, results = scan(head, (), (*heads, *own))
     return _reshape(results, (*batch, *results.shape[-2:]))  # type: ignore[no-any-return]
@@ -134,9 +134,7 @@ def _nothing_seen(rows: int, v: Tensor) -> Sofar:
     )
 
 
-def _by_parts(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sofar: Sofar, options: dict[str, Any]
-) -> Sofar:
+def _by_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sofar: Sofar, options: dict[str, Any]) -> Sofar:
     """The rows of a causal square in parts, each without the keys behind its last row."""
     rows = q.shape[0]
     size = -(-rows // PARTS)
