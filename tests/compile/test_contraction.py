@@ -135,15 +135,16 @@ def test_what_follows_meets_each_finished_entry_once(vectors: Vectors, dtype: DT
             assert 1 < cut.panel_block < cut.panel_count
         e = Emitter()
 
-        def write(pointers, _, row, column, mask, value, e=e):  # type: ignore[no-untyped-def]
+        def write(pointers, _, entries, e=e):  # type: ignore[no-untyped-def]
             (more,) = pointers
-            place = e.add(e.multiply(row, e.integer(601)), column)
-            before = e.load(more, place, value.dtype, value.lanes, mask)
-            e.store(more, place, e.subtract(before, value), mask)
+            for each in entries:
+                place = e.add(e.multiply(each.row, e.integer(601)), each.column)
+                before = e.load(more, place, each.value.dtype, each.value.lanes, each.mask)
+                e.store(more, place, e.subtract(before, each.value), each.mask)
 
         a, b = operands(product)
         sums = np.ones((35, 601), dtype.numpy)
-        result = computed(cut, a, b, sums, Finish(write, ["%more"]), e)
+        result = computed(cut, a, b, sums, Finish(write, ["%more"], beside=3), e)
         expected, tolerance = meaning(product, a, b)
         assert (np.abs(result - expected) <= tolerance).all()
         assert (np.abs(sums - (1 - expected)) <= tolerance + np.finfo(dtype.numpy).eps * (1 + np.abs(expected))).all()
