@@ -181,6 +181,10 @@ accuracy or precision) on a validation part, a tenth of the training part, and t
 on validation parts (for the digits by five-fold cross-validation within the training part). What may be learnt from is
 the training part of each set's authors; of BCCD their training and validation lists; of the membranes, which are
 consecutive slices, the first 24.
+
+The small GPT is nanoGPT's recipe for a small processor in all but the learning rate, 3e-3 in the place of 1e-3, which
+was chosen on the last ninth of the training part. With `--lr 1e-3` the loss is 1.914 (seed 0), and that of the same
+recipe in PyTorch 1.912.
 """
 
 
