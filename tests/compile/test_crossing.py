@@ -75,6 +75,18 @@ def test_dear_values_for_many_readers_are_stored(monkeypatch: pytest.MonkeyPatch
     assert stored(Layout(inputs, run_passes(outputs))) > 3
 
 
+@pytest.mark.parametrize("is_read_again", [False, True])
+def test_entries_that_sums_have_a_part_in_stay_with_them(is_read_again: bool) -> None:
+    """A softmax behind a product, of which the powers are wanted too."""
+    x, w = make_input((ROWS, INNER), float32), make_input((INNER, WIDTH), float32)
+    powers = ops.exp(ops.matmul(x, w, transpose_a=False, transpose_b=False))
+    total = ops.broadcast(ops.sum_(powers, axes=(1,)), shape=(ROWS, WIDTH))
+    outputs = [powers, powers / total] if is_read_again else [powers / total]
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(each.shape).astype(np.float32) for each in (x, w)]
+    assert_all_agree(*run_both([x, w], outputs, arrays), 3e-5)
+
+
 # --- parts side by side ----------------------------------------------------------------------------------------------
 
 

@@ -519,9 +519,11 @@ class Emitter(Indices):
         )
 
     def copy(self, pointer: str, source: str, entries: int, dtype: DType) -> None:
-        """A whole buffer from another."""
-        size = f"i64 {entries * dtype.itemsize}"
-        self.lines.append(f"  call void @llvm.memcpy.p0.p0.i64(ptr {pointer}, ptr {source}, {size}, i1 false)")
+        """A whole buffer from another; nothing where they are the same, as those of a cell updated in place."""
+        same, size = self.fresh(), self.fresh()
+        self.lines.append(f"  {same} = icmp eq ptr {pointer}, {source}")
+        self.lines.append(f"  {size} = select i1 {same}, i64 0, i64 {entries * dtype.itemsize}")
+        self.lines.append(f"  call void @llvm.memcpy.p0.p0.i64(ptr {pointer}, ptr {source}, i64 {size}, i1 false)")
 
     def room(self, dtype: DType, entries: int) -> str:
         """Local memory, from the start of a cache line on."""

@@ -17,7 +17,7 @@ from thalweg.compile.kernels import form_product, form_windows, keeps_totals, op
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.operands import reads_windows
 from thalweg.compile.places import Place
-from thalweg.compile.schedule import choose_schedule, emission_lines
+from thalweg.compile.schedule import choose_schedule, emission_lines, members_behind
 from thalweg.compile.values import RUN_PARAMETERS, Counting, Value
 from thalweg.graph import Node, Shape
 
@@ -108,12 +108,13 @@ def _join(product: Kernel, nest: Kernel, kernels: list[Kernel], shown: set[Node]
 
 def _without_sums(nest: Kernel) -> tuple[Kernel, Kernel] | None:
     """The nest in two: its entries, which no sum has a part in, and the sums of those that are stored anyway."""
-    behind = set[Node]()
+    behind, members = set[Node](), set(nest.nodes)
     for node in nest.nodes:
-        if node.op.kind == "reduce" or behind.intersection(node.inputs):
+        if node.op.kind == "reduce" or behind.intersection(members_behind(node, members)):
             behind.add(node)
     entries, sums = ([each for each in nest.nodes if (each in behind) is later] for later in (False, True))
-    if any(node.size == nest.nodes[0].size and node.op.kind != "reduce" for node in sums):
+    is_whole = [node.shape == nest.domain for node in entries]
+    if not all(is_whole) or any(node.shape == nest.domain and node.op.kind != "reduce" for node in sums):
         return None
     stored = [each for each in entries if each in nest.outputs]
     if not stored or any(

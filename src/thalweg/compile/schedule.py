@@ -255,7 +255,7 @@ def levels_of(kernel: Kernel) -> dict[Node, int]:
     members = set(kernel.nodes)
     for node in kernel.nodes:
         level = 0
-        for each in _members_behind(node, members):
+        for each in members_behind(node, members):
             is_row = each.op.kind == "reduce" or kernel.has_row(each)
             here = node.op.kind == "reduce" or not kernel.has_row(node)
             level = max(level, levels[each] + (1 if is_row and here else 0))
@@ -263,7 +263,8 @@ def levels_of(kernel: Kernel) -> dict[Node, int]:
     return levels
 
 
-def _members_behind(node: Node, members: set[Node]) -> list[Node]:
+def members_behind(node: Node, members: set[Node]) -> list[Node]:
+    """The members that a node reads, also through movements."""
     found, stack = [], list(node.inputs)
     while stack:
         each = stack.pop()
