@@ -23,7 +23,7 @@ MOST_EXAMPLES, MOST_VALIDATED = 1 << 14, 1 << 11
 FEW_READ, MANY_READ = 256, 4096
 """Of data that has to be read, such as pictures in files: for looks alone, and where copies may be trained."""
 FEW_EPOCHS = 4
-"""Runs so short are looked at so seldom that a program for it would not pay; images are too much for NumPy."""
+"""Runs so short are looked at too seldom for a program to pay; images and texts are too much for NumPy."""
 Validated = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Outputs in evaluation mode for inputs, which come with their targets."""
 
@@ -43,7 +43,8 @@ def begin(trainer: Any, validated: Validated, may_probe: bool = True, callbacks:
         x_validation, y_validation = read(trainer, plan.validation, MOST_VALIDATED, count)
         if not isinstance(x_validation, tuple) and x_validation.shape[1:] == x.shape[1:]:  # sequences may be padded to
             sample.x_validation, sample.y_validation = x_validation, y_validation  # different lengths
-    compiles = trainer.steps.is_compiled and (x.ndim > 2 or plan.epochs - plan.initial_epoch > FEW_EPOCHS)
+    is_much = x.ndim > 2 or x.dtype.kind in "iu"
+    compiles = trainer.steps.is_compiled and (is_much or plan.epochs - plan.initial_epoch > FEW_EPOCHS)
     looker = Looker(trainer.model, trainer.objective, sample, trainer.penalties, compiles)
     first = looker.look(0)
     batch_size = plan.training.loader.batch_size if plan.training.loader is not None else _size_of_batch(plan, len(y))
