@@ -34,7 +34,8 @@ _ALL = (
     _problem("vanishing_gradient", "vanishing gradient",
              "The gradient shrinks layer by layer on its way back, so the first layers hardly move.",
              ("many sigmoid or tanh layers", "initial weights that are too small", "a long plain recurrence"),
-             "fitted_initialisation adaptive_optimizer normalise_layers rectifier skip_connections gated_recurrence"),
+             "fitted_initialisation adaptive_optimizer normalise_layers rectifier skip_connections gated_recurrence "
+             "shorter_sequences"),
     _problem("exploding_gradient", "exploding gradient",
              "The gradient grows layer by layer or step by step until an update throws the weights far away.",
              ("initial weights that are too large", "inputs or targets that are not scaled", "a high learning rate",
