@@ -350,20 +350,22 @@ def toposort(outputs: Iterable[Node], is_leaf: Callable[[Node], bool] | None = N
 
     Iterative, so that a program of any depth is all right. Where `is_leaf` says so, inputs are not followed.
     """
-    order: dict[Node, None] = {}
+    order: list[Node] = []
+    seen: set[Node] = set()
+    placed: set[Node] = set()
     stack = list(outputs)[::-1]
     while stack:
         node = stack[-1]
-        if node not in order:
-            inputs = node.inputs
-            if inputs and (is_leaf is None or not is_leaf(node)):
-                waiting = [each for each in inputs if each not in order]
-                if waiting:
-                    stack += waiting[::-1]
-                    continue
-            order[node] = None
+        if node not in seen:
+            seen.add(node)  # also where it is its own input, which `verify` finds
+            if node.inputs and (is_leaf is None or not is_leaf(node)):
+                stack += [each for each in node.inputs[::-1] if each not in seen]
+                continue
         stack.pop()
-    return list(order)
+        if node not in placed:  # its inputs are
+            placed.add(node)
+            order.append(node)
+    return order
 
 
 def substitute(outputs: Sequence[Node], replacements: Mapping[Node, Node]) -> list[Node]:
