@@ -29,7 +29,7 @@ KNOWN_IDENTITIES = {
     "by_axis", "view", "commutative", "identity_element", "idempotent", "involution", "linear", "multilinear",
     "stops_gradient",
     "takes_gradients", "projection", "keeps_order", "form", "right_identity", "absorbing_element", "chooses", "repeats",
-    "simpler", "sliced", "refuses", "picks", "collects", "positions", "counts",
+    "simpler", "sliced", "refuses", "picks", "collects", "positions", "counts", "joins",
 }  # fmt: skip
 RECORDS = [record for record in PRIMITIVES.values() if record.probes]
 CASES = [
