@@ -10,7 +10,7 @@ import pytest
 import thalweg.nn.functional as F
 from tests.support.compiled import assert_all_agree, run_both
 from thalweg import ops
-from thalweg.compile import crossing, epilogues, recomputing
+from thalweg.compile import crossing, recomputing
 from thalweg.compile.layout import Layout
 from thalweg.compile.passes import run_passes
 from thalweg.dtype import float32
@@ -27,7 +27,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recomputing, "_LARGE", 1000)
-    monkeypatch.setattr(epilogues, "_LARGE", 1000)
 
 
 def feed_forward(activation: Callable[[Tensor], Tensor]) -> tuple[list[Node], list[Node]]:

@@ -80,25 +80,24 @@ class _Sparing(Recomputing):
             for reader in found:
                 self.put(reader, node, recipes[node])
             kernel.outputs.remove(node)
-        _prune(kernel, self)
+        self._prune(kernel)
 
     def _must_be_stored(self, kernel: Kernel, base: Node) -> bool:
         """Whether the value would else be there for the kernel alone, which could be done where it is made."""
         home = self.home.get(base)
         return home is not None and not home.is_nest and not self.readers(kernel, base) and base not in self.shown
 
-
-def _prune(kernel: Kernel, run: Recomputing) -> None:
-    """Without what no output needs any more."""
-    needed, stack = set[Node](), list(kernel.outputs)
-    while stack:
-        each = stack.pop()
-        if each not in needed:
-            needed.add(each)
-            stack += [x for x in each.inputs if x in kernel.nodes]
-            stack += [x for operand in each.inputs for x in run.sources(operand, needed) if x in kernel.nodes]
-    kernel.nodes = [each for each in kernel.nodes if each in needed]
-    read = {x for each in kernel.nodes for operand in each.inputs for x in run.sources(operand, needed)}
-    kernel.inputs = [each for each in kernel.inputs if each in read]
-    if kernel.axes is not None and not any(each.op.kind == "reduce" for each in kernel.nodes):
-        kernel.axes = None
+    def _prune(self, kernel: Kernel) -> None:
+        """Without what no output needs any more."""
+        needed, stack = set[Node](), list(kernel.outputs)
+        while stack:
+            each = stack.pop()
+            if each not in needed:
+                needed.add(each)
+                stack += [x for x in each.inputs if x in kernel.nodes]
+                stack += [x for operand in each.inputs for x in self.sources(operand, needed) if x in kernel.nodes]
+        kernel.nodes = [each for each in kernel.nodes if each in needed]
+        read = {x for each in kernel.nodes for operand in each.inputs for x in self.sources(operand, needed)}
+        kernel.inputs = [each for each in kernel.inputs if each in read]
+        if kernel.axes is not None and not any(each.op.kind == "reduce" for each in kernel.nodes):
+            kernel.axes = None

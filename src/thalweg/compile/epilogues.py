@@ -17,6 +17,7 @@ from thalweg.compile.kernels import form_product, form_windows, keeps_totals, op
 from thalweg.compile.nest import NestEmitter
 from thalweg.compile.operands import reads_windows
 from thalweg.compile.places import Place
+from thalweg.compile.recomputing import is_large
 from thalweg.compile.schedule import choose_schedule, emission_lines, members_behind
 from thalweg.compile.values import RUN_PARAMETERS, Counting, Value
 from thalweg.graph import Node, Shape
@@ -24,11 +25,8 @@ from thalweg.graph import Node, Shape
 # Other operands as large as the product, at most. Tiles go through them in short rows far apart; an optimizer's update,
 # which reads three, is faster as streams.
 _MOST_OPERANDS = 2
-_BESIDE, _BODY = (
-    4,
-    240,
-)  # vectors that are worked on side by side, as long as their code is not longer than so many lines
-_LARGE = 1 << 18  # bytes: what is smaller stays in the cache from one kernel to the next
+_BESIDE = 4  # vectors that are worked on side by side
+_BODY = 240  # lines of code of them, at most
 
 
 def attach(kernels: Sequence[Kernel], outputs: Iterable[Node]) -> list[Kernel]:
@@ -132,24 +130,18 @@ def _attach_first(
 ) -> None:
     """The entries become an epilogue and the sums a nest, where the product itself then needs no memory."""
     product = next((each for each in products if _fits(each, first, kernels)), None)
-    if product is None or reads_windows(product.nodes[0]) or _bytes(product.nodes[0]) < _LARGE:
+    if product is None or reads_windows(product.nodes[0]) or not is_large(product.nodes[0]):
         return
     (node,) = product.nodes
-    if (
-        node in shown
-        or keeps_totals(node)
-        or any(node in each.inputs for each in kernels if each not in (product, nest))
-    ):
+    if node in shown or keeps_totals(node):
+        return
+    if any(node in each.inputs for each in kernels if each not in (product, nest)):
         return
     kernels[kernels.index(nest) : kernels.index(nest) + 1] = [first, sums]
     for other in kernels:
         if nest in other.after:
             other.after = (other.after - {nest}) | {first, sums}
     _join(product, first, kernels, shown)
-
-
-def _bytes(node: Node) -> int:
-    return node.size * node.dtype.itemsize
 
 
 def operands_of(kernel: Kernel) -> list[Node]:

@@ -16,7 +16,7 @@ from thalweg.compile.operands import Operand, read_from, reads_windows
 from thalweg.compile.ordering import form_order, form_running, scratch_of_order
 from thalweg.compile.packing import share_of_piece
 from thalweg.compile.pieces import WHOLE, Pieces, cut, wanted_pieces
-from thalweg.compile.scattering import emit_scatter, scattering_of
+from thalweg.compile.scattering import Updates, emit_scatter, scattering_of
 from thalweg.compile.schedule import choose_schedule
 from thalweg.compile.target import current_target
 from thalweg.compile.tiling import Grid, Product, Tiling, Vectors, choose_grid, choose_tiling
@@ -95,7 +95,7 @@ def form_scatter(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:
     def picked(index: list[Value]) -> list[Value]:
         return [each.checked(index[:depth], extent) for each, extent in zip(indices, node.shape, strict=False)]
 
-    emit_scatter(e, node, base, updates, depth, picked)
+    emit_scatter(e, node, Updates(base, updates, depth, picked))
 
 
 def form_contract(e: Emitter, node: Node, operands: Sequence[Operand]) -> None:

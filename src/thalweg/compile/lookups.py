@@ -59,7 +59,12 @@ class _Lookup:
 
     @property
     def pays(self) -> bool:
-        return self.index.size >= _FEWER * self.table.shape[0] and self.index.attributes.get("axis") is None
+        return _pays(self.index, *self.table.shape)
+
+
+def _pays(index: Node, rows: int, inner: int) -> bool:
+    """Whether a product of `rows`, with an inner axis so long, takes less than one of the rows that are looked up."""
+    return index.size >= _FEWER * rows and inner >= _LONG
 
 
 def _lookup(node: Node) -> _Lookup | None:
@@ -91,16 +96,16 @@ def _product(node: Node) -> Node | None:
     (a, b), flags = node.inputs, node.attributes
     if not flags["transpose_a"]:
         found = _lookup(a)  # X[i] W
-        if found is None or not found.pays or a.shape[1] < _LONG:
+        if found is None or not found.pays:
             return None
         return gather(matmul(found.table, b, **flags), found.index, role=found.role)
     if flags["transpose_b"]:
         return None
     found = _lookup(b)  # G^T X[i]
-    if found is not None and found.pays and b.shape[1] >= _LONG:
+    if found is not None and found.pays:
         return matmul(_sums(a, found), found.table, **flags)
     found = _lookup(a)  # X[i]^T G
-    if found is not None and found.pays and a.shape[1] >= _LONG:
+    if found is not None and found.pays:
         return matmul(found.table, _sums(b, found), **flags)
     return None
 
@@ -127,7 +132,7 @@ def _collected(node: Node) -> Node | None:
     if updates.op is not matmul or updates.ndim != 2 or updates.attributes["transpose_a"]:
         return None
     a, b = updates.inputs
-    if index.size < _FEWER * node.shape[0] or node.shape[1] < _LONG:
+    if not _pays(index, *node.shape):
         return None
     sums = scatter_add(a, index, shape=(node.shape[0], a.shape[1]), role=node.attributes["role"])
     return matmul(sums, b, **updates.attributes)

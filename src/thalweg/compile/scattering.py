@@ -44,32 +44,45 @@ def scattering_of(node: Node) -> Scattering | None:
     return Scattering(width, lanes, cut(units, wanted_pieces(cycles)), cycles)
 
 
-def emit_scatter(
-    e: Emitter,
-    node: Node,
-    base: Operand | None,
-    updates: Operand,
-    depth: int,
-    picked: Callable[[list[Value]], list[Value]],
-) -> None:
-    """`base`, or zeros, with the updates in it; `picked` tells where in the table the update at an index goes."""
+@dataclass(frozen=True)
+class Updates:
+    """What goes into `base`, or is added up from zeros: the first `depth` axes tell which update, the rest its entries.
+
+    `picked` tells at which index of the table's first axes an update goes.
+    """
+
+    base: Operand | None
+    values: Operand
+    depth: int
+    picked: Callable[[list[Value]], list[Value]]
+
+    @property
+    def is_sum(self) -> bool:
+        return self.base is None
+
+
+def emit_scatter(e: Emitter, node: Node, updates: Updates) -> None:
+    """The table with the updates in it."""
     plan = scattering_of(node)
     if plan is None:
-        _emit_entries(e, node, base, updates, depth, picked)
-        return
-    rows, is_sum = _Rows(e, node, plan), base is None
+        _emit_entries(e, node, updates)
+    else:
+        _emit_rows(e, node, updates, plan)
+
+
+def _emit_rows(e: Emitter, node: Node, updates: Updates, plan: Scattering) -> None:
+    rows, shape = _Rows(e, node, plan), updates.values.shape[: updates.depth]
     if plan.pieces.count == 1:
-        _begin(e, node, base)
+        _begin(e, node, updates.base)
     else:
         with e.loop(node.size // plan.width) as row:
-            rows.fill(row, base)
-    count = len(node.op.identities["positions"](node))
+            rows.fill(row, updates.base)
 
     def body(index: list[Value]) -> None:
-        place, target = e.linear(index, updates.shape[:depth]), e.linear(picked(index), node.shape[:count])
-        rows.put(updates, place, target, is_sum)
+        place, target = e.linear(index, shape), updates.picked(index)
+        rows.put(updates, place, e.linear(target, node.shape[: len(target)]))
 
-    e.loops(updates.shape[:depth], body)
+    e.loops(shape, body)
 
 
 class _Rows:
@@ -83,13 +96,13 @@ class _Rows:
         """A row before any update."""
         self._each(row, lambda place, first, mask: self._read(base, place, mask))
 
-    def put(self, updates: Operand, place: Value, row: Value, is_sum: bool) -> None:
+    def put(self, updates: Updates, place: Value, row: Value) -> None:
         """The update at `place` among all, added to a row or in its stead."""
         e, begin = self.e, _begin_of(self.e, place, self.plan.width)
 
         def value(here: Value, first: Value, mask: Value | None) -> Value:
-            new = self._read(updates, e.add(begin, first), mask)
-            return e.add(e.load("%out", here, self.dtype, self.plan.lanes, mask), new) if is_sum else new
+            new = self._read(updates.values, e.add(begin, first), mask)
+            return e.add(e.load("%out", here, self.dtype, self.plan.lanes, mask), new) if updates.is_sum else new
 
         self._each(row, value)
 
@@ -114,24 +127,17 @@ def _begin_of(e: Emitter, row: Value, width: int) -> Value:
     return e.multiply(row, e.integer(width))
 
 
-def _emit_entries(
-    e: Emitter,
-    node: Node,
-    base: Operand | None,
-    updates: Operand,
-    depth: int,
-    picked: Callable[[list[Value]], list[Value]],
-) -> None:
-    _begin(e, node, base)
+def _emit_entries(e: Emitter, node: Node, updates: Updates) -> None:
+    _begin(e, node, updates.base)
 
     def body(index: list[Value]) -> None:
-        place = e.linear([*picked(index), *index[depth:]], node.shape)
-        value = updates.load(index)
-        if base is None:
+        place = e.linear([*updates.picked(index), *index[updates.depth :]], node.shape)
+        value = updates.values.load(index)
+        if updates.is_sum:
             value = e.add(e.load("%out", place, node.dtype), value)
         e.store("%out", place, value)
 
-    e.loops(updates.shape, body)
+    e.loops(updates.values.shape, body)
 
 
 def _begin(e: Emitter, node: Node, base: Operand | None) -> None:
