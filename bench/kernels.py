@@ -35,7 +35,7 @@ def profile(call: Callable[[], Any]) -> tuple[NativeProgram, list[float], float]
         call()
     natives = [each.native for each in executable._cache.values() if each.native and each.native.layout.kernels]
     for native in natives:
-        native.step = shared().timed
+        native.walk_by(shared().timed)
         native.rows[:, _TICKS] = _LONG
     best = float("inf")
     for _ in range(_SAMPLES):

@@ -37,7 +37,7 @@ class Executable:
             self.outputs = list(program.outputs) if is_meant else run_passes(program.outputs)
             self.native = None if is_meant else native.build(program.inputs, self.outputs, dict(program.writes))
         if settings.validate and self.native is not None:
-            self.native.step = inside.validate.ValidatedStep(self.native)
+            self.native.walk_by(inside.validate.ValidatedStep(self.native))
         if settings.level:
             inside.report.report(self.native, self.outputs, self.seconds)
 

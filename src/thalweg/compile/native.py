@@ -19,6 +19,7 @@ from thalweg.compile.fuse import is_number
 from thalweg.compile.inside.debug import stage
 from thalweg.compile.kernels import cycles_of
 from thalweg.compile.layout import Layout
+from thalweg.compile.lending import new_room, rooms, start_of
 from thalweg.compile.library import entries_of, shared
 from thalweg.compile.memory import empty_array
 from thalweg.compile.modules import Module, module_of
@@ -28,6 +29,7 @@ from thalweg.compile.values import NotEmittable
 from thalweg.graph import Node, input_leaf, toposort
 from thalweg.ops.rules import known_number
 
+_SMALL = 1 << 18  # bytes of an arena: a larger one is worth more than the microsecond that it takes to lend it
 _CYCLES_OF_A_ROW = 1_000  # to claim it, and to see that others are done
 _SHARED = 1.25  # times as long as alone, as some operands are in the other core's cache
 _CYCLES_WORTH_THREADS = 60_000  # waking the workers costs a third of it
@@ -43,16 +45,21 @@ class Table:
 
 
 class NativeProgram:
-    """Machine code with its arena. One call at a time: the arena is shared between calls."""
+    """Machine code and where its intermediate values lie. One call at a time, as its counters are shared between calls.
+
+    A small arena is the program's own; a large one is lent to it for the time of a call.
+    """
 
     def __init__(self, layout: Layout, modules: Sequence[Module]) -> None:
         self.layout, self.modules = layout, list(dict.fromkeys(modules))
         self._rows = Rows(layout, iter(entries_of(modules)))
         self.rows, self.slot_of = self._rows.rows, self._rows.slot_of
-        self._arena = np.empty(layout.arena + layout.scratch + 64, np.uint8)
-        self._start = -(-self._arena.ctypes.data // 64) * 64
+        self.arena_bytes = layout.arena + layout.scratch
+        self._own = new_room(self.arena_bytes) if self.arena_bytes <= _SMALL else None
+        if self._own is None:
+            rooms.expect(self.arena_bytes, self)
         self._counters = np.zeros((len(self.rows) + 2) * runtime.COUNTER, np.int64)
-        self.step: Callable[[int], Any] = self._together if self._gains_from_threads() else shared().alone
+        self.walk_by(self._together if self._gains_from_threads() else shared().alone)
         self.lock = threading.Lock()
 
     @property
@@ -84,6 +91,31 @@ class NativeProgram:
     def _together(self, address: int) -> None:
         pool().step(address, self.layout.scratch)
 
+    def walk_by(self, walk: Callable[[int], Any]) -> None:
+        """From now on `step` takes a table through its rows in this way."""
+        self.walk = walk
+        self.step: Callable[[int], Any] = self._in_lent_room if self._own is None else walk
+
+    def _in_lent_room(self, address: int) -> None:
+        room = rooms.take(self.arena_bytes)
+        try:
+            start = start_of(room)
+            if ctypes.c_int64.from_address(address + 8 * runtime.SCRATCH).value != start + self.layout.arena:
+                self._move_in(address, start)
+            self.walk(address)
+        finally:
+            rooms.give_back(room)
+
+    def _move_in(self, address: int, start: int) -> None:
+        """The table learns where its intermediate values lie this time."""
+        ctypes.c_int64.from_address(address + 8 * runtime.SCRATCH).value = start + self.layout.arena
+        first = address + 8 * (runtime.HEAD + self.layout.slot_count)
+        words = (ctypes.c_int64 * len(self._rows.offsets)).from_address(first)
+        words[:] = self._places(start)  # type: ignore[assignment]
+
+    def _places(self, start: int) -> list[int]:
+        return [start + offset for offset in self._rows.offsets]
+
     # --- calls -------------------------------------------------------------------------------------------------------
 
     def new_table(self) -> Table:
@@ -91,11 +123,11 @@ class NativeProgram:
         head = [0] * runtime.HEAD
         head[runtime.ROWS], head[runtime.COUNT] = self.rows.ctypes.data, len(self.rows)
         head[runtime.CHECKED] = self.layout.checks or -1
-        head[runtime.STEPS], head[runtime.SCRATCH] = 1, self._start + self.layout.arena
+        start = 0 if self._own is None else start_of(self._own)
+        head[runtime.STEPS], head[runtime.SCRATCH] = 1, start + self.layout.arena
         head[runtime.MODE] = shared().flushing if self.layout.writes else 0
         head[runtime.COUNTERS] = -(-self._counters.ctypes.data // 64) * 64
-        arena = [self._start + offset for offset in self._rows.offsets]
-        return Table([*head, *[0] * self.layout.slot_count, *arena], runtime.HEAD)
+        return Table([*head, *[0] * self.layout.slot_count, *self._places(start)], runtime.HEAD)
 
     def __call__(
         self, arrays: Sequence[np.ndarray], destinations: Mapping[int, np.ndarray] = MappingProxyType({})

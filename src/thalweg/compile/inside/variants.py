@@ -24,7 +24,8 @@ def kernel_seconds(
     patience: float = 0.25,
 ) -> list[float]:
     """The shortest time of each kernel, over as many runs of the whole step as fit the patience."""
-    usual, native.step = native.step, shared().timed
+    usual = native.walk
+    native.walk_by(shared().timed)
     native.rows[:, runtime.TICKS] = np.iinfo(np.int64).max
     start, rounds = time.perf_counter(), 0
     try:
@@ -32,7 +33,7 @@ def kernel_seconds(
             native(arrays, destinations)
             rounds += 1
     finally:
-        native.step = usual
+        native.walk_by(usual)
     return [float(ticks) / ticks_per_second() for ticks in native.rows[: len(native.layout.kernels), runtime.TICKS]]
 
 
