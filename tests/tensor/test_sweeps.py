@@ -377,3 +377,27 @@ def test_a_loop_over_time_comes_to_run_as_one_program(runs: list[int], monkeypat
     assert len(runs) == 4  # all but the first
     monkeypatch.setattr(lazy, "eager", True)
     np.testing.assert_allclose(first, losses(), rtol=1e-9)
+
+
+def rolled(network: Network, looks: bool) -> list[np.ndarray]:
+    """The gradients of eight passes through a loop over time, whose result may have been read before."""
+    found = []
+    for x, _ in network.batches:
+        w = tw.tensor(network.model[0].weight[:4].detach().numpy(), requires_grad=True)
+        state, outputs = tw.scan(lambda h, row, w=w: ((h @ w + row).tanh(),) * 2, tw.zeros(4, dtype=tw.float64), x)
+        if looks:
+            state.sum().item()
+        ((outputs * outputs).sum() + state.sum()).backward()
+        found.append(w.grad.numpy().copy())
+    return found
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_loop_over_time_whose_results_are_known_already(looks: bool, runs: list[int]) -> None:
+    compiled = rolled(Network(), looks)
+    assert runs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lazy, "COMPILE_AFTER", 10**12)
+        expected = rolled(Network(), looks)
+    for mine, meant in zip(compiled, expected, strict=True):
+        np.testing.assert_allclose(mine, meant, rtol=1e-9)

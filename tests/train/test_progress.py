@@ -71,7 +71,8 @@ def test_progress_of_a_trainer_goes_to_stderr(setting, lines, capsys):
     made.fit(classes(), epochs=3)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert len(captured.err.splitlines()) == lines
+    ends = [line for line in captured.err.splitlines() if "batch" not in line]  # a slow machine shows batches too
+    assert len(ends) == lines
 
 
 def test_a_program_in_a_pipe_prints_plain_lines():

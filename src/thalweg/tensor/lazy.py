@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,19 +162,40 @@ def leaf_key(node: Node) -> Hashable:
     return (node.serial,) if node.notes & FIXED else node.form.number
 
 
+class Given:
+    """Where the inputs of a program are among the nodes of a structure: values, and single results of a known loop.
+
+    A result of a loop may be read for the first time in the program, so `places` tells where the loop is, and which.
+    """
+
+    def __init__(self, outputs: Sequence[Node], place: Mapping[Node, int]) -> None:
+        self.nodes = [node for node in toposort(outputs, is_leaf=_is_given) if _is_given(node)]
+        self.places = [
+            (place[node], None) if node.value is not None else (place[node.inputs[0]], node.attributes["index"])
+            for node in self.nodes
+        ]
+
+    def arrays(self, value: Callable[[int], Any]) -> list[np.ndarray]:
+        """The values, where `value` tells that of a place."""
+        return [value(place) if index is None else value(place)[index] for place, index in self.places]
+
+
+def _is_given(node: Node) -> bool:
+    return is_known(node) or (bool(node.op.identities.get("projection")) and is_known(node.inputs[0]))
+
+
 class Plan:
     """A compiled program, and where its inputs and outputs are in work of its structure."""
 
     def __init__(self, work: Work) -> None:
-        known = [node for node in toposort(work.wanted, is_leaf=is_known) if node.value is not None]
-        self.inputs = [work.place[node] for node in known]
-        native = compiler.executable_for(Program(tuple(known), tuple(work.wanted))).native
+        self.given = Given(work.wanted, work.place)
+        native = compiler.executable_for(Program(tuple(self.given.nodes), tuple(work.wanted))).native
         self.call = None if native is None else compiler.Caller(native)
 
     def run(self, work: Work) -> bool:
         """Give the work its values; False if bad data were met, with nothing changed."""
         assert self.call is not None
-        arrays = self.call([work.value(place) for place in self.inputs])
+        arrays = self.call(self.given.arrays(work.value))
         if arrays is None:
             return False
         for place, array in zip(work.kept, arrays, strict=True):

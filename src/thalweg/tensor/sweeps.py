@@ -15,10 +15,10 @@ from thalweg import ops
 from thalweg.compile import compiler
 from thalweg.compile.program import Program
 from thalweg.gradient import gradients, stops_gradient
-from thalweg.graph import Node, full, input_leaf, toposort
+from thalweg.graph import Node, full, input_leaf
 from thalweg.tensor import lazy
 from thalweg.tensor.core import Tensor, overwritten_at, pending_writes
-from thalweg.tensor.lazy import DRAWN, FIXED, OVERWRITTEN, RETURNING, SPENT, Record, draw, leaf_key
+from thalweg.tensor.lazy import DRAWN, FIXED, OVERWRITTEN, RETURNING, SPENT, Given, Record, draw, leaf_key
 
 _SHOWN, _TARGET = 2, 4
 _HISTORY = SPENT | OVERWRITTEN
@@ -168,9 +168,8 @@ class Sweep:
             self.values.append(survey.place[root])
         self.reached = [index for index, each in enumerate(found) if each is not None]
         outputs = [*[survey.inner[place] for place in self.values], *[each for each in found if each is not None]]
-        known = [node for node in toposort(outputs, is_leaf=lazy.is_known) if node.value is not None]
-        self.inputs = [survey.place[node] for node in known]
-        native = compiler.executable_for(Program(tuple(known), tuple(outputs))).native
+        self.given = Given(outputs, survey.place)
+        native = compiler.executable_for(Program(tuple(self.given.nodes), tuple(outputs))).native
         self.call = None if native is None else compiler.Caller(native)
 
     def run(self, survey: Survey) -> list[tuple[Tensor, np.ndarray]] | None:
@@ -179,7 +178,7 @@ class Sweep:
         None if bad data were met: then nothing is changed.
         """
         assert self.call is not None
-        arrays = self.call([survey.node(place).value for place in self.inputs])
+        arrays = self.call(self.given.arrays(lambda place: survey.node(place).value))
         if arrays is None:
             return None
         for place, array in zip(self.values, arrays, strict=False):
