@@ -52,7 +52,7 @@ RECIPE_DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     (SHAKESPEARE, GPT): {"epochs": 4},
     (SHAKESPEARE, LSTM): {"epochs": 6},
     (RT_POLARITY, SENTENCE_CNN): {"epochs": 8},
-    (MULTI30K, TRANSFORMER): {"epochs": 20},
+    (MULTI30K, TRANSFORMER): {"epochs": 10},
     (MULTI30K, GRU): {"epochs": 12} | _GRU_TRANSLATOR,
     (TRANSLATIONS, GRU): _GRU_TRANSLATOR,
     (SPOKEN_DIGITS, GRU): {"epochs": 20},
