@@ -16,13 +16,15 @@ import pytest
 
 import thalweg as tw
 import thalweg.nn.functional as F
-from tests.nn.catalogue import CASES, SEQUENCES, Case, first
+from tests.nn.catalogue import CASES, SEQUENCES, SHELF, Case, first
+from tests.nn.shelf import FUNCTIONS as RARE_FUNCTIONS
 from tests.support.compiled import LANES, arrays_of, assert_all_agree, eagerly, executables, is_real, with_derivatives
 from tests.support.fallbacks import FUNCTIONALS, MODULES
 from tests.support.sweep import sweep, sweep_each
 from thalweg import nn
 
-PLAIN = [case for case in CASES if case.is_called and case not in SEQUENCES]
+PLAIN = [case for case in CASES if case.is_called and case not in SEQUENCES and case not in SHELF]
+RARE = [case for case in SHELF if case.is_called]
 every_float = pytest.mark.parametrize("dtype", ["float32", "float64"])
 TOLERANCE = {"float32": 3e-5, "float64": 1e-11}
 
@@ -48,6 +50,7 @@ def run_module(case: Case, mode: str, dtype: str, is_compiled: bool) -> tuple[li
     [
         *sweep_each(PLAIN, ["train", "eval"], ["float32", "float64"], fraction=0.5, seed=1),
         *sweep(sweep_each(SEQUENCES, ["train", "eval"], ["float32", "float64"], seed=2), fraction=0.5, seed=3),
+        *sweep(sweep_each(RARE, ["train", "eval"], ["float32", "float64"], seed=4), fraction=0.2, seed=5),
     ],
 )
 def test_a_compiled_module_equals_numpy(case: Case, mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +256,7 @@ def run_row(row: Row, dtype: str, is_compiled: bool) -> tuple[list[np.ndarray], 
 
 
 def test_every_function_has_a_row() -> None:
-    assert set(F.__all__) == ROWS
+    assert set(F.__all__) == ROWS | RARE_FUNCTIONS
 
 
 @pytest.mark.parametrize(("name", "row"), sweep(FUNCTION_CASES, fraction=0.15, seed=7))

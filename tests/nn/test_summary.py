@@ -26,8 +26,9 @@ def test_figures_and_alignment():
     rows = lines(summary)
     assert rows[1] == ["Linear", "0", "(64,", "128)", "100,480"]
     assert rows[4] == ["BatchNorm1d", "3", "(64,", "128)", "256"]
-    assert rows[-3:] == [
+    assert rows[-4:] == [
         ["total", "parameters", "102,026"], ["trainable", "parameters", "1,546"],
+        ["non-trainable", "parameters", "100,480"],
         ["bytes", f"{102026 * 4 + 128 * 2 * 4 + 8:,}"],
     ]  # fmt: skip
     table = str(summary).splitlines()[:7]

@@ -6,50 +6,10 @@ In: nothing. Out: `ROWS`, name -> cases. Floating-point arrays are differentiate
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-rng = np.random.default_rng(7)
-
-
-@dataclass
-class Case:
-    """One call. `is_flat`: PyTorch gives a gradient of zeros where Thalweg knows that there is none."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    is_flat: bool = False
-
-
-def case(*args: Any, **kwargs: Any) -> Case:
-    return Case(args, kwargs)
-
-
-def flat(*args: Any, **kwargs: Any) -> Case:
-    return Case(args, kwargs, is_flat=True)
-
-
-def real(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-    return rng.uniform(low, high, shape)
-
-
-def positive(*shape: int) -> np.ndarray:
-    return real(*shape, low=0.3, high=3.0)
-
-
-def distinct(*shape: int) -> np.ndarray:
-    return (rng.permutation(int(np.prod(shape))).reshape(shape) - 4.0) * 0.37
-
-
-def whole(*shape: int, high: int = 5, dtype: Any = np.int64) -> np.ndarray:
-    return rng.integers(0, high, shape).astype(dtype)
-
-
-def mask(*shape: int) -> np.ndarray:
-    return rng.integers(0, 2, shape).astype(bool)
-
+from tests.tensor.cases import Case, case, distinct, flat, mask, positive, real, whole
+from tests.tensor.more_rows import MORE_ROWS
 
 R34, R4, R31, R234 = real(3, 4), real(4), real(3, 1), real(2, 3, 4)
 P34 = positive(3, 4)
@@ -206,4 +166,5 @@ ROWS: dict[str, list[Case]] = {
     "broadcast_tensors": [case(R31, R4), case(R34, np.array(1.0))],
     "nonzero": [case(I34), case(WITH_ZEROS), case(B34)],
     "grad": [],  # tests/tensor/test_backward.py
+    **MORE_ROWS,
 }  # fmt: skip

@@ -23,9 +23,20 @@ from thalweg.nn.activations import (
 )
 from thalweg.nn.attention import MultiheadAttention
 from thalweg.nn.containers import ModuleDict, ModuleList, Sequential
-from thalweg.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
-from thalweg.nn.dropout import Dropout, Dropout1d, Dropout2d
+from thalweg.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Fold,
+    Unfold,
+)
+from thalweg.nn.distances import Bilinear, CosineSimilarity, PairwiseDistance
+from thalweg.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from thalweg.nn.embedding import Embedding
+from thalweg.nn.embedding_bag import EmbeddingBag
 from thalweg.nn.linear import Linear
 from thalweg.nn.loss import (
     BCELoss,
@@ -38,49 +49,104 @@ from thalweg.nn.loss import (
     NLLLoss,
     SmoothL1Loss,
 )
+from thalweg.nn.margins import (
+    CosineEmbeddingLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    KLDivLoss,
+    LinearCrossEntropyLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    PoissonNLLLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from thalweg.nn.module import Module
 from thalweg.nn.normalisation import (
     BatchNorm1d,
     BatchNorm2d,
+    BatchNorm3d,
     GroupNorm,
     InstanceNorm1d,
     InstanceNorm2d,
+    InstanceNorm3d,
     LayerNorm,
     RMSNorm,
 )
 from thalweg.nn.padding import (
     CircularPad1d,
     CircularPad2d,
+    CircularPad3d,
     ConstantPad1d,
     ConstantPad2d,
+    ConstantPad3d,
     ReflectionPad1d,
     ReflectionPad2d,
+    ReflectionPad3d,
     ReplicationPad1d,
     ReplicationPad2d,
+    ReplicationPad3d,
     ZeroPad1d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from thalweg.nn.parameter import Parameter
+from thalweg.nn.parameter_containers import ParameterDict, ParameterList
 from thalweg.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
     AdaptiveMaxPool1d,
     AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
+    AvgPool3d,
     MaxPool1d,
     MaxPool2d,
+    MaxPool3d,
 )
 from thalweg.nn.positions import LearnedPositionalEncoding, RotaryPositionalEmbedding, SinusoidalPositionalEncoding
 from thalweg.nn.recurrent import GRU, LSTM, RNN
 from thalweg.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from thalweg.nn.shape import Flatten, Identity, Unflatten
+from thalweg.nn.shrinkage import (
+    CELU,
+    GLU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Mish,
+    PReLU,
+    RReLU,
+    Softmax2d,
+    Softmin,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
+)
 from thalweg.nn.transformer import (
     Transformer,
     TransformerDecoder,
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
+)
+from thalweg.nn.unpooling import (
+    ChannelShuffle,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    LocalResponseNorm,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
 )
 from thalweg.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
@@ -102,5 +168,15 @@ __all__ = [
     "Softmax", "LogSoftmax", "Hardtanh",
     "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss",
     "CTCLoss",
+    "Conv3d", "ConvTranspose3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d", "AdaptiveMaxPool3d", "ConstantPad3d",
+    "ZeroPad3d", "ReflectionPad3d", "ReplicationPad3d", "CircularPad3d", "BatchNorm3d", "InstanceNorm3d", "Dropout3d",
+    "AlphaDropout", "FeatureAlphaDropout", "Bilinear", "CosineSimilarity", "PairwiseDistance", "EmbeddingBag",
+    "KLDivLoss", "PoissonNLLLoss", "GaussianNLLLoss", "SoftMarginLoss", "HingeEmbeddingLoss", "MarginRankingLoss",
+    "CosineEmbeddingLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "MultiMarginLoss",
+    "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "LinearCrossEntropyLoss", "ParameterList", "ParameterDict",
+    "CELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Mish", "PReLU", "RReLU", "Softmax2d", "Softmin",
+    "Softshrink", "Softsign", "Tanhshrink", "Threshold", "ChannelShuffle", "FractionalMaxPool2d",
+    "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "LocalResponseNorm", "MaxUnpool1d", "MaxUnpool2d",
+    "MaxUnpool3d",
     "functional", "init", "utils",
 ]  # fmt: skip

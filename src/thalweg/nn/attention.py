@@ -146,8 +146,8 @@ class MultiheadAttention(Module):
         if weight is not None and q is k and k is v:
             parts = _chunk(linear(q, weight, bias), 3, -1)
         elif weight is not None and k is v:
-            first = linear(q, weight[:width], None if bias is None else bias[:width])  # type: ignore[index]
-            rest = linear(k, weight[width:], None if bias is None else bias[width:])  # type: ignore[index]
+            first = linear(q, weight[:width], None if bias is None else bias[:width])
+            rest = linear(k, weight[width:], None if bias is None else bias[width:])
             parts = (first, *_chunk(rest, 2, -1))
         else:
             biases = (None,) * 3 if bias is None else _chunk(bias, 3, 0)
@@ -217,12 +217,12 @@ class MultiheadAttention(Module):
             own = as_tensor(mask)
             full_shape = (batch * self.num_heads, rows, columns)
             _need_mask("attn_mask", own, ((rows, columns), full_shape))
-            found = _allowed(own if own.ndim == 2 else own.reshape(batch, self.num_heads, rows, columns))  # type: ignore[attr-defined]
+            found = _allowed(own if own.ndim == 2 else own.reshape(batch, self.num_heads, rows, columns))
         if padding is None:
             return found
         own = as_tensor(padding)
         _need_mask("key_padding_mask", own, ((batch, columns) if is_batched else (columns,),))
-        keys = _allowed(own.reshape(batch, 1, 1, columns))  # type: ignore[attr-defined]
+        keys = _allowed(own.reshape(batch, 1, 1, columns))
         return keys if found is None else _both_masks(found, keys, self.out_proj.weight.dtype)
 
     def extra_repr(self) -> str:

@@ -1,7 +1,8 @@
-"""Convolutional layers: `Conv1d`, `Conv2d`, their transposes, and windows as columns (`Unfold`, `Fold`).
+"""Convolutional layers of one, two and three axes, their transposes, and windows as columns (`Unfold`, `Fold`).
 
-In: (N, C, L) or (N, C, H, W), or one sample without the batch axis. Out: the same ranks. Weights have PyTorch's layout:
-(out_channels, in_channels / groups, *kernel_size), transposed (in_channels, out_channels / groups, *kernel_size).
+In: (N, C, L), (N, C, H, W) or (N, C, D, H, W), or one sample without the batch axis. Out: the same ranks. Weights have
+PyTorch's layout: (out_channels, in_channels / groups, *kernel_size), transposed (in_channels, out_channels / groups,
+*kernel_size).
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class _Conv(_Convolution):
         padding_of(type(self).__name__, self.padding, self.kernel_size, self.stride, self.dilation)
 
     def forward(self, input: Tensor) -> Tensor:
-        apply = (functional.conv1d, functional.conv2d)[self.axes - 1]
+        apply = (functional.conv1d, functional.conv2d, functional.conv3d)[self.axes - 1]
         padding: str | Size = self.padding
         if self.padding_mode != "zeros":
             widths = padding_of(type(self).__name__, padding, self.kernel_size, self.stride, self.dilation)
@@ -173,6 +174,20 @@ class Conv2d(_Conv):
     axes = 2
 
 
+class Conv3d(_Conv):
+    """Windows slid over volumes: (N, in_channels, D, H, W) to (N, out_channels, D', H', W'), sizes as in `Conv2d`.
+
+    State: `weight` (out_channels, in_channels / groups, KD, KH, KW) and `bias` (out_channels,), drawn as in `Conv2d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.Conv3d(3, 8, kernel_size=3, stride=2, padding=1)(tw.ones(1, 3, 4, 8, 8)).shape
+    (1, 8, 2, 4, 4)
+    """
+
+    axes = 3
+
+
 class _ConvTranspose(_Convolution):
     """A convolution backwards."""
 
@@ -203,7 +218,8 @@ class _ConvTranspose(_Convolution):
         check_output_padding(type(self).__name__, self.output_padding, self.stride, self.dilation)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        apply = (functional.conv_transpose1d, functional.conv_transpose2d)[self.axes - 1]
+        transposed = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
+        apply = transposed[self.axes - 1]
         more = self.output_padding if output_size is None else self._padding_for(input, tuple(output_size))
         assert not isinstance(self.padding, str)
         return apply(input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation)
@@ -263,6 +279,21 @@ class ConvTranspose2d(_ConvTranspose):
     """
 
     axes = 2
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """The transpose of `Conv3d` as a linear map; with a stride it enlarges volumes.
+
+    In (N, in_channels, D, H, W), out (N, out_channels, D', H', W') with extents as in `ConvTranspose1d`. State:
+    `weight` (in_channels, out_channels / groups, KD, KH, KW) and `bias` (out_channels,), as there.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.ConvTranspose3d(8, 4, kernel_size=2, stride=2)(tw.ones(1, 8, 2, 3, 3)).shape
+    (1, 4, 4, 6, 6)
+    """
+
+    axes = 3
 
 
 class Unfold(Module):

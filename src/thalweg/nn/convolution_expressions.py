@@ -86,7 +86,7 @@ def need_channels_and_space(name: str, x: Node, axes: int) -> None:
         space = ("L", "H, W", "D, H, W")[axes - 1]
         raise ShapeError(
             explain(
-                f"{name} takes a batch of {'signals' if axes == 1 else 'images'}, or one",
+                f"{name} takes a batch of {('signals', 'images', 'volumes')[axes - 1]}, or one",
                 received=f"shape {x.shape}",
                 expected=f"(N, C, {space}) or (C, {space})",
                 remedy="add the missing axis, for example x.unsqueeze(1) for a batch without a channel axis",

@@ -1,6 +1,6 @@
 """Dropout: a different random half of the network at every step, so that no entry relies on one other.
 
-In: any shape, floating point; (N, C, L) and (N, C, H, W) for those that drop whole channels.
+In: any shape, floating point; (N, C, L), (N, C, H, W) and (N, C, D, H, W) for those that drop whole channels.
 Out: the same shape. Identity in evaluation mode.
 """
 
@@ -66,3 +66,42 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """Each channel of (N, C, D, H, W) 0 with probability p, the others divided by 1 - p.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.Dropout3d(0.2).eval()(tw.ones(1, 1, 1, 1, 3))
+    tensor([[[[[1., 1., 1.]]]]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks of `SELU`: mean 0 and variance 1 stay. Klambauer et al., NeurIPS 2017.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.AlphaDropout(0.2).eval()(tw.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels of (N, C, ...).
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.FeatureAlphaDropout(0.2).eval()(tw.ones(1, 1, 3))
+    tensor([[[1., 1., 1.]]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.feature_alpha_dropout(input, self.p, self.training, self.inplace)

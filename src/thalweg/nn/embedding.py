@@ -52,7 +52,7 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings = whole_number("Embedding: num_embeddings", num_embeddings)
         self.embedding_dim = whole_number("Embedding: embedding_dim", embedding_dim)
-        self.padding_idx = _row(padding_idx, num_embeddings)
+        self.padding_idx = row_of(padding_idx, num_embeddings)
         self.max_norm = None if max_norm is None else positive("Embedding: max_norm", max_norm)
         self.norm_type, self.scale_grad_by_freq, self.sparse = norm_type, scale_grad_by_freq, sparse
         kind = as_dtype(dtype) if dtype is not None else float32
@@ -63,7 +63,7 @@ class Embedding(Module):
         """Draw the table anew."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            row = self.weight.detach()[self.padding_idx]  # type: ignore[index]
+            row = self.weight.detach()[self.padding_idx]
             write(row, full(row.shape, 0, row.dtype))
 
     @classmethod
@@ -96,7 +96,7 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{''.join(more)}"
 
 
-def _row(padding_idx: int | None, rows: int) -> int | None:
+def row_of(padding_idx: int | None, rows: int) -> int | None:
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:

@@ -83,7 +83,9 @@ def channel_dropout(x: Node, p: float, axes: int) -> Node:
     """One draw for each channel; `axes` is the number of axes behind the channels."""
     name = f"dropout{axes}d"
     need_floating(name, x)
-    ranks = {3: "(N, C, L)", 2: "(C, L)"} if axes == 1 else {4: "(N, C, H, W)"}
+    ranks = {
+        1: {3: "(N, C, L)", 2: "(C, L)"}, 2: {4: "(N, C, H, W)"}, 3: {5: "(N, C, D, H, W)", 4: "(C, D, H, W)"},
+    }[axes]  # fmt: skip
     if x.ndim not in ranks:
         raise ShapeError(
             explain(
@@ -96,6 +98,28 @@ def channel_dropout(x: Node, p: float, axes: int) -> Node:
     if p == 1:
         return where(full(x.shape, False, bool_), x, 0)
     return _kept_part(bernoulli_node(1 - p, x.shape[:-axes] + (1,) * axes), x, 1 / (1 - p))
+
+
+_SELU_FLOOR = 1.7580993408473766  # alpha * scale of SELU: what it tends to on the left, with the sign turned
+
+
+def alpha_dropout(x: Node, p: float, by_channel: bool) -> Node:
+    """Entries replaced by SELU's lowest value, then scaled and shifted so that mean 0 and variance 1 stay."""
+    need_floating("alpha_dropout", x)
+    if p == 1:
+        return multiply(x, 0.0)
+    if by_channel and x.ndim < 2:
+        raise ShapeError(
+            explain("feature_alpha_dropout drops whole channels", received=f"shape {x.shape}", expected="(N, C, ...)")
+        )
+    shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if by_channel else x.shape
+    return _alpha_part(bernoulli_node(1 - p, shape), x, ((_SELU_FLOOR**2 * p + 1) * (1 - p)) ** -0.5, p)
+
+
+@templated
+def _alpha_part(mask: Node, x: Node, scale: float, p: float) -> Node:
+    shift = _SELU_FLOOR * scale * p
+    return where(mask, add(multiply(x, scale), shift), shift - _SELU_FLOOR * scale)
 
 
 @templated

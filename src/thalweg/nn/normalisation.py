@@ -170,6 +170,19 @@ class BatchNorm2d(_BatchNorm):
     shapes = "(N, C, H, W)"
 
 
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of volumes (N, C, D, H, W), channel by channel; statistics and state as in `BatchNorm1d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.BatchNorm3d(1)(tw.tensor([[[[[1.0, 3.0]]]]])).detach()
+    tensor([[[[[-1.,  1.]]]]])
+    """
+
+    ranks = (5,)
+    shapes = "(N, C, D, H, W)"
+
+
 class _InstanceNorm(_ByChannel):
     """Instance normalisation for inputs of certain ranks; the smaller is that of a single sample."""
 
@@ -233,6 +246,19 @@ class InstanceNorm2d(_InstanceNorm):
 
     ranks = (3, 4)
     shapes = "(N, C, H, W) or (C, H, W)"
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Normalisation of every volume of every sample by itself: (N, C, D, H, W) or (C, D, H, W). See `InstanceNorm1d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.InstanceNorm3d(1)(tw.tensor([[[[[1.0, 3.0]]]]]))
+    tensor([[[[[-1.,  1.]]]]])
+    """
+
+    ranks = (4, 5)
+    shapes = "(N, C, D, H, W) or (C, D, H, W)"
 
 
 class GroupNorm(Module):

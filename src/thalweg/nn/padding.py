@@ -1,7 +1,8 @@
 """Padding layers: entries added at the edges of signals and images. No parameters.
 
-In: (N, C, L) or (N, C, H, W), or one sample without the batch axis; `padding` is one number for all edges, or (left,
-right) and (left, right, top, bottom). Out: the same rank, larger planes. Negative widths cut off.
+In: (N, C, L), (N, C, H, W) or (N, C, D, H, W), or one sample without the batch axis; `padding` is one number for all
+edges, or one an edge: (left, right, top, bottom, front, back), as far as there are axes. Out: the same rank,
+larger planes. Negative widths cut off.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ class _Pad(Module):
         if not isinstance(padding, (list, tuple)):
             widths = widths * (2 * self.axes)
         if len(widths) != 2 * self.axes:
-            edges = "(left, right)" if self.axes == 1 else "(left, right, top, bottom)"
+            edges = ", ".join(("left, right", "top, bottom", "front, back")[: self.axes])
             raise ArgumentError(explain(f"{name}: padding of each edge", received=repr(padding),
-                                        expected=f"an integer, or {edges}"))  # fmt: skip
+                                        expected=f"an integer, or ({edges})"))  # fmt: skip
         self.padding = widths
 
     def forward(self, input: Tensor) -> Tensor:
         if hasattr(input, "shape") and len(input.shape) not in (self.axes + 1, self.axes + 2):
-            space = "L" if self.axes == 1 else "H, W"
+            space = ("L", "H, W", "D, H, W")[self.axes - 1]
             raise ShapeError(explain(f"{type(self).__name__} pads the last axes", received=f"shape {input.shape}",
                                      expected=f"(N, C, {space}) or (C, {space})"))  # fmt: skip
         return functional.pad(input, self.padding, self.mode, self.value)
@@ -183,3 +184,63 @@ class CircularPad2d(_Pad):
     """
 
     axes, mode = 2, "circular"
+
+
+class ConstantPad3d(_ConstantPad):
+    """`value` at all six faces of a volume: left, right, top, bottom, front, back.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.ConstantPad3d(1, 7.0)(tw.ones(2, 3, 4, 5, 6)).shape
+    (2, 3, 6, 7, 8)
+    """
+
+    axes = 3
+
+
+class ZeroPad3d(_Pad):
+    """Zeros at all six faces of a volume: left, right, top, bottom, front, back.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.ZeroPad3d(1)(tw.ones(2, 3, 4, 5, 6)).shape
+    (2, 3, 6, 7, 8)
+    """
+
+    axes, mode = 3, "constant"
+
+
+class ReflectionPad3d(_Pad):
+    """Volumes mirrored at their faces, which are not repeated; widths below the extent.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.ReflectionPad3d(1)(tw.ones(2, 3, 4, 5, 6)).shape
+    (2, 3, 6, 7, 8)
+    """
+
+    axes, mode = 3, "reflect"
+
+
+class ReplicationPad3d(_Pad):
+    """The faces of volumes repeated.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.ReplicationPad3d(1)(tw.ones(2, 3, 4, 5, 6)).shape
+    (2, 3, 6, 7, 8)
+    """
+
+    axes, mode = 3, "replicate"
+
+
+class CircularPad3d(_Pad):
+    """At each face of a volume what stands at the opposite one; widths up to the extent.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.CircularPad3d(1)(tw.ones(2, 3, 4, 5, 6)).shape
+    (2, 3, 6, 7, 8)
+    """
+
+    axes, mode = 3, "circular"

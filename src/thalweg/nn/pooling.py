@@ -1,7 +1,8 @@
 """Pooling layers: windows reduced to their largest entry or their average. No parameters.
 
-In: (N, C, L) or (N, C, H, W), or one sample without the batch axis. Out: the same rank, smaller planes. Adaptive ones
-take the size of the result instead of that of the window: `AdaptiveAvgPool2d(1)` is global average pooling.
+In: (N, C, L), (N, C, H, W) or (N, C, D, H, W), or one sample without the batch axis. Out: the same rank, smaller
+planes. Adaptive ones take the size of the result instead of that of the window: `AdaptiveAvgPool2d(1)` is global
+average pooling.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class _MaxPool(_Pool):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        pool = (functional.max_pool1d, functional.max_pool2d)[self.axes - 1]
+        pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[self.axes - 1]
         return pool(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
                     self.return_indices)  # fmt: skip
 
@@ -91,6 +92,18 @@ class MaxPool2d(_MaxPool):
     axes = 2
 
 
+class MaxPool3d(_MaxPool):
+    """The largest entry of each window of a volume: (N, C, D, H, W) to (N, C, D', H', W'), sizes as in `MaxPool1d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.MaxPool3d(2)(tw.ones(2, 8, 4, 6, 6)).shape
+    (2, 8, 2, 3, 3)
+    """
+
+    axes = 3
+
+
 class AvgPool1d(_Pool):
     """The average of each window along the last axis: (N, C, L) to (N, C, L'), sizes as in `MaxPool1d`.
 
@@ -124,7 +137,29 @@ class AvgPool1d(_Pool):
         )
 
 
-class AvgPool2d(_Pool):
+class _AvgPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = count_include_pad
+        if divisor_override is not None:
+            whole_number(f"{type(self).__name__}: divisor_override", divisor_override, 1)
+        self.divisor_override = divisor_override
+
+    def forward(self, input: Tensor) -> Tensor:
+        pool = functional.avg_pool2d if self.axes == 2 else functional.avg_pool3d
+        return pool(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
+                    self.divisor_override)  # fmt: skip
+
+
+class AvgPool2d(_AvgPool):
     """The average of each window of an image: (N, C, H, W) to (N, C, H', W'), sizes as in `MaxPool1d`.
 
     Padding counts as zeros; without `count_include_pad` it does not count at all. `divisor_override` replaces the
@@ -138,24 +173,17 @@ class AvgPool2d(_Pool):
 
     axes = 2
 
-    def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = count_include_pad
-        if divisor_override is not None:
-            whole_number("AvgPool2d: divisor_override", divisor_override, 1)
-        self.divisor_override = divisor_override
 
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-                                     self.count_include_pad, self.divisor_override)  # fmt: skip
+class AvgPool3d(_AvgPool):
+    """The average of each window of a volume: (N, C, D, H, W) to (N, C, D', H', W'); settings as in `AvgPool2d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.AvgPool3d(2)(tw.ones(2, 8, 4, 6, 6)).shape
+    (2, 8, 2, 3, 3)
+    """
+
+    axes = 3
 
 
 class _AdaptivePool(Module):
@@ -209,14 +237,31 @@ class AdaptiveAvgPool2d(_AdaptivePool):
         return functional.adaptive_avg_pool2d(input, self.output_size)
 
 
+class AdaptiveAvgPool3d(_AdaptivePool):
+    """Averages of windows that share out the axes of volumes: (N, C, D, H, W) to (N, C, *output_size).
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.AdaptiveAvgPool3d((1, None, 2))(tw.ones(2, 8, 4, 6, 6)).shape
+    (2, 8, 1, 6, 2)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool3d(input, self.output_size)
+
+
 class _AdaptiveMaxPool(_AdaptivePool):
     def __init__(self, output_size: OptionalSize, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        pool: Any = (functional.adaptive_max_pool1d, functional.adaptive_max_pool2d)[self.axes - 1]
-        return pool(input, self.output_size, self.return_indices)
+        pools: Any = (
+            functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d
+        )  # fmt: skip
+        return pools[self.axes - 1](input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
@@ -243,3 +288,15 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """
 
     axes = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """The largest entries of windows that share out the axes of volumes: those of `AdaptiveAvgPool3d`.
+
+    >>> import thalweg as tw
+    >>> from thalweg import nn
+    >>> nn.AdaptiveMaxPool3d(2)(tw.ones(2, 8, 4, 6, 6)).shape
+    (2, 8, 2, 2, 2)
+    """
+
+    axes = 3

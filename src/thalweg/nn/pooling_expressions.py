@@ -118,7 +118,7 @@ def _places(extent: int, kernel: int, stride: int, padding: int, dilation: int, 
 
 def max_pool(x: Node, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> Node:
     windows = windows_of(f"max_pool{len(kernel)}d", x, kernel, stride, padding, dilation, ceil_mode)
-    return _combined((_padded(x, windows, _least(x)),), windows, _first_largest)[0]
+    return _combined((_padded(x, windows, _least(x)),), windows, first_largest)[0]
 
 
 def max_pool_with_indices(
@@ -127,11 +127,11 @@ def max_pool_with_indices(
     """The largest entries, and where each stands in its flattened plane."""
     windows = windows_of(f"max_pool{len(kernel)}d", x, kernel, stride, padding, dilation, ceil_mode)
     entries = _padded(x, windows, _least(x))
-    values, indices = _combined((entries, _positions(entries.shape, windows)), windows, _first_largest)
+    values, indices = _combined((entries, _positions(entries.shape, windows)), windows, first_largest)
     return values, indices
 
 
-def _first_largest(best: Nodes, new: Nodes) -> Nodes:
+def first_largest(best: Nodes, new: Nodes) -> Nodes:
     """Of entries that tie the first stays, alone, and with it the whole gradient; NaN wins: all as in PyTorch."""
     is_later = less(best[0], new[0])
     if new[0].dtype.is_floating_point:
@@ -313,7 +313,7 @@ def adaptive_max_pool_with_indices(x: Node, sizes: Ints) -> tuple[Node, Node]:
     windows = [_tile(extent, size) for extent, size in zip(extents, sizes, strict=True)]
     nodes: Nodes = (x, _positions(x.shape, windows))
     if all(not extent % size for extent, size in zip(extents, sizes, strict=True)):
-        nodes = _combined(nodes, windows, _first_largest)
+        nodes = _combined(nodes, windows, first_largest)
     else:
         for axis, (extent, size) in reversed(list(enumerate(zip(extents, sizes, strict=True), x.ndim - len(sizes)))):
             nodes = _largest_of_shares(nodes, axis, extent, size)
@@ -362,17 +362,19 @@ def _largest_of_shares(nodes: Nodes, axis: int, extent: int, size: int) -> Nodes
     spread = tuple(index_select(node, axis, entry) for node in nodes)
     windows = [window]
     moved = tuple(_to_last(node, axis) for node in spread)
-    return tuple(_from_last(node, axis) for node in _combined(moved, windows, _first_largest))
+    return tuple(_from_last(node, axis) for node in _combined(moved, windows, first_largest))
 
 
 def weighted(x: Node, axis: int, matrix: Node) -> Node:
-    """Along one of the last two axes, the products with a matrix (new extent, old extent)."""
-    return matmul(x, transpose(matrix, 0, 1)) if axis == x.ndim - 1 else matmul(matrix, x)
+    """Along one axis, the products with a matrix (new extent, old extent)."""
+    if axis == x.ndim - 2:
+        return matmul(matrix, x)
+    return _from_last(matmul(_to_last(x, axis), transpose(matrix, 0, 1)), axis)
 
 
 def _to_last(x: Node, axis: int) -> Node:
-    return permute(x, [*(each for each in range(x.ndim) if each != axis), axis])
+    return permute(x, [*(each for each in range(x.ndim) if each != axis), axis]) if axis != x.ndim - 1 else x
 
 
 def _from_last(x: Node, axis: int) -> Node:
-    return permute(x, [*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)])
+    return permute(x, [*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)]) if axis != x.ndim - 1 else x

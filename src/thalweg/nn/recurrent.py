@@ -185,13 +185,13 @@ class _Recurrent(Module):
         for what, state, size in zip(self.STATES, map(as_tensor, states), self._sizes(), strict=True):
             shape = (count, x.shape[1], size) if is_batched else (count, size)
             steps.check_state(type(self).__name__, what, state.node, shape, weight.node)  # type: ignore[union-attr]
-            found.append(state if is_batched else state.unsqueeze(1))  # type: ignore[attr-defined]
+            found.append(state if is_batched else state.unsqueeze(1))
         return found
 
     def _valid(self, lengths: Any, count: int, batch: int, is_batched: bool) -> Tensor:
         name = type(self).__name__
         tensor = as_tensor(lengths)
-        tensor = tensor if is_batched or tensor.ndim else tensor.unsqueeze(0)  # type: ignore[attr-defined]
+        tensor = tensor if is_batched or tensor.ndim else tensor.unsqueeze(0)
         steps.check_lengths(name, tensor.node, batch)
         if modes.trace is None:
             steps.check_extent(name, tensor._array().tolist(), count)

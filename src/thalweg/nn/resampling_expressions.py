@@ -1,4 +1,4 @@
-"""What enlarging and shrinking computes: nearest and linear interpolation, and channels exchanged for space.
+"""What enlarging and shrinking computes: nearest, linear and cubic interpolation, and channels exchanged for space.
 
 In: nodes (N, C, *S), the new extents, and the scales that were asked for. Out: nodes. Whole factors are repetitions,
 or along long axes sums of shifted entries, which the compiler reads where they lie; other linear maps are products
@@ -21,11 +21,19 @@ from thalweg.tensor.arithmetic import (
     add,
     clamp,
     convert,
+    divide,
+    equal,
     floor,
+    less,
+    less_equal,
+    logical_and,
     maximum,
     minimum,
     multiply,
+    square,
     subtract,
+    trunc,
+    where,
 )
 from thalweg.tensor.indexing import index_select
 from thalweg.tensor.shaping import permute, repeat_interleave, reshape, take_range
@@ -38,15 +46,22 @@ Scales = tuple[float | None, ...]
 _LARGEST_MATRIX = 64
 
 
-def interpolate(x: Node, sizes: Ints, scales: Scales, mode: str, align_corners: bool) -> Node:
-    """Axis by axis: both ways of interpolating are products of one-dimensional ones."""
+LINEAR = ("linear", "bilinear", "trilinear")
+
+
+def interpolate(x: Node, sizes: Ints, scales: Scales, mode: str, align_corners: bool, antialias: bool) -> Node:
+    """Axis by axis: all ways of interpolating are products of one-dimensional ones."""
     if mode == "area":
         return adaptive_avg_pool(x, sizes)
-    if mode in ("linear", "bilinear"):
+    if mode in LINEAR or mode == "bicubic":
         need_floating("interpolate", x)
     for axis, (size, scale) in enumerate(zip(sizes, scales, strict=True), x.ndim - len(sizes)):
-        if mode in ("linear", "bilinear"):
+        if antialias:
+            x = weighted(x, axis, smooth_weights(x, axis, size, scale, align_corners, mode == "bicubic"))
+        elif mode in LINEAR:
             x = _linear(x, axis, size, scale, align_corners)
+        elif mode == "bicubic":
+            x = _cubic(x, axis, size, scale, align_corners)
         else:
             x = _nearest(x, axis, size, scale, 0.5 if mode == "nearest-exact" else 0.0)
     return x
@@ -86,12 +101,16 @@ def _linear(x: Node, axis: int, size: int, scale: float | None, align_corners: b
     is_whole = not align_corners and factor * extent == size and scale in (None, factor)
     if is_whole and factor > 1 and extent > _LARGEST_MATRIX:
         return _linear_by_whole_factor(x, axis, factor)
-    if align_corners:
-        step, shift = (extent - 1) / (size - 1) if size > 1 else 0.0, 0.0
-    else:
-        step = 1 / scale if scale else extent / size
-        shift = 0.5 * step - 0.5
+    step, shift = source_of(extent, size, scale, align_corners)
     return weighted(x, axis, _hats(extent, size, step, shift, x))
+
+
+def source_of(extent: int, size: int, scale: float | None, align_corners: bool) -> tuple[float, float]:
+    """Entry i of the result lies at i * step + shift of the source."""
+    if align_corners:
+        return (extent - 1) / (size - 1) if size > 1 else 0.0, 0.0
+    step = 1 / scale if scale else extent / size
+    return step, 0.5 * step - 0.5
 
 
 def _hats(extent: int, size: int, step: float, shift: float, x: Node) -> Node:
@@ -123,6 +142,55 @@ def _every(x: Node, axis: int, first: int, step: int) -> Node:
         tuple(width if each == axis else 0 for each in range(x.ndim)) for width in (first, step - 1 - first, step - 1)
     )
     return ops.pad(x, low=low, high=high, interior=gaps, value=0)
+
+
+# --- cubic -----------------------------------------------------------------------------------------------------------
+
+_CUBIC = -0.75  # the free number of Keys' kernel (1981) that PyTorch and OpenCV take; antialiased -0.5, as Pillow
+
+
+def cubic_kernel(distance: Node, a: float) -> Node:
+    """Keys' piecewise cubic of |distance|, 0 from 2 on."""
+    near = add(multiply(multiply(square(distance), subtract(multiply(distance, a + 2), a + 3)), 1.0), 1.0)
+    far = multiply(subtract(multiply(add(multiply(subtract(distance, 5.0), distance), 8.0), distance), 4.0), a)
+    return where(less(distance, 1.0), near, where(less(distance, 2.0), far, 0))
+
+
+def _cubic(x: Node, axis: int, size: int, scale: float | None, align_corners: bool) -> Node:
+    """Four neighbours of each place; beyond the edge stands the last entry."""
+    extent = x.shape[axis]
+    if size == extent and (align_corners or scale in (None, 1)):
+        return x
+    step, shift = source_of(extent, size, scale, align_corners)
+    place, entry = (ops.iota(shape=(size, extent), axis=each, dtype=x.dtype.name) for each in (0, 1))
+    source = add(multiply(place, step), shift)
+    first = floor(source)
+    total: Node | None = None
+    for offset in (-1.0, 0.0, 1.0, 2.0):
+        neighbour = add(first, offset)
+        weight = cubic_kernel(absolute(subtract(source, neighbour)), _CUBIC)
+        seen = equal(clamp(neighbour, 0.0, float(extent - 1)), entry)
+        each = where(seen, weight, 0)
+        total = each if total is None else add(total, each)
+    assert total is not None
+    return weighted(x, axis, total)
+
+
+def smooth_weights(x: Node, axis: int, size: int, scale: float | None, align_corners: bool, is_cubic: bool) -> Node:
+    """Antialiased: where the result is smaller, the kernel is as wide as what one entry stands for (as in Pillow)."""
+    extent = x.shape[axis]
+    step, _ = source_of(extent, size, scale, align_corners)
+    width = max(step, 1.0)
+    place, entry = (ops.iota(shape=(size, extent), axis=each, dtype=x.dtype.name) for each in (0, 1))
+    centre = multiply(add(place, 0.5), step)
+    reach = (2.0 if is_cubic else 1.0) * width
+    inside = logical_and(
+        less_equal(trunc(add(subtract(centre, reach), 0.5)), entry), less(entry, trunc(add(centre, reach + 0.5)))
+    )
+    distance = absolute(divide(add(subtract(entry, centre), 0.5), width))
+    kernel = cubic_kernel(distance, -0.5) if is_cubic else maximum(subtract(1.0, distance), 0.0)
+    weights = where(inside, kernel, 0)
+    return divide(weights, ops.sum_(weights, axes=(1,)))
 
 
 # --- channels for space ----------------------------------------------------------------------------------------------

@@ -147,7 +147,8 @@ def _sizes(module: Any) -> list[tuple[str, int]]:
     total = sum(each.numel() for each in parameters)
     trainable = sum(each.numel() for each in parameters if each.requires_grad)
     size = sum(each.numel() * each.element_size() for each in [*parameters, *module.buffers()])
-    return [("total parameters", total), ("trainable parameters", trainable), ("bytes", size)]
+    frozen = [("non-trainable parameters", total - trainable)] if trainable < total else []
+    return [("total parameters", total), ("trainable parameters", trainable), *frozen, ("bytes", size)]
 
 
 def _totals_html(module: Any) -> str:

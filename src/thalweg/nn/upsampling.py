@@ -1,7 +1,7 @@
 """Layers that enlarge images and signals, or exchange channels for space. No parameters.
 
-In: (N, C, L) or (N, C, H, W). Out: the same rank, other extents. `Upsample` takes the extents or their ratio; the
-modes are those of `F.interpolate`.
+In: (N, C, L), (N, C, H, W) or (N, C, D, H, W). Out: the same rank, other extents. `Upsample` takes the
+extents or their ratio; the modes are those of `F.interpolate`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from thalweg.tensor.core import Tensor, refuse_unknown
 class Upsample(Module):
     """The input at other extents: `size`, or its own times `scale_factor`, rounded down.
 
-    `mode` is "nearest", "nearest-exact", "linear" for (N, C, L) or "bilinear" for (N, C, H, W); `align_corners` lays
-    the outer entries of both onto each other. See `F.interpolate`.
+    `mode` is "nearest", "nearest-exact", "area", "linear" for (N, C, L), "bilinear" or "bicubic" for (N, C, H, W),
+    "trilinear" for (N, C, D, H, W); `align_corners` lays the outer entries of both onto each other. See
+    `F.interpolate`.
 
     >>> import thalweg as tw
     >>> from thalweg import nn

@@ -22,13 +22,15 @@ from thalweg.tensor.templates import instantiate
 
 
 def clip_grad_norm_(
-    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Tensor:
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Scale all gradients by max_norm / (norm + 1e-6) where the norm of them all together exceeds `max_norm`.
 
     Returns the norm before clipping. Pascanu, Mikolov and Bengio, ICML 2013. `norm_type` may be infinity. With
     `error_if_nonfinite` the norm is computed and a NaN or infinity raises `NonFiniteError` before anything is changed;
-    that needs a known value, so it cannot be asked for inside a compiled step.
+    that needs a known value, so it cannot be asked for inside a compiled step. `foreach` chooses a way of computing in
+    PyTorch, and nothing here.
 
     >>> import thalweg as tw
     >>> w = tw.tensor([3.0, 4.0], requires_grad=True)
@@ -41,10 +43,24 @@ def clip_grad_norm_(
     gradients = _gradients(parameters)
     if not gradients:
         return zeros(())
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    _scale_down(gradients, max_norm, total)
+    return total
+
+
+def get_total_norm(
+    tensors: Iterable[Tensor] | Tensor, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The norm of all tensors together, as of one vector; nothing of it is recorded for backpropagation.
+
+    >>> import thalweg as tw
+    >>> get_total_norm([tw.tensor([3.0]), tw.tensor([4.0])])
+    tensor(5.)
+    """
     with set_recording(False):
-        norms = [instantiate(reductions.norm, [each.node, norm_type]) for each in gradients]
-        total = instantiate(_norm_of_norms, norms, {"p": norm_type})
-        result = Tensor._result(total)
+        norms = [instantiate(reductions.norm, [each.node, norm_type]) for each in _tensors(tensors)]
+        result = Tensor._result(instantiate(_norm_of_norms, norms, {"p": norm_type})) if norms else zeros(())
         if error_if_nonfinite and not math.isfinite(result.item()):
             raise NonFiniteError(
                 explain(
@@ -55,10 +71,29 @@ def clip_grad_norm_(
                     remedy="lower the learning rate, or find the first bad value with tw.detect_anomaly()",
                 )
             )
-        scale = instantiate(_scale, [total, float(max_norm)])
+    return result
+
+
+def clip_grads_with_norm_(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients by max_norm / (total_norm + 1e-6) where that is below 1.
+
+    >>> import thalweg as tw
+    >>> w = tw.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> clip_grads_with_norm_([w], 1.0, tw.tensor(5.0))
+    >>> w.grad
+    tensor([0.6, 0.8])
+    """
+    _scale_down(_gradients(parameters), max_norm, total_norm)
+
+
+def _scale_down(gradients: list[Tensor], max_norm: float, total_norm: Tensor) -> None:
+    with set_recording(False):
+        scale = instantiate(_scale, [total_norm.node, float(max_norm)])
         for gradient in gradients:
             write(gradient, instantiate(multiply, [gradient.node, scale]))
-    return result
 
 
 def _norm_of_norms(*norms: Node, p: float) -> Node:
@@ -69,7 +104,9 @@ def _scale(total: Node, max_norm: float) -> Node:
     return clamp(divide(max_norm, add(total, 1e-6)), max=1.0)
 
 
-def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+def clip_grad_value_(
+    parameters: Iterable[Tensor] | Tensor, clip_value: float, foreach: bool | None = None
+) -> None:  # fmt: skip
     """Limit every entry of every gradient to [-clip_value, clip_value].
 
     >>> import thalweg as tw

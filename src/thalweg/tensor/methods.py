@@ -15,7 +15,7 @@ import numpy as np
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, bool_, float32, float64, int32, int64, uint8
 from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.graph import Node, next_serial
-from thalweg.tensor import arithmetic, indexing, products, reductions, shaping
+from thalweg.tensor import arithmetic, elementary, indexing, products, rearranging, reductions, shaping, statistics
 from thalweg.tensor.backward import backward, grad
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import as_tensor, lift, lift_in_place, lift_view, lower, wrap
@@ -141,7 +141,7 @@ VIEWS: dict[str, Callable[..., Any]] = {
     "unbind": shaping.unbind,
 }
 
-IN_PLACE = (
+IN_PLACE: tuple[str, ...] = (
     "add", "sub", "mul", "div", "pow", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "clamp", "round",
     "floor", "masked_fill", "scatter_add", "scatter", "reciprocal", "tril", "triu",
 )  # fmt: skip
@@ -160,6 +160,16 @@ def _scaled(name: str, function: Callable[..., Node]) -> Callable[..., Node]:
 
 FUNCTIONS["add"] = _scaled("add", arithmetic.add)
 FUNCTIONS["sub"] = _scaled("sub", arithmetic.subtract)
+for _more in (elementary.FUNCTIONS, rearranging.FUNCTIONS, statistics.FUNCTIONS):
+    FUNCTIONS.update(_more)
+VIEWS.update(rearranging.VIEWS)
+IN_PLACE += (
+    *elementary.IN_PLACE,
+    "multiply", "subtract", "divide", "true_divide", "expm1", "log1p", "log2", "log10", "rsqrt", "square", "sin",
+    "cos", "tan", "atan", "sinh", "cosh", "erf", "ceil", "trunc", "clip", "index_add", "index_copy", "index_fill",
+)  # fmt: skip
+for _name, _other in (("multiply", "mul"), ("subtract", "sub"), ("divide", "div")):
+    FUNCTIONS[_name] = FUNCTIONS[_other]
 
 for _name, _function in FUNCTIONS.items():
     setattr(Tensor, _name, lift(_function))
@@ -195,11 +205,11 @@ def _extreme(extreme: Callable[..., Node], pairwise: Callable[..., Node], with_p
 
 FUNCTIONS["max"] = _extreme(reductions.amax, arithmetic.maximum, reductions.max_with_position)
 FUNCTIONS["min"] = _extreme(reductions.amin, arithmetic.minimum, reductions.min_with_position)
-Tensor.max = lift(FUNCTIONS["max"])  # type: ignore[attr-defined]
-Tensor.min = lift(FUNCTIONS["min"])  # type: ignore[attr-defined]
-Tensor.T = property(lift_view(shaping.reverse_axes))  # type: ignore[attr-defined]
-Tensor.mT = property(lambda self: self.transpose(-1, -2))  # type: ignore[attr-defined]
-Tensor.backward = backward  # type: ignore[attr-defined]
+Tensor.max = lift(FUNCTIONS["max"])  # type: ignore[method-assign]
+Tensor.min = lift(FUNCTIONS["min"])  # type: ignore[method-assign]
+Tensor.T = property(lift_view(shaping.reverse_axes))  # type: ignore[method-assign,assignment]
+Tensor.mT = property(lambda self: self.transpose(-1, -2))  # type: ignore[method-assign,assignment]
+Tensor.backward = backward  # type: ignore[method-assign,assignment]
 
 
 @_method("to")
@@ -243,10 +253,10 @@ def _cpu(self: Tensor) -> Tensor:
 
 @_method("view_as")
 def _view_as(self: Tensor, other: Tensor) -> Tensor:
-    return self.view(other.shape)  # type: ignore[attr-defined,no-any-return]
+    return self.view(other.shape)
 
 
-Tensor.reshape_as = _view_as  # type: ignore[attr-defined]
+Tensor.reshape_as = _view_as  # type: ignore[method-assign]
 
 
 def _indices(index: Any, flags: list[bool]) -> Any:
@@ -266,6 +276,12 @@ def _index_part(part: Any, flags: list[bool]) -> Any:
     if part.dtype is bool_:
         part._array()
     return lower(part.detach() if part.requires_grad else part, flags)
+
+
+@_method("where")
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor's entries where the condition holds, else those of `other`."""
+    return lift(arithmetic.where)(condition, self, other)  # type: ignore[no-any-return]
 
 
 @_method("__getitem__")
@@ -314,7 +330,7 @@ def _nonzero(x: Tensor) -> Tensor:
     return Tensor(np.argwhere(x._array()))
 
 
-Tensor.nonzero = _nonzero  # type: ignore[attr-defined]
+Tensor.nonzero = _nonzero  # type: ignore[method-assign,assignment]
 
 
 @_method("copy_")
@@ -474,6 +490,7 @@ _ONLY_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "stack": shaping.stack,
     "einsum": products.einsum,
     "broadcast_tensors": shaping.broadcast_tensors,
+    **rearranging.OF_SEVERAL,
 }
 _THROUGH_METHODS = tuple(name for name in VIEWS if name not in ("view", "expand_as"))
 
@@ -513,7 +530,7 @@ def _no_tensor(name: str, received: object) -> DTypeError:
     )  # fmt: skip
 
 
-_BINARY = ("add", "sub", "max", "min")
+_BINARY = ("add", "sub", "subtract", "max", "min", *elementary.FUNCTIONS)
 
 functions: dict[str, Callable[..., Any]] = {
     **{name: _on_a_tensor(name, function) for name, function in (FUNCTIONS | _ONLY_FUNCTIONS).items()},

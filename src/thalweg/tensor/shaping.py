@@ -18,7 +18,7 @@ def axis_of(dim: int, ndim: int, name: str = "dim") -> int:
     """A non-negative axis from a possibly negative one."""
     if isinstance(dim, bool) or not isinstance(dim, int):
         raise DTypeError(explain(f"{name} must be an integer", received=repr(dim), expected="an axis such as 0 or -1"))
-    if not -ndim <= dim < max(ndim, 1):
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
         raise ShapeError(
             explain(
                 f"{name} is not an axis of this tensor",

@@ -11,6 +11,7 @@ from thalweg.nn import expressions
 from thalweg.nn.applying import apply, apply_activation
 from thalweg.tensor import arithmetic
 from thalweg.tensor.core import Tensor, refuse_unknown
+from thalweg.tensor.lifting import as_tensor
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -113,10 +114,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     >>> hardtanh(tw.tensor([-3.0, 0.5]))
     tensor([-1. ,  0.5])
     """
-    if not min_val < max_val:
+    if min_val > max_val:
         raise ArgumentError(
-            explain("hardtanh: the limits are reversed", received=f"{min_val}, {max_val}", expected="min_val < max_val")
-        )
+            explain("hardtanh: the limits are reversed", received=f"{min_val}, {max_val}",
+                    expected="min_val <= max_val")
+        )  # fmt: skip
     return apply_activation(expressions.hardtanh, input, inplace, min_val=min_val, max_val=max_val)
 
 
@@ -140,27 +142,31 @@ def logsigmoid(input: Tensor) -> Tensor:
     return apply(arithmetic.logsigmoid, input)
 
 
-def softmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """e^x_i / sum_j e^x_j along `dim`, which must be said: -1 for rows of class scores.
+def softmax(input: Tensor, dim: int | None = None, dtype: object = None) -> Tensor:
+    """e^x_i / sum_j e^x_j along `dim`, which must be said: -1 for rows of class scores. With `dtype` computed in that.
 
     >>> import thalweg as tw
     >>> softmax(tw.tensor([[0.0, 1.0]]), dim=-1)
     tensor([[0.2689, 0.7311]])
     """
-    return apply(expressions.softmax, input, dim=_stated("softmax", dim))
+    return apply(expressions.softmax, _in(input, dtype), dim=stated_dim("softmax", dim))
 
 
-def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """x_i - log sum_j e^x_j along `dim`: the logarithm of the softmax, without underflow.
+def log_softmax(input: Tensor, dim: int | None = None, dtype: object = None) -> Tensor:
+    """x_i - log sum_j e^x_j along `dim`: the logarithm of the softmax, without underflow. `dtype` as in `softmax`.
 
     >>> import thalweg as tw
     >>> log_softmax(tw.tensor([[0.0, 1.0]]), dim=-1)
     tensor([[-1.3133, -0.3133]])
     """
-    return apply(expressions.log_softmax, input, dim=_stated("log_softmax", dim))
+    return apply(expressions.log_softmax, _in(input, dtype), dim=stated_dim("log_softmax", dim))
 
 
-def _stated(name: str, dim: int | None) -> int:
+def _in(input: Tensor, dtype: object) -> Tensor:
+    return input if dtype is None else as_tensor(input, dtype)
+
+
+def stated_dim(name: str, dim: int | None) -> int:
     """PyTorch guesses an axis with a warning, and guesses wrong for (N, C, L)."""
     if dim is None:
         raise ArgumentError(

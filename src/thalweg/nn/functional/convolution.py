@@ -1,7 +1,7 @@
 """Convolutions, transposed convolutions, and windows as columns, as functions of the input and the weights.
 
-In: tensors or arrays (N, C, L) or (N, C, H, W), or one sample without the batch axis. Out: tensors. One integer stands
-for the same along every spatial axis.
+In: tensors or arrays (N, C, L), (N, C, H, W) or (N, C, D, H, W), or one sample without the batch axis. Out: tensors.
+One integer stands for the same along every spatial axis.
 """
 
 from __future__ import annotations
@@ -86,6 +86,27 @@ def conv2d(
     return _convolution(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: str | Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slide windows over volumes: `conv2d` with one axis more.
+
+    Shapes: input (N, C, D, H, W) or (C, D, H, W), weight (O, C / groups, KD, KH, KW), bias (O,), result
+    (N, O, D', H', W'). The arguments are those of `conv1d`, one number or one an axis.
+
+    >>> import thalweg as tw
+    >>> conv3d(tw.ones(1, 1, 2, 2, 3), tw.ones(1, 1, 2, 2, 2))
+    tensor([[[[[8., 8.]]]]])
+    """
+    return _convolution(3, input, weight, bias, stride, padding, dilation, groups)
+
+
 def _convolution(
     axes: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Size, padding: str | Size, dilation: Size,
     groups: int,
@@ -148,6 +169,27 @@ def conv_transpose2d(
               [1., 2., 1.]]]])
     """
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> Tensor:
+    """The transpose of `conv3d`; with a stride it enlarges volumes.
+
+    Shapes: input (N, C, D, H, W), weight (C, O / groups, KD, KH, KW), bias (O,), extents as in `conv_transpose1d`.
+
+    >>> import thalweg as tw
+    >>> conv_transpose3d(tw.ones(1, 1, 1, 1, 2), tw.ones(1, 1, 1, 1, 2))
+    tensor([[[[[1., 2., 1.]]]]])
+    """
+    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def _transposed(

@@ -73,7 +73,7 @@ def ctc_loss(
     loss = apply_loss(
         expressions.loss_at_the_end, alpha, sizes, reduction=reduction, zero_infinity=zero_infinity
     )  # fmt: skip
-    return loss.squeeze(0) if is_single and reduction == "none" else loss  # type: ignore[attr-defined]
+    return loss.squeeze(0) if is_single and reduction == "none" else loss
 
 
 def _alpha(log_probs: Any, labels: Any, lengths: Any, blank: int) -> Any:

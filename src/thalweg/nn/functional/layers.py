@@ -51,15 +51,15 @@ def embedding(
     tensor([[3., 4.],
             [1., 2.]])
     """
-    padding_idx = _row_number(padding_idx, weight.shape[0])
+    padding_idx = row_number(padding_idx, weight.shape[0])
     if max_norm is not None:
-        _shorten(input, weight, max_norm, norm_type)
+        shorten(input, weight, max_norm, norm_type)
     return apply(
         embedding_expressions.embedding, input, weight, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq
     )
 
 
-def _row_number(padding_idx: int | None, rows: int) -> int | None:
+def row_number(padding_idx: int | None, rows: int) -> int | None:
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:
@@ -69,7 +69,7 @@ def _row_number(padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
-def _shorten(index: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+def shorten(index: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
     positive("embedding: max_norm", max_norm)
     if not isinstance(weight, Tensor):
         raise DTypeError(
@@ -115,6 +115,45 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     tensor([[[[1., 1., 1.]]]])
     """
     return _channel_dropout(2, input, p, training, inplace)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels: each volume of (N, C, D, H, W), or of (C, D, H, W), is set to 0 or kept as one.
+
+    >>> import thalweg as tw
+    >>> dropout3d(tw.ones(1, 1, 1, 1, 3), p=0.5, training=False)
+    tensor([[[[[1., 1., 1.]]]]])
+    """
+    return _channel_dropout(3, input, p, training, inplace)
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1: dropped entries become SELU's lowest value, and all are rescaled.
+
+    Klambauer et al., NeurIPS 2017. For networks of `selu`.
+
+    >>> import thalweg as tw
+    >>> alpha_dropout(tw.ones(3), p=0.5)
+    tensor([1., 1., 1.])
+    """
+    return _alpha_dropout(input, p, training, inplace, by_channel=False)
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels of (N, C, ...).
+
+    >>> import thalweg as tw
+    >>> feature_alpha_dropout(tw.ones(1, 1, 3), p=0.5)
+    tensor([[[1., 1., 1.]]])
+    """
+    return _alpha_dropout(input, p, training, inplace, by_channel=True)
+
+
+def _alpha_dropout(input: Tensor, p: float, training: bool, inplace: bool, by_channel: bool) -> Tensor:
+    expressions.need_probability("alpha_dropout", p)
+    if not training or p == 0:
+        return as_tensor(input)
+    return apply_activation(expressions.alpha_dropout, input, inplace, p=p, by_channel=by_channel)
 
 
 def _channel_dropout(axes: int, input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:

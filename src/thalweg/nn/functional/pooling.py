@@ -1,7 +1,7 @@
 """Pooling: what a window shows, reduced to its largest entry or its average.
 
-In: tensors or arrays (N, C, L) or (N, C, H, W), or one sample without the batch axis. Out: tensors of the same rank;
-with `return_indices` also the positions, int64, in the flattened plane of the input.
+In: tensors or arrays (N, C, L), (N, C, H, W) or (N, C, D, H, W), or one sample without the batch axis. Out: tensors
+of the same rank; with `return_indices` also the positions, int64, in the flattened plane of the input.
 """
 
 from __future__ import annotations
@@ -62,6 +62,24 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest entry of each window of a volume (N, C, D, H, W); sizes and ties as in `max_pool1d`.
+
+    >>> import thalweg as tw
+    >>> max_pool3d(tw.arange(16.0).reshape(1, 2, 2, 4), 2)
+    tensor([[[[13., 15.]]]])
+    """
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
 def _max_pool(
     axes: int, input: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool,
     return_indices: bool,
@@ -70,13 +88,14 @@ def _max_pool(
     options = {**_window(name, axes, kernel_size, stride, padding), "ceil_mode": bool(ceil_mode)}
     options["dilation"] = per_axis(f"{name}: dilation", dilation, axes, 1)
     if return_indices:
-        return _with_indices(expressions.max_pool_with_indices, input, **options)
+        return with_indices(expressions.max_pool_with_indices, input, **options)
     return apply(expressions.max_pool, input, **options)
 
 
-def _with_indices(function: Any, input: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+def with_indices(function: Any, *operands: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+    """Of an expression that gives entries and their positions, both as tensors."""
     flags: list[bool] = []
-    nodes = [operand_node(function.__name__, input, flags)]
+    nodes = [operand_node(function.__name__, each, flags) for each in operands]
     return wrap(instantiate(function, nodes, options), bool(flags))  # type: ignore[no-any-return]
 
 
@@ -105,9 +124,7 @@ def avg_pool1d(
     >>> avg_pool1d(tw.tensor([[1.0, 3.0, 2.0, 2.0]]), 2)
     tensor([[2., 2.]])
     """
-    options = _window("avg_pool1d", 1, kernel_size, stride, padding)
-    return apply(expressions.avg_pool, input, **options, ceil_mode=bool(ceil_mode),
-                 count_include_pad=bool(count_include_pad), divisor_override=None)  # fmt: skip
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
@@ -126,9 +143,34 @@ def avg_pool2d(
     tensor([[[ 2.5,  4.5],
              [10.5, 12.5]]])
     """
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The average of each window of a volume (N, C, D, H, W); arguments as in `avg_pool2d`.
+
+    >>> import thalweg as tw
+    >>> avg_pool3d(tw.arange(16.0).reshape(1, 2, 2, 4), 2)
+    tensor([[[[6.5, 8.5]]]])
+    """
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _avg_pool(
+    axes: int, input: Tensor, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool,
+    count_include_pad: bool, divisor_override: int | None,
+) -> Tensor:  # fmt: skip
     if divisor_override is not None:
-        whole_number("avg_pool2d: divisor_override", divisor_override, 1)
-    options = _window("avg_pool2d", 2, kernel_size, stride, padding)
+        whole_number(f"avg_pool{axes}d: divisor_override", divisor_override, 1)
+    options = _window(f"avg_pool{axes}d", axes, kernel_size, stride, padding)
     return apply(expressions.avg_pool, input, **options, ceil_mode=bool(ceil_mode),
                  count_include_pad=bool(count_include_pad), divisor_override=divisor_override)  # fmt: skip
 
@@ -155,6 +197,16 @@ def adaptive_avg_pool2d(input: Tensor, output_size: OptionalSize) -> Tensor:
     return apply(expressions.adaptive_avg_pool, input, sizes=_sizes("adaptive_avg_pool2d", 2, input, output_size))
 
 
+def adaptive_avg_pool3d(input: Tensor, output_size: OptionalSize) -> Tensor:
+    """Averages of windows that share out the three spatial axes of (N, C, D, H, W); None keeps an extent.
+
+    >>> import thalweg as tw
+    >>> adaptive_avg_pool3d(tw.arange(16.0).reshape(1, 2, 2, 4), (1, 1, 2))
+    tensor([[[[6.5, 8.5]]]])
+    """
+    return apply(expressions.adaptive_avg_pool, input, sizes=_sizes("adaptive_avg_pool3d", 3, input, output_size))
+
+
 def adaptive_max_pool1d(input: Tensor, output_size: Size, return_indices: bool = False) -> Any:
     """The largest entries of the windows of `adaptive_avg_pool1d`; ties as in `max_pool1d`.
 
@@ -178,10 +230,20 @@ def adaptive_max_pool2d(input: Tensor, output_size: OptionalSize, return_indices
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
+def adaptive_max_pool3d(input: Tensor, output_size: OptionalSize, return_indices: bool = False) -> Any:
+    """The largest entries of the windows of `adaptive_avg_pool3d`; ties as in `max_pool1d`.
+
+    >>> import thalweg as tw
+    >>> adaptive_max_pool3d(tw.arange(16.0).reshape(1, 2, 2, 4), 1)
+    tensor([[[[15.]]]])
+    """
+    return _adaptive_max_pool(3, input, output_size, return_indices)
+
+
 def _adaptive_max_pool(axes: int, input: Tensor, output_size: OptionalSize, return_indices: bool) -> Any:
     sizes = _sizes(f"adaptive_max_pool{axes}d", axes, input, output_size)
     if return_indices:
-        return _with_indices(expressions.adaptive_max_pool_with_indices, input, sizes=sizes)
+        return with_indices(expressions.adaptive_max_pool_with_indices, input, sizes=sizes)
     return apply(expressions.adaptive_max_pool, input, sizes=sizes)
 
 

@@ -1,6 +1,6 @@
 """Images and signals enlarged or shrunk, and channels exchanged for space.
 
-In: tensors or arrays (N, C, L) or (N, C, H, W). Out: tensors of the same rank, with other extents.
+In: tensors or arrays (N, C, L), (N, C, H, W) or (N, C, D, H, W). Out: tensors of the same rank, with other extents.
 The batch axis is needed here, as in PyTorch.
 """
 
@@ -16,7 +16,8 @@ from thalweg.nn.applying import apply
 from thalweg.nn.settings import per_axis, whole_number
 from thalweg.tensor.core import Tensor, refuse_unknown
 
-INTERPOLATIONS = ("nearest", "nearest-exact", "linear", "bilinear", "area")
+INTERPOLATIONS = ("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area")
+_SMOOTH = {"linear": (3,), "bilinear": (4,), "trilinear": (5,), "bicubic": (4,)}
 Factor = float | Sequence[float]
 
 
@@ -27,13 +28,16 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     """The input at other extents: `size`, or its own times `scale_factor`, rounded down.
 
     `mode`: "nearest" takes entry floor(i * old / new), "nearest-exact" floor((i + 1/2) * old / new); "linear" for
-    (N, C, L) and "bilinear" for (N, C, H, W) weight the neighbours of (i + 1/2) * old / new - 1/2, or with
-    `align_corners` of i * (old - 1) / (new - 1); "area" is adaptive average pooling. Coordinates use the scale factor
-    as it is given; with `recompute_scale_factor` the ratio of the extents. As in PyTorch; not its bicubic mode.
+    (N, C, L), "bilinear" for (N, C, H, W) and "trilinear" for (N, C, D, H, W) weight the two neighbours along each axis
+    of (i + 1/2) * old / new - 1/2, or with `align_corners` of i * (old - 1) / (new - 1); "bicubic" for (N, C, H, W)
+    four of them (Keys, 1981); "area" is adaptive average pooling. With `antialias`, for "bilinear" and "bicubic", an
+    image that becomes smaller is averaged over what each entry stands for, as in Pillow. Coordinates use the scale
+    factor as it is given; with `recompute_scale_factor` the ratio of the extents.
 
     >>> import thalweg as tw
     >>> interpolate(tw.tensor([[[1.0, 2.0]]]), scale_factor=2)
@@ -44,26 +48,30 @@ def interpolate(
     refuse_unknown("interpolate: mode", INTERPOLATIONS, mode)
     shape = tuple(getattr(input, "shape", (1, 1, 1)))
     _check_mode(shape, mode, align_corners)
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ArgumentError(explain("interpolate: antialias is for images that are averaged",
+                                    received=f"mode {mode!r}", expected="bilinear or bicubic"))  # fmt: skip
     sizes, scales = _sizes_and_scales(shape[2:], size, scale_factor)
     if recompute_scale_factor or mode == "area":
         scales = (None,) * len(sizes)
     return apply(
-        expressions.interpolate, input, sizes=sizes, scales=scales, mode=mode, align_corners=bool(align_corners)
-    )
+        expressions.interpolate, input, sizes=sizes, scales=scales, mode=mode, align_corners=bool(align_corners),
+        antialias=bool(antialias),
+    )  # fmt: skip
 
 
 def _check_mode(shape: tuple[int, ...], mode: str, align_corners: bool | None) -> None:
-    wanted = {"linear": (3,), "bilinear": (4,)}.get(mode, (3, 4))
+    wanted = _SMOOTH.get(mode, (3, 4, 5))
     if len(shape) not in wanted or 0 in shape[1:]:
-        shapes = {3: "(N, C, L)", 4: "(N, C, H, W)"}
+        shapes = {3: "(N, C, L)", 4: "(N, C, H, W)", 5: "(N, C, D, H, W)"}
         raise ShapeError(
             explain(f"interpolate: mode {mode!r} takes another shape", received=f"shape {shape}",
                     expected=" or ".join(shapes[each] for each in wanted) + ", not empty")
         )  # fmt: skip
-    if align_corners is not None and mode not in ("linear", "bilinear"):
+    if align_corners is not None and mode not in _SMOOTH:
         raise ArgumentError(
             explain("interpolate: align_corners means nothing in this mode", received=f"mode {mode!r}",
-                    expected="linear or bilinear", remedy="leave align_corners out")
+                    expected=", ".join(_SMOOTH), remedy="leave align_corners out")
         )  # fmt: skip
 
 
@@ -93,6 +101,31 @@ def _sizes_and_scales(
                     expected="at least one entry along each axis")
         )  # fmt: skip
     return sizes, tuple(float(each) for each in factors)
+
+
+def upsample(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: Factor | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """`interpolate` under its older name."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(
+    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: Factor | None = None
+) -> Tensor:
+    """`interpolate` with mode "nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(
+    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: Factor | None = None
+) -> Tensor:
+    """`interpolate` with mode "bilinear" between corners that lie on each other."""
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
