@@ -7,6 +7,7 @@ to 1e-5, judged per tensor as |a - b| <= tolerance * max|b|.
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -77,9 +78,60 @@ CONFIGURATIONS = [
             maximize=[False, True],
         )
     ),
+    *(
+        ("NAdam", options)
+        for options in product(
+            lr=[0.1, 1e-3],
+            weight_decay=[0.0, 0.05],
+            momentum_decay=[4e-3, 0.1],
+            decoupled_weight_decay=[False, True],
+        )
+    ),
+    *(
+        ("RAdam", options)
+        for options in product(
+            betas=[(0.9, 0.999), (0.5, 0.7), (0.0, 0.5)],
+            eps=[1e-8, 1e-3],
+            weight_decay=[0.0, 0.05],
+            decoupled_weight_decay=[False, True],
+        )
+    ),
+    *(("Adadelta", options) for options in product(rho=[0.9, 0.5, 1.0], eps=[1e-6, 1e-3], weight_decay=[0.0, 0.05])),
+    *(
+        ("Adamax", options)
+        for options in product(betas=[(0.9, 0.999), (0.5, 0.7)], eps=[1e-8, 1e-3], weight_decay=[0.0, 0.05])
+    ),
+    *(
+        ("ASGD", options)
+        for options in product(lambd=[1e-4, 0.1], alpha=[0.75, 0.5], t0=[1e6, 0, 20], weight_decay=[0.0, 0.05])
+    ),
+    *(
+        ("Rprop", options)
+        for options in product(
+            lr=[0.1, 1e-3], etas=[(0.5, 1.2), (0.3, 1.5)], step_sizes=[(1e-6, 50), (1e-3, 0.2)], maximize=[False, True]
+        )
+    ),
+    *(
+        ("Adafactor", options)
+        for options in product(
+            beta2_decay=[-0.8, -0.5],
+            eps=[(None, 1e-3), (1e-2, 0.1)],
+            d=[1.0, 2.0],
+            weight_decay=[0.0, 0.05],
+        )
+    ),
 ]
 CASES = [(*case, dtype) for dtype in TOLERANCE for case in sweep(CONFIGURATIONS, seed=len(dtype))]
-DEFAULTS = [(name, {}, dtype) for name in ("SGD", "Adagrad", "RMSprop", "Adam", "AdamW") for dtype in TOLERANCE]
+NAMES = sorted({name for name, _ in CONFIGURATIONS})
+DEFAULTS = [(name, {}, dtype) for name in NAMES for dtype in TOLERANCE]
+
+
+@pytest.fixture(autouse=True)
+def _wide_counts():
+    """PyTorch keeps the numbers beside the averages (NAdam's product, ASGD's rate) in its default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def assert_close(found, expected, dtype, what):
@@ -135,7 +187,8 @@ def test_names_and_defaults(name, options, dtype):
     not_ours = {"foreach", "fused", "capturable", "differentiable", "params"}
     wanted = {key: value for key, value in other.param_groups[0].items() if key not in not_ours}
     assert {key: value for key, value in mine.param_groups[0].items() if key != "params"} == wanted
-    shown = {line.strip() for line in repr(other).splitlines() if line.strip().split(":")[0] not in not_ours}
+    lines = (re.sub(r"(\d)\.0\b", r"\1", line.strip()) for line in repr(other).splitlines())
+    shown = {line for line in lines if line.split(":")[0] not in not_ours}
     assert {line.strip() for line in repr(mine).splitlines()} == shown
 
 
@@ -148,6 +201,13 @@ def test_names_and_defaults(name, options, dtype):
         ("Adam", {"amsgrad": True, "betas": (0.8, 0.9)}),
         ("AdamW", {"weight_decay": 0.1}),
         ("SGD", {"lr": 0.1}),
+        ("NAdam", {"momentum_decay": 0.1}),
+        ("RAdam", {"betas": (0.8, 0.9)}),
+        ("Adadelta", {"rho": 0.8}),
+        ("Adamax", {"lr": 0.1}),
+        ("ASGD", {"lr": 0.1, "t0": 3}),
+        ("Rprop", {"lr": 0.1, "etas": (0.4, 1.3)}),
+        ("Adafactor", {"lr": 0.1, "eps": (1e-3, 0.1)}),
     ],
 )
 def test_a_state_that_pytorch_saved_continues_here(name, options):

@@ -32,8 +32,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "alpha": (0.0, math.inf),
     "lr_decay": (0.0, math.inf),
     "initial_accumulator_value": (0.0, math.inf),
+    "momentum_decay": (0.0, math.inf),
+    "rho": (0.0, math.nextafter(1.0, 2.0)),
+    "beta2_decay": (-math.inf, math.nextafter(0.0, 1.0)),
+    "d": (1.0, math.inf),
 }
-MEMBERS = ("params", "param_names")
+# How many numbers a name has where that is not one.
+LENGTHS = {"betas": 2, "etas": 2, "step_sizes": 2, "ns_coefficients": 3}
+MEMBERS = ("params", "param_names", "initial_lr")
 
 
 class ParamGroup(dict[str, Any]):
@@ -52,13 +58,19 @@ class ParamGroup(dict[str, Any]):
     (0.25, tensor(0.25, dtype=thalweg.float64))
     """
 
-    def __init__(self, owner: str, counter: Tensor, optional: frozenset[str]) -> None:
-        """`counter` counts the optimizer's steps; a number named in `optional` drops its term while it is 0."""
+    def __init__(
+        self, owner: str, counter: Tensor, optional: frozenset[str], static: frozenset[str] = frozenset()
+    ) -> None:
+        """`counter` counts the optimizer's steps; a number named in `optional` drops its term while it is 0.
+
+        What is named in `static` decides the form of the program: it is kept as it is, not in a cell.
+        """
         super().__init__()
         self.owner = owner
         self.structure = 0
         self._counter = counter
         self._optional = optional
+        self._static = static
         self._off: set[str] = set()
 
     # --- as a mapping -----------------------------------------------------------------------------------------------
@@ -67,7 +79,7 @@ class ParamGroup(dict[str, Any]):
         return _readable(name, dict.__getitem__(self, name))
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in MEMBERS:
+        if name not in MEMBERS and name not in self._static:
             value = schedules.from_config(value) if is_config(value) else value
             if is_numeric(value):
                 self._set_number(name, value)
@@ -121,7 +133,7 @@ class ParamGroup(dict[str, Any]):
     def _set_number(self, name: str, value: Any) -> None:
         """Write into the cells that are there, or make them; note whether the term is on."""
         parts = value if isinstance(value, tuple | list) else (value,)
-        if len(parts) != (2 if name == "betas" else 1):
+        if len(parts) != LENGTHS.get(name, 1):
             self._refuse_form(name, value)
         for each in parts:
             self._check_range(name, each)
@@ -137,14 +149,18 @@ class ParamGroup(dict[str, Any]):
             self._changed()
 
     def _set_structure(self, name: str, value: Any) -> None:
-        if name in RANGES and not (isinstance(value, Schedule) and name != "betas"):
+        if name in (RANGES.keys() | LENGTHS) - self._static and not (
+            isinstance(value, Schedule) and name not in LENGTHS
+        ):
             self._refuse_form(name, value)
         self._off.discard(name)
         dict.__setitem__(self, name, value)
         self._changed()
 
     def _refuse_form(self, name: str, value: Any) -> None:
-        expected = "a pair of numbers" if name == "betas" else "a number, a 0-d tensor or a schedule"
+        count = LENGTHS.get(name)
+        several = "a pair of numbers" if count == 2 else f"{count} numbers"
+        expected = several if count else "a number, a 0-d tensor or a schedule"
         raise DTypeError(explain(f"{self.owner}: {name} has a wrong form", received=repr(value), expected=expected))
 
     def _switch(self, name: str, is_off: bool) -> None:
@@ -192,6 +208,11 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def first_rate(group: ParamGroup) -> float:
+    """The learning rate of the step that comes next, for state that begins with it."""
+    return float(group.tensor("lr").item())
+
+
 def step_counter() -> Tensor:
     """A cell that counts steps from 0."""
     with outside_trace():
@@ -233,6 +254,6 @@ def _write(cell: Tensor, value: Any) -> None:
     """Outside a trace the new value is a known leaf, so that another rate is not another program."""
     with no_grad():
         if modes.trace is not None:
-            cell.copy_(value.reshape(())) if isinstance(value, Tensor) else cell.fill_(float(value))  # type: ignore[attr-defined]
+            cell.copy_(value.reshape(())) if isinstance(value, Tensor) else cell.fill_(float(value))
         else:
             cell._assign(make_input((), float64, np.array(float(value))))

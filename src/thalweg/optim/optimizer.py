@@ -53,6 +53,10 @@ class Optimizer:
     optional: ClassVar[frozenset[str]] = frozenset()
     # State that begins at 0 and grows by 1 at each step of its parameter: those that keep step have one tensor for it.
     counts: ClassVar[frozenset[str]] = frozenset()
+    # Hyper-parameters that decide the form of the program (how often to iterate): Python values, not cells.
+    static: ClassVar[frozenset[str]] = frozenset()
+    # State whose first axis grows while training (LBFGS's history).
+    grows: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -106,11 +110,11 @@ class Optimizer:
             hyper = group.operands()
             for param, grad in zip(group["params"], remaining, strict=False):
                 if grad is not None:
-                    signed = -grad if hyper.get("maximize") else grad  # type: ignore[operator]
+                    signed = -grad if hyper.get("maximize") else grad
                     counted |= self._step_one(param, signed, group, hyper)
         for count, node in counted.items():  # when all that share it have read it
             count._assign(node)
-        self._counter.add_(1)  # type: ignore[attr-defined]
+        self._counter.add_(1)
 
     def _step_one(self, param: Tensor, grad: Tensor, group: ParamGroup, hyper: Hyper) -> dict[Tensor, Node]:
         """Write the parameter and its state, but for the counts, whose new values are returned."""
@@ -183,7 +187,7 @@ class Optimizer:
         """Add parameters, with hyper-parameters of their own where `param_group` has them."""
         owner = type(self).__name__
         names, params = _checked_parameters(owner, param_group.get("params"), {id(each) for each in self._parameters()})
-        group = ParamGroup(owner, self._counter, self.optional)
+        group = ParamGroup(owner, self._counter, self.optional, self.static)
         group["params"] = params
         if names:
             group["param_names"] = names

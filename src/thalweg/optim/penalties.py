@@ -63,7 +63,7 @@ class Penalty:
     def strength(self, value: float) -> None:
         known = _checked_strength(self, value)
         if modes.trace is not None:
-            self._strength.fill_(known)  # type: ignore[attr-defined]
+            self._strength.fill_(known)
         else:
             self._strength._assign(make_input((), float64, np.array(known)))
 
@@ -77,7 +77,7 @@ class Penalty:
         for parameter in self.parameters:
             cost = self.entry_cost(parameter).sum()
             total = cost if total is None else total + cost
-        return total * self._strength.to(total.dtype)  # type: ignore[attr-defined,no-any-return]
+        return total * self._strength.to(total.dtype)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(strength={self.strength:g}, parameters={len(self.parameters)})"

@@ -19,9 +19,13 @@ from thalweg.tensor import Tensor, tensor
 from thalweg.tensor.core import bump_version
 from thalweg.tensor.modes import outside_trace
 
-# What PyTorch saves and we have no use for: how a step is carried out, and a count that RMSprop never reads.
-FOREIGN_OPTIONS = ("foreach", "fused", "capturable", "differentiable", "initial_lr")
-FOREIGN_STATE = ("step",)
+# What PyTorch saves and we have no use for: how a step is carried out, what its schedulers note in the groups; a count
+# that RMSprop never reads, and LBFGS's workspace.
+FOREIGN_OPTIONS = (
+    "foreach", "fused", "capturable", "differentiable",
+    "max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr",
+)  # fmt: skip
+FOREIGN_STATE = ("step", "al")
 
 
 def write_state(optimizer: Any) -> dict[str, Any]:
@@ -86,10 +90,12 @@ def _check_groups(optimizer: Any, groups: Sequence[Mapping[str, Any]]) -> None:
 
 def _filled_group(optimizer: Any, group: ParamGroup, entry: Mapping[str, Any]) -> ParamGroup:
     """A new group with the same parameters and the saved hyper-parameters."""
-    filled = ParamGroup(group.owner, optimizer._counter, optimizer.optional)
+    filled = ParamGroup(group.owner, optimizer._counter, optimizer.optional, optimizer.static)
     for name, value in group.items():
         filled[name] = value
     for name, value in entry.items():
+        if name == "initial_lr":  # where lr_scheduler's schedulers began
+            filled[name] = value
         if name in MEMBERS or name in FOREIGN_OPTIONS:
             continue
         if name not in group:
@@ -108,19 +114,20 @@ def _filled_state(optimizer: Any, param: Tensor, group: ParamGroup, found: Mappi
         for name, value in found.items():
             if value is None or (name in FOREIGN_STATE and name not in fresh):
                 continue
-            fresh[name] = _filled(fresh, name, value, f"{group.owner}, parameter {number}")
+            where = f"{group.owner}, parameter {number}"
+            fresh[name] = _filled(fresh, name, value, where, grows=name in optimizer.grows)
         if found and "step" in fresh and "step" not in found:
             fresh["step"] = tensor(1)  # PyTorch's SGD keeps no count: a buffer that is there was not made just now
     return fresh
 
 
-def _filled(fresh: Mapping[str, Tensor], name: str, value: Any, where: str) -> Tensor:
+def _filled(fresh: Mapping[str, Tensor], name: str, value: Any, where: str, grows: bool = False) -> Tensor:
     if name not in fresh:
         raise StateError(
             explain("a saved state has an unknown name", received=name, expected=", ".join(fresh), where=where)
         )
     array = value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
-    if array.shape != fresh[name].shape:
+    if array.shape[grows:] != fresh[name].shape[grows:]:
         raise StateError(
             explain(f"the saved {name} has another shape than its parameter", received=array.shape,
                     expected=fresh[name].shape, where=where, remedy="load the state of the same model")

@@ -12,7 +12,7 @@ from thalweg.errors import ArgumentError, explain
 from thalweg.optim.hyper import ParamGroup, refuse_execution_options
 from thalweg.optim.optimizer import Hyper, Optimizer, Parameters, State
 from thalweg.optim.schedules import Schedule
-from thalweg.tensor import Tensor, tensor, where, zeros_like  # type: ignore[attr-defined]
+from thalweg.tensor import Tensor, tensor, where, zeros_like
 
 
 class SGD(Optimizer):

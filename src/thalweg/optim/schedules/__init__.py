@@ -13,7 +13,7 @@ from thalweg.optim.schedules.base import Schedule, is_config
 if TYPE_CHECKING:
     from thalweg.optim.schedules.combine import Chained, Product
     from thalweg.optim.schedules.configs import from_config
-    from thalweg.optim.schedules.cyclic import CosineAnnealing, CosineWarmRestarts, Cyclical, OneCycle
+    from thalweg.optim.schedules.cyclic import CosineAnnealing, CosineWarmRestarts, Cyclical, OneCycle, Piecewise
     from thalweg.optim.schedules.decay import (
         Constant,
         Exponential,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "combine": ("Chained", "Product"),
     "configs": ("from_config",),
-    "cyclic": ("CosineAnnealing", "CosineWarmRestarts", "Cyclical", "OneCycle"),
+    "cyclic": ("CosineAnnealing", "CosineWarmRestarts", "Cyclical", "OneCycle", "Piecewise"),
     "decay": ("Constant", "Exponential", "InverseTime", "LinearWarmup", "MultiStep", "Polynomial", "StepDecay"),
 }
 _LATER = {name: (f"thalweg.optim.schedules.{module}", name) for module, names in _MODULES.items() for name in names}
@@ -50,5 +50,5 @@ def __dir__() -> list[str]:
 __all__ = [
     "Schedule", "from_config", "is_config",
     "Constant", "StepDecay", "MultiStep", "Exponential", "Polynomial", "InverseTime", "LinearWarmup",
-    "CosineAnnealing", "CosineWarmRestarts", "Cyclical", "OneCycle", "Chained", "Product",
+    "CosineAnnealing", "CosineWarmRestarts", "Cyclical", "OneCycle", "Piecewise", "Chained", "Product",
 ]  # fmt: skip

@@ -61,7 +61,7 @@ class Schedule:
         """The value at `step`: a Python float for a Python number, a float64 tensor for a tensor."""
         if isinstance(step, Tensor):
             with no_grad():
-                value: Tensor = self.formula(step.to(float64))  # type: ignore[attr-defined]
+                value: Tensor = self.formula(step.to(float64))
             return value
         with outside_trace(), no_grad():
             return float(self.formula(tensor(_checked_step(step), dtype=float64)).item())

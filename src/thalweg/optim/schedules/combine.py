@@ -12,7 +12,7 @@ from typing import Any
 
 from thalweg.errors import ArgumentError, explain
 from thalweg.optim.schedules.base import Schedule, is_count, require
-from thalweg.tensor import where  # type: ignore[attr-defined]
+from thalweg.tensor import where
 
 
 def _take_schedules(owner: Schedule) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from thalweg.optim.schedules.base import Schedule, require, require_counts, require_rates
-from thalweg.tensor import full_like, where  # type: ignore[attr-defined]
+from thalweg.optim.schedules.base import Schedule, is_number, require, require_counts, require_rates
+from thalweg.tensor import full_like, where
 
 
 def _cosine(start: float, end: float, fraction: Any) -> Any:
@@ -29,7 +29,8 @@ class CosineAnnealing(Schedule):
     """eta_min + (lr - eta_min) (1 + cos(π t / T_max)) / 2, and eta_min from T_max on.
 
     Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts. PyTorch's CosineAnnealingLR lets the rate rise
-    again after T_max, which those who train a little longer than planned call a mistake; here it stays down.
+    again after T_max, which those who train a little longer than planned call a mistake; here it stays down, unless
+    `rises_again`.
 
     >>> CosineAnnealing(lr=1.0, T_max=4).values(6).round(4)
     array([1.    , 0.8536, 0.5   , 0.1464, 0.    , 0.    ])
@@ -38,13 +39,14 @@ class CosineAnnealing(Schedule):
     lr: float
     T_max: int
     eta_min: float = 0.0
+    rises_again: bool = False
 
     def __post_init__(self) -> None:
         require_rates(self, "lr", "eta_min")
         require_counts(self, "T_max")
 
     def formula(self, t: Any) -> Any:
-        return _cosine(self.lr, self.eta_min, t.clamp(max=self.T_max) / self.T_max)
+        return _cosine(self.lr, self.eta_min, (t if self.rises_again else t.clamp(max=self.T_max)) / self.T_max)
 
 
 @dataclass(frozen=True)
@@ -163,12 +165,7 @@ class OneCycle(Schedule):
         require(self, "final_div_factor", self.final_div_factor > 0, "a number above 0")
 
     def formula(self, t: Any) -> Any:
-        anneal = _cosine if self.anneal_strategy == "cos" else _linear
-        value = full_like(t, self._corners()[-1][1])
-        for (start, low), (end, high) in reversed(self._phases()):
-            fraction = ((t - start) / (end - start)).clamp(0.0, 1.0)
-            value = where(t <= end, anneal(low, high, fraction), value)
-        return value
+        return _through(self._corners(), self.anneal_strategy, t)
 
     def _corners(self) -> list[tuple[float, float]]:
         """(step, rate) at the ends of the phases."""
@@ -177,6 +174,40 @@ class OneCycle(Schedule):
         mirrored = [(2 * self.pct_start * self.total_steps - 2, first)] if self.three_phase else []
         return [(0, first), (peak, self.max_lr), *mirrored, (last, first / self.final_div_factor)]
 
-    def _phases(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-        corners = self._corners()
-        return [(a, b) for a, b in pairwise(corners) if b[0] > a[0] and b[0] > 0]
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """Through the given values at the given steps: along half cosine waves ("cos") or lines ("linear") between them.
+
+    Before the first step the first value holds, after the last the last. Two values at one step are a jump.
+
+    >>> Piecewise(steps=(0, 4, 6), levels=(0.95, 0.85, 0.95), anneal_strategy="linear").values(7).round(3)
+    array([0.95 , 0.925, 0.9  , 0.875, 0.85 , 0.9  , 0.95 ])
+    """
+
+    steps: tuple[float, ...]
+    levels: tuple[float, ...]
+    anneal_strategy: str = "cos"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        object.__setattr__(self, "levels", tuple(self.levels))
+        is_rising = len(self.steps) >= 1 and all(a <= b for a, b in pairwise(self.steps))
+        require(self, "steps", is_rising, "at least one step, in rising order")
+        is_right = len(self.levels) == len(self.steps) and all(map(is_number, self.levels))
+        require(self, "levels", is_right, f"{len(self.steps)} finite numbers of at least 0, one for each step")
+        require(self, "anneal_strategy", self.anneal_strategy in ("cos", "linear"), "'cos' or 'linear'")
+
+    def formula(self, t: Any) -> Any:
+        return _through(list(zip(self.steps, self.levels, strict=True)), self.anneal_strategy, t)
+
+
+def _through(corners: list[tuple[float, float]], anneal_strategy: str, t: Any) -> Any:
+    """From corner (step, value) to corner; one that takes no time, or ends before step 0, is left out."""
+    anneal = _cosine if anneal_strategy == "cos" else _linear
+    value = full_like(t, corners[-1][1])
+    phases = [(a, b) for a, b in pairwise(corners) if b[0] > a[0] and b[0] > 0]
+    for (start, low), (end, high) in reversed(phases):
+        fraction = ((t - start) / (end - start)).clamp(0.0, 1.0)
+        value = where(t <= end, anneal(low, high, fraction), value)
+    return value

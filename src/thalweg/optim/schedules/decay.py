@@ -143,7 +143,9 @@ class InverseTime(Schedule):
 
 @dataclass(frozen=True)
 class LinearWarmup(Schedule):
-    """lr (s + (1 - s) t / warmup_steps) with s = start_factor, and lr from then on. PyTorch's LinearLR.
+    """lr (s + (e - s) t / warmup_steps) with s = start_factor and e = end_factor, and lr e from then on.
+
+    PyTorch's LinearLR.
 
     A large rate on fresh random weights can throw them far away; starting low avoids that (Goyal et al. 2017,
     "Accurate, large minibatch SGD", 2.2). What comes after the warm-up is `Chained` behind it. The default factor is
@@ -156,11 +158,12 @@ class LinearWarmup(Schedule):
     lr: float
     warmup_steps: int
     start_factor: float = 1.0 / 3.0
+    end_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        require_rates(self, "lr", "start_factor")
+        require_rates(self, "lr", "start_factor", "end_factor")
         require_counts(self, "warmup_steps")
 
     def formula(self, t: Any) -> Any:
         done = t.clamp(max=self.warmup_steps) / self.warmup_steps
-        return self.lr * (self.start_factor + (1.0 - self.start_factor) * done)
+        return self.lr * (self.start_factor + (self.end_factor - self.start_factor) * done)

@@ -174,6 +174,48 @@ class F1(ClassCounts):
         return self._divide(2.0 * hits, predicted + true)  # tp + fp = predicted, tp + fn = true
 
 
+class FBeta(ClassCounts):
+    """Precision and recall in one, recall counting β times as much: (1 + β²)·tp / ((1 + β²)·tp + β²·fn + fp).
+
+    Args:
+        beta: above 0; 2 (default) for a search that must not miss, 0.5 for one that must not cry wolf, 1 is `F1`.
+        average, zero_division, threshold, from_logits: as for `Precision`.
+        name: default ``"f2"``, with beta in it.
+
+    Example:
+        >>> metric = FBeta(beta=2.0)
+        >>> metric.update([0.9, 0.8, 0.3], [1, 0, 1])
+        >>> metric.compute()
+        0.5
+
+    Source: van Rijsbergen, *Information Retrieval* (1979); agrees with scikit-learn's `fbeta_score`.
+    """
+
+    def __init__(
+        self,
+        beta: float = 2.0,
+        average: Average = "binary",
+        zero_division: float = 0.0,
+        threshold: float = 0.5,
+        from_logits: bool = False,
+        name: str | None = None,
+    ) -> None:
+        is_number = isinstance(beta, int | float | np.integer | np.floating) and not isinstance(beta, bool)
+        if not is_number or not 0 < beta < np.inf:
+            problem, expected = "beta weighs recall against precision", "a number above 0"
+            raise ArgumentError(explain(problem, received=repr(beta), expected=expected, where="FBeta(beta)"))
+        self.beta = float(beta)
+        super().__init__(average, zero_division, threshold, from_logits, name)
+
+    @property
+    def default_name(self) -> str:  # type: ignore[override]
+        return f"f{self.beta:g}"
+
+    def _ratio(self, hits: Array, predicted: Array, true: Array) -> Array:
+        square = self.beta**2
+        return self._divide((1.0 + square) * hits, predicted + square * true)
+
+
 class ConfusionMatrix(Metric):
     """Entry (i, j): how many examples of the true class i were given the label j.
 

@@ -1,7 +1,7 @@
 """Metrics by name, as in `Trainer(metrics=["accuracy", "macro_f1"])`.
 
 In: a name or a metric. Out: a metric that is ready for its first batch, or an error with the closest names.
-Names with a number or an average in them are patterns: `top_3_accuracy`, `weighted_recall`.
+Names with a number or an average in them are patterns: `top_3_accuracy`, `f0.5`, `weighted_recall`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from collections.abc import Callable
 from functools import partial
 
 from thalweg.errors import ArgumentError, DTypeError, explain
+from thalweg.train.metrics.agreement import BalancedAccuracy, CohenKappa, MatthewsCorrelation
 from thalweg.train.metrics.base import Metric
 from thalweg.train.metrics.classification import Accuracy, TopKAccuracy
-from thalweg.train.metrics.confusion import F1, Average, Precision, Recall
+from thalweg.train.metrics.confusion import F1, Average, FBeta, Precision, Recall
 from thalweg.train.metrics.detection import MeanAveragePrecision
+from thalweg.train.metrics.log_loss import LogLoss
 from thalweg.train.metrics.perplexity import Perplexity
+from thalweg.train.metrics.ranking import ROCAUC, AveragePrecision
 from thalweg.train.metrics.regression import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
 from thalweg.train.metrics.segmentation import Dice, IoU, PixelAccuracy
 from thalweg.train.metrics.transcripts import TokenErrorRate
@@ -28,6 +31,13 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "precision": Precision,
     "recall": Recall,
     "f1": F1,
+    "f2": FBeta,
+    "balanced_accuracy": BalancedAccuracy,
+    "cohen_kappa": CohenKappa,
+    "matthews": MatthewsCorrelation,
+    "roc_auc": ROCAUC,
+    "average_precision": AveragePrecision,
+    "log_loss": LogLoss,
     "iou": IoU,
     "dice": Dice,
     "pixel_accuracy": PixelAccuracy,
@@ -50,11 +60,15 @@ ALIASES = {
     "mean_squared_error": "mse",
     "root_mean_squared_error": "rmse",
     "f1_score": "f1",
+    "auc": "roc_auc",
+    "mcc": "matthews",
+    "matthews_corrcoef": "matthews",
     "r2_score": "r2",
     "mean_iou": "macro_iou",
     "jaccard": "iou",
 }
 _TOP_K = re.compile(r"top_([1-9][0-9]*)_accuracy")
+_F_BETA = re.compile(r"f(0\.[0-9]*[1-9]|(?:[2-9]|[1-9][0-9]+)(?:\.[0-9]+)?|1\.[0-9]+)")
 
 
 def metric_names() -> tuple[str, ...]:
@@ -89,6 +103,8 @@ def get_metric(metric: str | Metric) -> Metric:
         raise DTypeError(explain("this is no metric", received=repr(metric), expected=expected, remedy=remedy))
     if found := _TOP_K.fullmatch(metric):
         return TopKAccuracy(int(found[1]))
+    if found := _F_BETA.fullmatch(metric):
+        return FBeta(float(found[1]))
     name = ALIASES.get(metric, metric)
     if name not in METRICS:
         raise _unknown(metric)
