@@ -38,6 +38,7 @@ LAZY_IMPORTS = {
     "sacrebleu": "an extra",
     "sklearn": "a peer",
     "soundfile": "an extra",
+    "tensorboardX": "an extra",
     "tokenizers": "an extra",
     "torch": "a peer, and 2 s to import",
     "urllib": "as http",
@@ -52,6 +53,7 @@ IMPORTERS_BY_NAME = {
     "thalweg/__init__.py": "two fifths of the house, which a step by hand does not need; see tests/test_face.py",
     "thalweg/compile/compiler.py": "forty files that only a program's first compilation needs; see tests/test_face.py",
     "thalweg/compile/inside/__init__.py": "only who looks inside the compiler needs them",
+    "thalweg/optim/__init__.py": "what few programs use: a dozen optimizers, PyTorch's schedulers, averages of weights",
     "thalweg/optim/schedules/__init__.py": "a dozen frozen dataclasses, which take a while to make",
 }
 IMPORTS_BY_NAME = ("import_module", "_import_module", "__import__")

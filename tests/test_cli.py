@@ -63,8 +63,8 @@ def test_train_predict_evaluate(here, capsys):
     assert "epoch 2/2" in err
     pytest.importorskip("matplotlib")
     pictures = ["confusion_matrix", "epochs", "gradient_norms", "learning_rate", "loss"]
-    names = sorted([*(f"{name}.png" for name in pictures), "config.json", "findings.json", "metrics.jsonl",
-                    "model.safetensors", "record.npz", "report.html", "results.json"])  # fmt: skip
+    names = sorted([*(f"{name}.png" for name in pictures), "config.json", "findings.json", "log.jsonl",
+                    "metrics.jsonl", "model.safetensors", "record.npz", "report.html", "results.json"])  # fmt: skip
     assert sorted(path.name for path in (here / "runs" / "things-001").iterdir()) == names
 
     status, out, _ = call(capsys, "predict", "runs/things-001", data)
@@ -440,12 +440,8 @@ def test_ctrl_c_saves_everything_and_exits_130(here):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupted_run_goes_on(here):
-    code = "import sys; from thalweg.recipes import resuming; resuming.ResumePoint.__init__.__defaults__ = (0.0,); "
-    code += "from thalweg.cli import main; sys.exit(main(sys.argv[1:]))"
     flags = ["--run", "run", "--epochs", "400", "--patience", "0", "--layers", "16", "--no-pictures"]
-    running = subprocess.Popen([sys.executable, "-c", code, "train", "digits", *flags], cwd=here, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env={**os.environ, "PYTHONPATH": SOURCE})  # fmt: skip
+    running = process("train", "digits", *flags, cwd=here)
     wait_for(here / "run" / "metrics.jsonl", '"event": "epoch", "epoch": 3', running)
     running.send_signal(signal.SIGINT)
     assert (running.communicate(timeout=60), running.returncode)[1] == 130

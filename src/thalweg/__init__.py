@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from thalweg import report as report
     from thalweg import train as train
     from thalweg.compile.cores import get_num_threads, set_num_threads
+    from thalweg.interop.state_files import load_state_dict_from
     from thalweg.report.explain import explain
-    from thalweg.train import Trainer, callbacks, metrics
+    from thalweg.train import Trainer, callbacks, load_trainer, metrics
 
 float, double, long = float32, float64, int64
 _OF_TENSORS = list(_tensor.__all__)
 from thalweg.tensor import *  # noqa: E402, F403  (last: `tensor` the function takes the name of the room)
+from thalweg.tensor.functions import *  # noqa: E402, F403  (the same once more: type checkers find them in a stub)
 
 # Rooms that a step written by hand does not need are imported when somebody first names something of theirs: they are
 # two fifths of the house, and `import thalweg` waits for none of them. Name -> module, and the attribute if it is one.
@@ -34,6 +36,8 @@ _LATER = {
     "diagnose": ("thalweg.diagnose", ""),
     "explain": ("thalweg.report.explain", "explain"),
     "get_num_threads": ("thalweg.compile.cores", "get_num_threads"),
+    "load_state_dict_from": ("thalweg.interop.state_files", "load_state_dict_from"),
+    "load_trainer": ("thalweg.train", "load_trainer"),
     "metrics": ("thalweg.train.metrics", ""),
     "models": ("thalweg.models", ""),
     "report": ("thalweg.report", ""),
@@ -59,6 +63,6 @@ def __dir__() -> list[str]:
 __version__ = "0.1.0"
 __all__ = [
     "DType", "ThalwegError", "Trainer", "bool", "callbacks", "data", "diagnose", "double", "explain", "float",
-    "float32", "float64", "get_num_threads", "int32", "int64", "long", "metrics", "models", "nn", "optim",
-    "set_num_threads", "uint8", *_OF_TENSORS,
+    "float32", "float64", "get_num_threads", "int32", "int64", "load_state_dict_from", "load_trainer", "long",
+    "metrics", "models", "nn", "optim", "set_num_threads", "uint8", *_OF_TENSORS,
 ]  # fmt: skip

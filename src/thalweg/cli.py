@@ -38,6 +38,8 @@ from thalweg.recipes.translating import add_search_arguments, search_of
 from thalweg.report.explain import add_arguments as add_explain_arguments
 from thalweg.report.explain import refuse_example_flags, written
 from thalweg.report.explain import run as run_explain
+from thalweg.train.callbacks import log_to
+from thalweg.train.callbacks.event_log import FORMATS, LEVELS, LOGGER
 
 DONE, FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
 DESCRIPTION = "Train neural networks by backpropagation, and see what happens inside."
@@ -155,9 +157,17 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     _add_report_arguments(commands["report"])
     commands["doctor"].usage = "thalweg doctor WHAT|RUN [flags of train] [--fresh] [--gradients] [--html FILE]"
     add_doctor_arguments(commands["doctor"])
+    _add_log_arguments(commands["train"])
     for command in commands.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser, commands
+
+
+def _add_log_arguments(command: Parser) -> None:
+    group = command.add_argument_group("logs", "a line on standard error for each event; RUN/log.jsonl has them always")
+    group.add_argument("--log-format", metavar="FORMAT", choices=FORMATS, help="text, or json for machines")
+    about = "the least that is shown: debug, info, warning, error (default: info with --log-format)"
+    group.add_argument("--log-level", metavar="LEVEL", choices=LEVELS, help=about)
 
 
 def _add_report_arguments(command: Parser) -> None:
@@ -199,6 +209,26 @@ def _run(argv: list[str]) -> int:
 
 def _train(arguments: argparse.Namespace, argv: list[str]) -> int:
     arguments = settled(arguments)
+    with _shown_events(arguments):
+        return _trained(arguments, argv)
+
+
+@contextlib.contextmanager
+def _shown_events(arguments: argparse.Namespace) -> Iterator[None]:
+    """Events on stderr while the command runs, if a flag asks for them."""
+    if not (arguments.log_format or arguments.log_level):
+        yield
+        return
+    level = LOGGER.level
+    handler = log_to(sys.stderr, arguments.log_format or "text", arguments.log_level or "info")
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
+
+
+def _trained(arguments: argparse.Namespace, argv: list[str]) -> int:
     if arguments.find_learning_rate is not None and arguments.resume is None:
         find_rate(settings_of_flags(arguments), arguments.find_learning_rate, say=_say)
         return DONE

@@ -6,6 +6,8 @@ In: what was received, what was expected, where, and the remedy. Out: exceptions
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ThalwegError(Exception):
     """Base of every error that Thalweg raises on purpose."""
@@ -37,6 +39,17 @@ class TraceError(ThalwegError, RuntimeError):
 
 class NonFiniteError(ThalwegError, FloatingPointError):
     """A NaN or an infinity where finite numbers were asked for."""
+
+
+class MemoryLimitError(ThalwegError, MemoryError):
+    """A step that needs more memory than this process may take; nothing was allocated.
+
+    `layout` is the plan of its memory, and `limit` how many bytes there are.
+    """
+
+    def __init__(self, message: str, layout: Any = None, limit: int = 0) -> None:
+        super().__init__(message)
+        self.layout, self.limit = layout, limit
 
 
 class DataError(ThalwegError, ValueError):

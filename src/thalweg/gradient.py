@@ -13,16 +13,24 @@ from thalweg.errors import StructureError
 from thalweg.graph import Node, Origin, describe, scope, toposort
 from thalweg.ops import add
 
+Collected = dict[Node, Node | list[Node | None]]
 
-def gradients(outputs: Sequence[Node], cotangents: Sequence[Node | None], targets: Sequence[Node]) -> list[Node | None]:
+
+def gradients(
+    outputs: Sequence[Node],
+    cotangents: Sequence[Node | None],
+    targets: Sequence[Node],
+    collected: Collected | None = None,
+) -> list[Node | None]:
     """The cotangent of each target: the sum over all paths of the products of local derivatives.
 
     None is a symbolic zero: a target that no output depends on. Only nodes on a path from a target are visited. A
-    target's cotangent is the whole of it, also where one target lies on the path of another.
+    target's cotangent is the whole of it, also where one target lies on the path of another. `collected` is filled with
+    the cotangents of all nodes on the way.
     """
     order = toposort(outputs, is_leaf=stops_gradient)
     on_path = reached_from(targets, order)
-    collected: dict[Node, Node | list[Node | None]] = {}
+    collected = {} if collected is None else collected
     for node, cotangent in zip(outputs, cotangents, strict=True):
         if cotangent is not None:
             _check(cotangent, node, node.shape, node.dtype)

@@ -22,6 +22,7 @@ from thalweg.train.callbacks.base import EVENTS, STEP_EVENTS, TRACED_EVENTS, Cal
 # --- the contract ----------------------------------------------------------------------------------------------------
 
 MAKERS = {
+    "BackupAndRestore": lambda folder: cb.BackupAndRestore(folder / "backup"),
     "CSVLogger": lambda folder: cb.CSVLogger(folder / "log.csv"),
     "EarlyStopping": lambda folder: cb.EarlyStopping(patience=2, restore_best_weights=True),
     "GradientNorms": lambda folder: cb.GradientNorms(),
@@ -30,11 +31,14 @@ MAKERS = {
     "LambdaCallback": lambda folder: cb.LambdaCallback(on_epoch_end=lambda t: t.state.logs.update(extra=1.0)),
     "LearningRateScheduler": lambda folder: cb.LearningRateScheduler(lambda epoch: 0.05),
     "ModelCheckpoint": lambda folder: cb.ModelCheckpoint(folder / "{epoch}.safetensors"),
+    "NonFinitePolicy": lambda folder: cb.NonFinitePolicy("rollback"),
     "ProgressBar": lambda folder: cb.ProgressBar(io.StringIO()),
     "Provenance": lambda folder: cb.Provenance(),
     "ReduceLROnPlateau": lambda folder: cb.ReduceLROnPlateau(),
     "RunFolder": lambda folder: cb.RunFolder(folder / "run"),
+    "TensorBoard": lambda folder: cb.TensorBoard(folder / "events", histogram_freq=1, update_freq=2),
     "TerminateOnNaN": lambda folder: cb.TerminateOnNaN(),
+    "WeightAveraging": lambda folder: cb.WeightAveraging(0.9, swaps=False),
     "Doctor": lambda folder: cb.Doctor(show=False),
     "Watch": lambda folder: cb.Watch(),
 }
@@ -119,9 +123,10 @@ def test_the_events_of_a_run_in_their_order(compile):
     recorder = Recorder()
     made = trainer(callbacks=[recorder], compile=compile)
     made.fit(classes(20), validation=classes(10), epochs=2, batch_size=10)
-    epoch = ["epoch_begin", *STEP * 2, "validation_begin", "validation_end", "epoch_end"]
+    step = [*STEP, "boundary"]
+    epoch = ["epoch_begin", *step * 2, "validation_begin", "validation_end", "epoch_end", "boundary"]
     assert recorder.seen == ["fit_begin", *epoch * 2, "fit_end"]
-    assert len(EVENTS) == 14
+    assert len(EVENTS) == 16
     assert TRACED_EVENTS < STEP_EVENTS < set(STEP) < set(EVENTS)
 
 
@@ -130,7 +135,7 @@ def test_an_exception_has_its_event_and_still_ends_the_run():
     made = trainer(callbacks=[recorder])
     with pytest.raises(ThalwegError):
         made.fit(lambda: iter([classes(10), (np.zeros((10, 2)), np.full(10, 7))]), epochs=1)
-    assert recorder.seen == ["fit_begin", "epoch_begin", *STEP, "exception", "fit_end"]
+    assert recorder.seen == ["fit_begin", "epoch_begin", *STEP, "boundary", "exception", "fit_end"]
     assert len(made.history.steps["loss"]) == 1
 
 

@@ -15,7 +15,8 @@ import thalweg as tw
 from tests.support.training import classes, network, trainer
 from thalweg import nn
 from thalweg.tensor.trace import Step
-from thalweg.train import evaluation
+from thalweg.train import evaluation, meters
+from thalweg.train import trainer as trainer_module
 from thalweg.train.slices import Pace
 
 many, call = Step.many, Step.__call__
@@ -204,13 +205,12 @@ def test_a_label_out_of_range_among_many_is_the_usual_error():
 
 def test_ctrl_c_ends_a_validation_after_a_slice(monkeypatch):
     made, measured = trainer(network()), []
-    real = made._measure
 
     def measure(*given):
-        measured.append(real(*given))
-        made._interrupt()
+        measured.append(meters.measure(*given))
+        made._interrupt("Ctrl-C")
 
-    monkeypatch.setattr(made, "_measure", measure)
+    monkeypatch.setattr(trainer_module, "measure", measure)
     monkeypatch.setattr(Pace, "stop", lambda self, steps: None)  # slices of one batch
     made.validate((X, Y), batch_size=16, during_fit=True)
     assert len(measured) == 1

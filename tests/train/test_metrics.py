@@ -33,10 +33,17 @@ from thalweg.errors import (
 from thalweg.train.metrics import (
     F1,
     R2,
+    ROCAUC,
     Accuracy,
+    AveragePrecision,
+    BalancedAccuracy,
+    CohenKappa,
     ConfusionMatrix,
     Dice,
+    FBeta,
     IoU,
+    LogLoss,
+    MatthewsCorrelation,
     Mean,
     MeanAbsoluteError,
     MeanAveragePrecision,
@@ -77,6 +84,15 @@ def probabilities(rng, count) -> Data:
 
 def logits_in_a_column(rng, count) -> Data:
     return rng.normal(size=(count, 1)), rng.integers(0, 2, count).astype(np.float32)
+
+
+def class_probabilities(rng, count) -> Data:
+    return rng.dirichlet(np.ones(4), count), rng.permutation(np.arange(count) % 4)
+
+
+def both_labels(rng, count) -> Data:
+    """Scores with ties, and both labels as soon as there are two examples."""
+    return rng.integers(0, 5, count) / 4, rng.permutation(np.arange(count) % 2)
 
 
 def decisions(rng, count) -> Data:
@@ -146,6 +162,30 @@ CASES: dict[type[Metric], list[Case]] = {
         ]
         for kind in (Precision, Recall, F1, IoU, Dice)
     },
+    FBeta: [
+        Case(lambda: FBeta(0.5, average="macro"), class_scores),
+        Case(FBeta, probabilities),
+    ],
+    **{
+        kind: [Case(kind, class_scores), Case(kind, labels), Case(lambda kind=kind: kind(0.3), probabilities)]
+        for kind in (BalancedAccuracy, MatthewsCorrelation)
+    },
+    CohenKappa: [Case(CohenKappa, class_scores), Case(lambda: CohenKappa("quadratic"), labels)],
+    **{
+        kind: [
+            Case(kind, both_labels, at_least=2),
+            Case(lambda kind=kind: kind("weighted"), class_probabilities, at_least=8),
+            Case(lambda kind=kind: kind(None, from_logits=True), class_scores, at_least=24),
+            Case(lambda kind=kind: kind("micro", multilabel=True), decisions, at_least=8),
+        ]
+        for kind in (ROCAUC, AveragePrecision)
+    },
+    LogLoss: [
+        Case(LogLoss, class_probabilities),
+        Case(LogLoss, probabilities),
+        Case(lambda: LogLoss(from_logits=True), class_scores_in_pixels),
+        Case(lambda: LogLoss(from_logits=True), logits_in_a_column),
+    ],
     Perplexity: [Case(Perplexity, class_scores), Case(Perplexity, class_scores_in_pixels)],
     TokenErrorRate: [Case(TokenErrorRate, tokens)],
     PixelAccuracy: [Case(PixelAccuracy, class_scores_in_pixels)],

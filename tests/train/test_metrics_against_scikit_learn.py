@@ -18,10 +18,17 @@ from tests.support.sweep import sweep
 from thalweg.train.metrics import (
     F1,
     R2,
+    ROCAUC,
     Accuracy,
+    AveragePrecision,
+    BalancedAccuracy,
+    CohenKappa,
     ConfusionMatrix,
     Dice,
+    FBeta,
     IoU,
+    LogLoss,
+    MatthewsCorrelation,
     MeanAbsoluteError,
     MeanSquaredError,
     PixelAccuracy,
@@ -185,3 +192,83 @@ def test_r2_of_equal_targets_is_zero_where_rounding_misleads_scikit_learn(peer):
     prediction, true = np.linspace(0.1, 0.2, 20), np.full(20, 0.1)
     assert peer.r2_score(true, prediction) < -1e20
     assert in_uneven_batches(R2(), prediction, true) == 0.0
+
+
+# --- agreement, rankings, probabilities -------------------------------------------------------------------------------
+
+
+def theirs_of(function, *args, **options):
+    """scikit-learn's value; what it calls undefined it warns about, and answers with a number or NaN."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return function(*args, **options)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_agreement_beyond_chance(peer, problem, weighted):
+    predicted, true = PROBLEMS[problem]
+    weights = np.random.default_rng(1).random(20) + 0.1 if weighted else np.ones(20)
+    pairs = [
+        (BalancedAccuracy(), peer.balanced_accuracy_score, {}),
+        (BalancedAccuracy(adjusted=True), peer.balanced_accuracy_score, {"adjusted": True}),
+        (MatthewsCorrelation(), peer.matthews_corrcoef, {}),
+        *((CohenKappa(how), peer.cohen_kappa_score, {"weights": how}) for how in (None, "linear", "quadratic")),
+        *((FBeta(beta, average="macro"), peer.fbeta_score, {"beta": beta, "average": "macro", "zero_division": 0.0})
+          for beta in (0.5, 2.0)),
+    ]  # fmt: skip
+    for metric, reference, options in pairs:
+        expected = theirs_of(reference, true, predicted, sample_weight=weights, **options)
+        np.testing.assert_allclose(
+            in_uneven_batches(metric, predicted, true, weights), expected, rtol=1e-10, atol=1e-10, err_msg=metric.name
+        )
+
+
+@given(seed=st.integers(0, 2**16), positive=st.floats(0.0, 1.0), levels=st.integers(1, 30), weighted=st.booleans())
+def test_rankings_of_binary_scores(peer, seed, positive, levels, weighted):
+    """From all scores equal to hardly any, from no positive example to nothing else."""
+    rng = np.random.default_rng(seed)
+    score, true = rng.integers(0, levels, 20) / 7 - 1, (rng.random(20) < positive).astype(int)
+    weights = rng.random(20) + 0.1 if weighted else np.ones(20)
+    for metric, reference in ((ROCAUC(), peer.roc_auc_score), (AveragePrecision(), peer.average_precision_score)):
+        same(in_uneven_batches(metric, score, true, weights), theirs_of(reference, true, score, sample_weight=weights))
+        columns = np.stack([-score, score], axis=1)
+        same(in_uneven_batches(metric.__class__(), columns, true, weights), metric.compute())
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted", "micro", None])
+@given(seed=st.integers(0, 2**16), weighted=st.booleans())
+def test_rankings_of_several_classes_and_decisions(peer, average, seed, weighted):
+    rng = np.random.default_rng(seed)
+    scores, weights = (
+        rng.dirichlet(np.ones(3), 20).round(1 + seed % 3),
+        rng.random(20) + 0.1 if weighted else np.ones(20),
+    )
+    scores[:, 0] += 1 - scores.sum(axis=1)
+    true, decisions = rng.permutation(np.arange(20) % 3), rng.permutation(np.arange(60) % 2).reshape(20, 3)
+    options = {"average": average, "sample_weight": weights}
+    same(in_uneven_batches(ROCAUC(average), scores, true, weights),
+         theirs_of(peer.roc_auc_score, true, scores, multi_class="ovr", **options))  # fmt: skip
+    same(in_uneven_batches(AveragePrecision(average), scores, true, weights),
+         theirs_of(peer.average_precision_score, true, scores, **options))  # fmt: skip
+    for kind, reference in ((ROCAUC, peer.roc_auc_score), (AveragePrecision, peer.average_precision_score)):
+        metric = kind(average, multilabel=True)
+        same(in_uneven_batches(metric, scores, decisions, weights), theirs_of(reference, decisions, scores, **options))
+
+
+@given(seed=st.integers(0, 2**16), dtype=st.sampled_from(["float32", "float64"]), weighted=st.booleans())
+def test_log_loss(peer, seed, dtype, weighted):
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet(np.ones(3) * 0.05, 20).astype(dtype)  # among them certainties
+    true, weights = rng.integers(0, 3, 20), rng.random(20) + 0.1 if weighted else np.ones(20)
+    expected = theirs_of(peer.log_loss, true, probability, labels=range(3), sample_weight=weights)
+    tolerance = 1e-5 if dtype == "float32" else 1e-10
+    np.testing.assert_allclose(in_uneven_batches(LogLoss(), probability, true, weights), expected, rtol=tolerance)
+    binary = probability[:, 0]
+    expected = theirs_of(peer.log_loss, true == 0, binary, labels=[False, True], sample_weight=weights)
+    found = in_uneven_batches(LogLoss(), binary, (true == 0).astype(int), weights)
+    np.testing.assert_allclose(found, expected, rtol=tolerance)
+    logits = rng.normal(size=(20, 3)) * 3
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    same(in_uneven_batches(LogLoss(from_logits=True), logits, true, weights),
+         in_uneven_batches(LogLoss(), softmax, true, weights))  # fmt: skip

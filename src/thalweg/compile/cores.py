@@ -116,7 +116,7 @@ def _physical(processors: set[int], root: str) -> int:
     cores = set()
     for each in processors:
         topology = os.path.join(root, f"sys/devices/system/cpu/cpu{each}/topology")
-        siblings = (_text(os.path.join(topology, name)) for name in ("core_cpus_list", "thread_siblings_list"))
+        siblings = (text_of(os.path.join(topology, name)) for name in ("core_cpus_list", "thread_siblings_list"))
         cores.add(next(filter(None, siblings), f"processor {each}"))
     return len(cores)
 
@@ -137,20 +137,20 @@ def _rounded_up(limit: tuple[str, str]) -> int:
 
 def _limits(root: str) -> Iterator[tuple[str, str]]:
     """Quota and period of every group that this process is in: the limit of an outer one binds the inner ones."""
-    for line in _text(os.path.join(root, "proc/self/cgroup")).splitlines():
+    for line in text_of(os.path.join(root, "proc/self/cgroup")).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:  # version 2, alone or beside version 1
-            for group in _groups(root, ("", "unified"), path):
-                quota, _, period = _text(os.path.join(group, "cpu.max")).partition(" ")
+            for group in groups_around(root, ("", "unified"), path):
+                quota, _, period = text_of(os.path.join(group, "cpu.max")).partition(" ")
                 yield quota, period
         elif "cpu" in controllers.split(","):
-            for group in _groups(root, (controllers, "cpu"), path):
-                quota, period = (_text(os.path.join(group, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+            for group in groups_around(root, (controllers, "cpu"), path):
+                quota, period = (text_of(os.path.join(group, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
                 yield quota, period
 
 
-def _groups(root: str, mounts: tuple[str, ...], path: str) -> Iterator[str]:
+def groups_around(root: str, mounts: tuple[str, ...], path: str) -> Iterator[str]:
     """The folders of a control group and of those around it, under each place where the hierarchy may be mounted.
 
     Inside a container the path may be that of the host, which is not there: the mount itself is then the group.
@@ -161,7 +161,7 @@ def _groups(root: str, mounts: tuple[str, ...], path: str) -> Iterator[str]:
             yield os.path.join(root, "sys/fs/cgroup", mount, *names[:depth])
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
     """What stands in a file of the system, or nothing."""
     with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="ascii") as stream:
         return stream.read().strip()

@@ -7,7 +7,7 @@ NumPy meaning. Equal structures share one executable.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,3 +120,25 @@ def executable_for(program: Program) -> Executable:
 def compiled_count() -> int:
     """How many programs have been compiled: a number that tests hold down."""
     return len(_cache)
+
+
+# --- time for memory ------------------------------------------------------------------------------------------------
+
+
+def least_within(limit: int, program: Program, made: Callable[[int], Program], most: int) -> Program:
+    """The program with the fewest segments whose arena fits; the one that needs least if none does.
+
+    `made(n)` is the program in n segments, of which `most` are worth it.
+    """
+    found = [(_room(program), program)]
+    segments = 2
+    while found[-1][0] > limit and segments <= most:
+        candidate = made(segments)
+        found.append((_room(candidate), candidate))
+        segments = most if segments < most < 2 * segments else 2 * segments
+    return found[-1][1] if found[-1][0] <= limit else min(found, key=lambda each: each[0])[1]
+
+
+def _room(program: Program) -> int:
+    layout = layout_of(program)
+    return layout.arena + layout.scratch

@@ -19,10 +19,10 @@ from thalweg.compile.loop_plan import plan_loop, room_of
 from thalweg.compile.memory import plan_loosely
 from thalweg.compile.operands import is_loop, read_from
 from thalweg.compile.passes import run_passes
-from thalweg.compile.recomputing import recompute
+from thalweg.compile.recomputing import recompute, source_of
 from thalweg.compile.schedule import levels_of
-from thalweg.compile.sequence import in_order
-from thalweg.graph import Node
+from thalweg.compile.sequence import in_order, saves_memory
+from thalweg.graph import Node, toposort
 
 
 @dataclass
@@ -42,13 +42,17 @@ class Layout:
 
     def __post_init__(self) -> None:
         replaced = {self.source(self.outputs[index]): self.inputs[cell] for index, cell in self.writes.items()}
-        kernels = attach(spare(fuse(self.outputs), self.outputs), self.outputs)
-        kernels = recompute(kernels, self.outputs)
+        # What a second forward pass begins with lies in memory, whatever it could be made of.
+        waiting = (node for node in toposort(self.outputs) if node.op.identities.get("waits"))
+        stored = [*self.outputs, *(source_of(node.inputs[0]) for node in waiting)]
+        kernels = attach(spare(fuse(self.outputs), stored), self.outputs)
+        kernels = recompute(kernels, stored)
         for each in kernels:
             if is_loop(each.nodes[0]):
                 read = {node.attributes["index"] for node in each.outputs}
                 each.loop = plan_loop(each.nodes[0], read, _layout_of_step)
-        self.kernels = chained(in_order(kernels, replaced), replaced)
+        ordered = in_order(kernels, replaced)
+        self.kernels = ordered if saves_memory(kernels) else chained(ordered, replaced)  # a chain keeps all its values
         self.checks = max((i + 1 for i, kernel in enumerate(self.kernels) if is_checked(kernel)), default=0)
         self.slots = {node: index for index, node in enumerate(self.inputs)}
         for index, node in enumerate(self.outputs):
@@ -109,8 +113,10 @@ class Layout:
         """What the outputs show."""
         return set(map(self.source, self.outputs))
 
-    def _plan(self) -> None:
-        births: list[tuple[int, Node]] = []
+    @property
+    def lives(self) -> tuple[dict[Node, int], dict[Node, int]]:
+        """From which kernel to which each value is in the arena: two tables of positions, in the order of births."""
+        births: dict[Node, int] = {}
         deaths: dict[Node, int] = {}
         first, last = 0, -1
         for time, kernel in enumerate(self.kernels):
@@ -118,11 +124,15 @@ class Layout:
                 first, last = time, time + kernel.links  # the pieces of a chain run at any time between
             for each in (*kernel.outputs, *kernel.inputs):
                 deaths[each] = last
-            births += [(first, node) for node in kernel.outputs if node not in self.slots]
+            births |= {node: first for node in kernel.outputs if node not in self.slots}
         for node in self.outputs:
             deaths[self.source(node)] = len(self.kernels)
-        sizes = {node: node.size * node.dtype.itemsize for _, node in births}
-        self.offsets, self.arena = plan_loosely(births, sizes, deaths)
+        return births, deaths
+
+    def _plan(self) -> None:
+        births, deaths = self.lives
+        sizes = {node: node.size * node.dtype.itemsize for node in births}
+        self.offsets, self.arena = plan_loosely([(time, node) for node, time in births.items()], sizes, deaths)
         self._hold()
         self.scratch = max((_scratch_of(k) for k in self.kernels if not k.is_nest), default=0)
 

@@ -22,6 +22,7 @@ from thalweg.compile.layout import Layout
 from thalweg.compile.lending import new_room, rooms, start_of
 from thalweg.compile.library import entries_of, shared
 from thalweg.compile.memory import empty_array
+from thalweg.compile.memory_use import refuse_what_does_not_fit
 from thalweg.compile.modules import Module, module_of
 from thalweg.compile.pool import pool
 from thalweg.compile.rows import Rows
@@ -170,6 +171,7 @@ def build(
         return None  # a value known before the trace: only the interpreter holds it
     with stage("fuse"):
         layout = Layout(inputs, outputs, writes)
+        refuse_what_does_not_fit(layout)
     try:
         with stage("emit"):
             modules = modules_of(layout)

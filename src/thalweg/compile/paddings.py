@@ -111,6 +111,8 @@ class _Widened:
             return full(self.padding.shape, number, node.dtype)
         if node in self.padded and self.padded[node].fits(self.padding):
             return self.padded[node].node
+        if node.op.identities.get("waits"):  # what it shows is in memory, and must not be made again of what made it
+            return node.op(pad(node.inputs[0], **self.padding.attributes), self.of(node.inputs[1]))
         if node.op.kind == "elementwise" and self.room and not may_be_refused(node):
             self.room -= 1
             return node.op(*map(self.of, node.inputs), **node.attributes)

@@ -3,12 +3,13 @@
 In: kernels and what each waits for; which values replace old ones that others still read. Out: the kernels in an order
 in which they can run. Two threads are played through with rough costs: whoever is free takes a kernel that need not
 wait, of those the one that most of the program hangs on. A weight's gradient and its update so come right after the
-gradient of their layer, in the gaps of the chain that leads back to the first layer. No bit depends on the order.
+gradient of their layer, in the gaps of the chain that leads back to the first layer. Where values are computed again
+to save memory, what gives memory back comes first instead. No bit depends on the order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from thalweg.compile.fuse import Kernel, is_checked
 from thalweg.graph import Node, size_of
@@ -23,7 +24,13 @@ def in_order(kernels: Sequence[Kernel], replaced: Mapping[Node, Node] | None = N
 
     `replaced` maps new values to cells whose old value is gone from then on: whoever reads it comes before, if it can.
     """
-    return _Play(kernels, _readers_before(kernels, replaced or {})).run()
+    writers = {kernel for kernel in kernels if any(node in (replaced or {}) for node in kernel.outputs)}
+    return _Play(kernels, _readers_before(kernels, replaced or {}), writers).run()
+
+
+def saves_memory(kernels: Sequence[Kernel]) -> bool:
+    """Whether values are computed again to save memory: then it goes before time."""
+    return any(node.op.identities.get("waits") for kernel in kernels for node in kernel.nodes)
 
 
 def _readers_before(kernels: Sequence[Kernel], replaced: Mapping[Node, Node]) -> dict[Kernel, set[Kernel]]:
@@ -47,8 +54,8 @@ def _readers_before(kernels: Sequence[Kernel], replaced: Mapping[Node, Node]) ->
 class _Play:
     """Two threads and the kernels that are left."""
 
-    def __init__(self, kernels: Sequence[Kernel], readers: Mapping[Kernel, set[Kernel]]) -> None:
-        self.readers = readers
+    def __init__(self, kernels: Sequence[Kernel], readers: Mapping[Kernel, set[Kernel]], writers: Set[Kernel]) -> None:
+        self.readers, self.writers = readers, writers
         self.place = {kernel: index for index, kernel in enumerate(kernels)}
         self.left = {kernel: len(kernel.after) for kernel in kernels}  # how many must still be taken before each
         self.waiting: dict[Kernel, list[Kernel]] = {kernel: [] for kernel in kernels}
@@ -61,6 +68,8 @@ class _Play:
         self.first = wanted.union(*(kernel.after for kernel in wanted))
         self.free = [0.0, 0.0]  # when each thread is
         self.known: dict[Kernel, float] = {}  # when whoever waits for a kernel may begin
+        self.unread = _readers_of(kernels)  # how many kernels have yet to read each value
+        self.saves_memory = saves_memory(kernels)
         self.begin: dict[Kernel, float] = {}  # when a kernel need not wait any longer: asked once, of all it waits for
 
     def _hanging(self) -> dict[Kernel, float]:
@@ -92,10 +101,20 @@ class _Play:
     def _rank(self, kernel: Kernel, taken: set[Kernel]) -> tuple[bool, bool, float, float, int]:
         """The least comes next."""
         is_early = not self.readers[kernel] <= taken
+        if self.saves_memory:
+            is_behind = kernel in self.writers and kernel not in self.first
+            return is_early, is_behind, self._growth(kernel), self.place[kernel], 0
         begin = max(min(self.free), self.begin[kernel])
         return is_early, kernel not in self.first, begin, -self.hanging[kernel], self.place[kernel]
 
+    def _growth(self, kernel: Kernel) -> float:
+        """Bytes that are taken from then on, less those that nobody needs any longer; 0 if it is both or neither."""
+        freed = sum(_bytes(each) for each in kernel.inputs if each.inputs and self.unread[each] == 1)
+        return min(0.0, sum(map(_bytes, kernel.outputs)) - freed)
+
     def _take(self, kernel: Kernel) -> None:
+        for each in kernel.inputs:
+            self.unread[each] -= 1
         cycles, ready = self.cycles[kernel], self.begin[kernel]
         begins = [max(each, ready) for each in self.free]
         if cycles < _DIVISIBLE:
@@ -105,6 +124,18 @@ class _Play:
             end = max((sum(begins) + cycles) / 2, max(begins))
             self.free = [end, end]
         self.known[kernel] = end + _LAST_PIECE * cycles
+
+
+def _readers_of(kernels: Sequence[Kernel]) -> dict[Node, int]:
+    found: dict[Node, int] = {}
+    for kernel in kernels:
+        for node in kernel.inputs:
+            found[node] = found.get(node, 0) + 1
+    return found
+
+
+def _bytes(node: Node) -> int:
+    return 0 if node.op.multiple else node.size * node.dtype.itemsize
 
 
 def cycles_of(kernel: Kernel) -> float:

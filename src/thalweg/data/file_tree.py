@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from thalweg.data.files import GIB, check_size, content_of, existing_file, reading
+from thalweg.data.files import GIB, check_members, check_size, content_of, existing_file, read_at_most, reading
 from thalweg.errors import FileFormatError, explain
 
 MAX_FILE_BYTES = 256 << 20
@@ -57,7 +57,11 @@ class FileTree(ABC):
 
 
 class Folder(FileTree):
-    """Files below a folder; links are followed, but no folder is entered twice."""
+    """Files below a folder.
+
+    Links inside it are followed, but no folder is entered twice; one that leads out of it is refused, so that a folder
+    which a stranger made cannot have other files of its user read.
+    """
 
     def _all_names(self) -> list[str]:
         names, entered = [], set()
@@ -68,18 +72,41 @@ class Folder(FileTree):
                 continue
             entered.add((at.st_dev, at.st_ino))
             prefix = Path(folder).relative_to(self.path).as_posix()
+            for name in (*inner, *files):
+                if os.path.islink(os.path.join(folder, name)) and not _is_hidden(name):
+                    self.inside(name if prefix == "." else f"{prefix}/{name}")
             names += [name if prefix == "." else f"{prefix}/{name}" for name in files]
         return names
+
+    def inside(self, name: str) -> Path:
+        """Where a name really is; FileFormatError if that is not below the folder."""
+        try:
+            real = Path(os.path.realpath(self.path / name))
+        except ValueError as error:  # a zero byte
+            raise FileFormatError(explain("no possible name of a file", received=repr(name))) from error
+        if not real.is_relative_to(os.path.realpath(self.path)):
+            remedy = "copy what it leads to into the folder, if its maker is to be trusted"
+            raise FileFormatError(
+                explain("a name that leads out of its folder", received=f"{name} -> {real}",
+                        expected=f"a file below {self.path}", remedy=remedy)
+            )  # fmt: skip
+        return real
 
     def folders_in(self, folder: str) -> list[str]:
         inside = os.scandir(self.path / folder)
         return sorted(each.name for each in inside if each.is_dir() and not _is_hidden(each.name))
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-        path = existing_file(self.path / name, "the file")
-        check_size(path.stat().st_size, max_bytes, path, "the file")
-        with reading(path, "the file", packed=False) as stream:
-            return stream.read(max_bytes)
+        self.inside(name)
+        return read_file(self.path / name, max_bytes)
+
+
+def read_file(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The bytes of one file that the user has named, packed or not as they are."""
+    path = existing_file(path, "the file")
+    check_size(path.stat().st_size, max_bytes, path, "the file")
+    with reading(path, "the file", packed=False) as stream:
+        return read_at_most(stream, max_bytes, path, "the file")
 
 
 class Archive(FileTree):
@@ -100,9 +127,10 @@ class Archive(FileTree):
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         try:
-            check_size(self.archive.getinfo(name).file_size, max_bytes, self.place(name), "a member of the zip archive")
-            with self.archive.open(name) as stream:
-                return stream.read()
+            member = self.archive.getinfo(name)
+            check_members([member], max_bytes, self.path, ZIP)
+            with self.archive.open(member) as stream:
+                return read_at_most(stream, max_bytes, self.place(name), "a member of the zip archive")
         except _UNREADABLE as error:
             raise self._unreadable(self.place(name), error) from error
         except KeyError as error:

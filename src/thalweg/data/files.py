@@ -12,18 +12,21 @@ import gzip
 import io
 import lzma
 import os
+import re
 import secrets
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from thalweg.errors import FileFormatError, explain
+from thalweg.errors import FileFormatError, ThalwegError, explain
 
 GIB = 1 << 30
 BLOCK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\0"
+DEFLATE_RATIO = 1032  # what a byte can unpack to at most: a match of 258 bytes takes two bits
 XZ_MEMORY = 256 << 20  # what a header may make the decompressor ask for; xz -9 needs 65 MiB
 _KNOWN_CONTENT = (
     (GZIP_MAGIC, "gzip"),
@@ -153,6 +156,37 @@ def read_exactly(stream: IO[bytes], size: int, path: object, what: str) -> bytea
     return content
 
 
+def read_at_most(stream: IO[bytes], limit: int, path: object, what: str) -> bytes:
+    """All of a stream, refused beyond `limit` bytes; `stream.read(limit)` would ask for as much memory at once."""
+    content = bytearray()
+    while block := stream.read(min(BLOCK, limit + 1 - len(content))):
+        content += block
+        check_size(len(content), limit, path, what)
+    return bytes(content)
+
+
+@contextlib.contextmanager
+def believing_nothing(what: str, where: object, remedy: str = "it was changed by hand, or damaged") -> Iterator[None]:
+    """Whatever goes wrong with values that a file holds becomes a FileFormatError that names the file."""
+    try:
+        yield
+    except ThalwegError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        StopIteration,
+        TypeError,
+        ValueError,
+    ) as error:
+        received = f"{type(error).__name__}: {error}"[:200]
+        raise FileFormatError(
+            explain(f"{what} is damaged", received=received, where=str(where), remedy=remedy)
+        ) from error
+
+
 def check_size(size: int, limit: int, path: object, what: str) -> None:
     """Refuse to allocate more than `limit` bytes because a file says so."""
     if size > limit:
@@ -167,9 +201,33 @@ def check_size(size: int, limit: int, path: object, what: str) -> None:
         )
 
 
+def check_members(members: Sequence[zipfile.ZipInfo], limit: int, path: object, what: str) -> None:
+    """Refuse members of a zip archive that unpack to more than `limit` together, or than their bytes can hold."""
+    check_size(sum(member.file_size for member in members), limit, path, what)
+    there = os.path.getsize(path) if isinstance(path, Path) else limit
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _odd_member(path, what, member, f"method {member.compress_type}", "stored (0) or deflated (8)")
+        most = member.compress_size * (DEFLATE_RATIO if member.compress_type else 1)
+        if member.compress_size > there or member.file_size > most:
+            packed = f"{member.file_size:,} bytes out of {member.compress_size:,} in a file of {there:,}"
+            raise _odd_member(path, what, member, packed, "sizes that are possible")
+
+
+def _odd_member(path: object, what: str, member: zipfile.ZipInfo, received: str, expected: str) -> FileFormatError:
+    where = f"{path}, member {member.filename!r}"
+    remedy = "get the file again, or unpack it with another program"
+    return FileFormatError(
+        explain(f"{what} cannot be read", received=received, expected=expected, where=where, remedy=remedy)
+    )
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a file that appears whole or not at all: a neighbour is written, flushed to disk and renamed."""
+    """Write a file that appears whole or not at all: a neighbour is written, flushed to disk and renamed.
+
+    Then the folder is flushed, so that the name, too, outlives a loss of power.
+    """
     path = Path(path)
     name = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
     try:
@@ -182,3 +240,39 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Some file systems, and Windows, know no such thing; the file is there all the same."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+_HALF_WRITTEN = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}")
+
+
+def remove_half_written(folder: str | os.PathLike[str]) -> None:
+    """Delete what `atomic_write` could not finish in a folder because its process was killed."""
+    with contextlib.suppress(OSError):
+        for path in Path(folder).iterdir():
+            found = _HALF_WRITTEN.fullmatch(path.name)
+            if found and not _is_alive(int(found[1])):
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is such a process; where that cannot be asked without harm (Windows), there is."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

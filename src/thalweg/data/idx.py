@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thalweg.data.files import GIB, atomic_write, check_size, content_of, read_exactly, reading
+from thalweg.data.files import GIB, atomic_write, believing_nothing, check_size, content_of, read_exactly, reading
 from thalweg.errors import DTypeError, FileFormatError, explain
 
 WHAT = "the IDX file"
@@ -57,7 +57,9 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 4 * GIB) -> np.nd
                     remedy="get the file again",
                 )
             )
-    return np.frombuffer(content, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    with believing_nothing(WHAT, path):  # with a 0 among them, sizes may be beyond what an array can have
+        values = np.frombuffer(content, dtype=dtype).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _header(stream: IO[bytes], path: object) -> tuple[np.dtype[Any], tuple[int, ...]]:

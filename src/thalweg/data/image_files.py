@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.data.checks import checked_choice
-from thalweg.data.file_tree import Folder, extension
+from thalweg.data.file_tree import extension, read_file
 from thalweg.data.files import content_of
 from thalweg.errors import DataError, FileFormatError, ThalwegError, explain
 
@@ -53,7 +53,7 @@ def read_image(path: str | os.PathLike[str], *, mode: str = "RGB", max_pixels: i
         DataError: Pillow is not installed (`pip install thalweg[data]`).
     """
     path = Path(path)
-    content = Folder(path.parent).read(path.name)
+    content = read_file(path)
     return decode_image(content, str(path), mode=mode, max_pixels=max_pixels)
 
 

@@ -6,6 +6,7 @@ believed only after it agrees with the size of the file.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -16,10 +17,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from thalweg.data.files import GIB, check_size, content_of, existing_file
+from thalweg.data.files import GIB, believing_nothing, check_members, check_size, content_of, existing_file
 from thalweg.errors import FileFormatError, explain
 
 NPY, NPZ = "the .npy file", "the .npz file"
+LONGEST_HEADER = 10_000  # NumPy's own limit: parsing a longer one may take long
+_VERSIONS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # of the format, and how many bytes its header's length has
 
 
 def read_npy(path: str | os.PathLike[str], *, memory_map: bool = False, max_bytes: int = 4 * GIB) -> np.ndarray:
@@ -43,10 +46,11 @@ def read_npy(path: str | os.PathLike[str], *, memory_map: bool = False, max_byte
     path = existing_file(path, NPY)
     with open(path, "rb") as stream:
         _check_array(stream, path.stat().st_size, str(path), NPY, max_bytes=None if memory_map else max_bytes)
-    if memory_map:
-        return npy_format.open_memmap(path, mode="r")
-    with open(path, "rb") as stream:
-        return np.asarray(npy_format.read_array(stream, allow_pickle=False))
+    with believing_nothing(NPY, path):
+        if memory_map:
+            return npy_format.open_memmap(path, mode="r")
+        with open(path, "rb") as stream:
+            return np.asarray(npy_format.read_array(stream, allow_pickle=False))
 
 
 def read_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 * GIB) -> dict[str, np.ndarray]:
@@ -69,7 +73,7 @@ def read_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 * GIB) -> dict[
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            check_size(sum(member.file_size for member in members), max_bytes, path, NPZ)
+            check_members(members, max_bytes, path, NPZ)
             return {member.filename.removesuffix(".npy"): _read_member(archive, member, path) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         with open(path, "rb") as stream:
@@ -89,7 +93,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) 
     where = f"{path}, member {member.filename!r}"
     with archive.open(member) as stream:
         _check_array(stream, member.file_size, where, "an array of the .npz file", max_bytes=None)
-    with archive.open(member) as stream:
+    with archive.open(member) as stream, believing_nothing("an array of the .npz file", where):
         return np.asarray(npy_format.read_array(stream, allow_pickle=False))
 
 
@@ -123,17 +127,34 @@ def _check_array(stream: IO[bytes], size: int, where: str, what: str, max_bytes:
 
 def _header(stream: IO[bytes], where: str, what: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
-        version = npy_format.read_magic(stream)
-        reader = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, _, dtype = reader(stream)
-    except (ValueError, TypeError, SyntaxError, EOFError, UnicodeDecodeError, RecursionError) as error:
+        head = _header_bytes(stream)
+        reader = npy_format.read_array_header_1_0 if head[6] == 1 else npy_format.read_array_header_2_0
+        with io.BytesIO(head) as held:
+            npy_format.read_magic(held)
+            shape, _, dtype = reader(held)
+    except Exception as error:  # what NumPy's reader raises on damage: ValueError, TokenError, IndexError, ...
         raise FileFormatError(
             explain(
                 f"{what} has no valid header",
-                received=str(error).split("\n")[0],
+                received=(str(error) or type(error).__name__).split("\n")[0],
                 expected="what numpy.save writes",
                 where=where,
                 remedy="is it the right file?",
             )
         ) from error
     return shape, dtype
+
+
+def _header_bytes(stream: IO[bytes]) -> bytes:
+    """Magic, version, length and text of a header; NumPy's own reader believes the length, which may be 4 GiB."""
+    head = stream.read(8)
+    if head[:6] != npy_format.MAGIC_PREFIX or head[6:] not in _VERSIONS:
+        raise ValueError(f"it begins with {head!r}")
+    length = stream.read(_VERSIONS[head[6:]])
+    size = int.from_bytes(length, "little")
+    if size > LONGEST_HEADER:
+        raise ValueError(f"a header of {size:,} bytes")
+    text = stream.read(size)
+    if len(text) != size:
+        raise ValueError("it ends within the header")
+    return head + length + text

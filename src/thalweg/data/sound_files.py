@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +18,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.data.checks import checked_count
-from thalweg.data.file_tree import MAX_FILE_BYTES, Folder, extension
+from thalweg.data.file_tree import MAX_FILE_BYTES, extension, read_file
 from thalweg.data.files import atomic_write, content_of
 from thalweg.data.sound_resampling import resample
 from thalweg.errors import DataError, FileFormatError, explain
 
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+MAX_SAMPLES = 1 << 28  # a GiB of float32; a few bytes of FLAC can declare 2^36
 _MAGIC = (
-    (b"fLaC", "a FLAC file"), (b"OggS", "an Ogg file"), (b"ID3", "an MP3 file"), (b"\xff\xfb", "an MP3 file"),
-    (b"FORM", "an AIFF file"), (b".snd", "an AU file"), (b"RIFX", "a big-endian wav file"),
+    (b"fLaC", "a FLAC file"), (b"OggS", "an Ogg file"), (b"ID3", "an MP3 file"), (b"FORM", "an AIFF file"),
+    (b".snd", "an AU file"), (b"RIFX", "a big-endian wav file"),
+    *((bytes([0xFF, each]), "an MP3 file") for each in range(0xE0, 0x100)),  # eleven bits that are set: a frame
 )  # fmt: skip
+_BLOCK = 1 << 18  # samples that are decoded at a time
 _RIFF, _OPEN_END = b"RIFF", 0xFFFFFFFF
 _LEVELS = {1: 2.0**7, 2: 2.0**15, 3: 2.0**23, 4: 2.0**31}  # full scale by bytes for each sample
 
@@ -81,7 +85,7 @@ def read_sound(
         DataError: soundfile is needed and not installed (`pip install thalweg[audio]`).
     """
     path = Path(path)
-    content = Folder(path.parent).read(path.name, max_bytes)
+    content = read_file(path, max_bytes)
     return decode_sound(content, str(path), sample_rate=sample_rate, mono=mono)
 
 
@@ -104,7 +108,26 @@ def decode_sound(content: bytes, where: str, *, sample_rate: int | None = None, 
         raise _damaged("samples that are no finite numbers", where)
     samples = samples.mean(axis=0, dtype=np.float32) if mono else samples
     sound = Sound(samples, rate)
-    return sound if sample_rate is None else sound.at_rate(sample_rate)
+    if sample_rate is None:
+        return sound
+    _check_samples(
+        samples.size * sample_rate // rate, f"{rate:,} samples a second, resampled to {sample_rate:,}", where
+    )
+    return sound.at_rate(sample_rate)
+
+
+def _check_samples(count: int, received: str, where: str) -> None:
+    """Refuse to allocate more than a GiB of samples because a header says so."""
+    if count > MAX_SAMPLES:
+        raise FileFormatError(
+            explain(
+                "a recording declares more samples than are allowed",
+                received=f"{count:,} samples: {received}",
+                expected=f"at most {MAX_SAMPLES:,}",
+                where=where,
+                remedy="cut it into shorter recordings, if it is to be trusted",
+            )
+        )
 
 
 def _read_wave(content: bytes, where: str) -> tuple[np.ndarray, int]:
@@ -154,10 +177,24 @@ def _read_other(content: bytes, where: str) -> tuple[np.ndarray, int]:
 def _read_by_soundfile(content: bytes, where: str, seems: str) -> tuple[np.ndarray, int]:
     library = soundfile(where, seems)
     try:
-        samples, rate = library.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        with library.SoundFile(io.BytesIO(content)) as file:
+            blocks = list(_blocks(file, seems, where))
+            channels, rate = int(file.channels), int(file.samplerate)
+    except FileFormatError:
+        raise
     except (RuntimeError, OSError, ValueError, TypeError) as error:
         raise _damaged(f"{seems}: {error}", where) from error
-    return np.ascontiguousarray(samples.T), int(rate)
+    samples = np.concatenate([np.zeros((0, channels), np.float32), *blocks])
+    return np.ascontiguousarray(samples.T), rate
+
+
+def _blocks(file: Any, seems: str, where: str) -> Iterator[np.ndarray]:
+    """What is really there, piece by piece: the number of frames in a header is believed by nobody."""
+    size, count = max(_BLOCK // max(file.channels, 1), 1), 0
+    while len(block := file.read(size, dtype="float32", always_2d=True)):
+        count += block.size
+        _check_samples(count, seems, where)
+        yield block
 
 
 def soundfile(where: str, seems: str) -> Any:

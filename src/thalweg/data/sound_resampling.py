@@ -21,6 +21,7 @@ ROLLOFF = 0.94
 BETA = 9.0
 """Of the Kaiser window: aliases lie 90 dB below."""
 _CHUNK = 1 << 20
+_LARGEST_TABLE = 1 << 22  # weights; odd rates have as many places as samples, and a table would only fill memory
 
 
 def resample(samples: ArrayLike, sample_rate: int, new_rate: int) -> np.ndarray:
@@ -67,12 +68,15 @@ def _resampled(row: np.ndarray, up: int, down: int) -> np.ndarray:
     padded = np.pad(row.astype(np.float64), (reach, reach + 1))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
     count = -(-len(row) * up // down)
-    table = _weights(np.arange(min(up, count), dtype=np.int64) * down % up / up, reach, cutoff)
+    places = min(up, count)
+    kept = places * (2 * reach + 1) <= _LARGEST_TABLE
+    table = _weights(np.arange(places, dtype=np.int64) * down % up / up, reach, cutoff) if kept else None
     result = np.empty(count)
     step = max(1, _CHUNK // (2 * reach + 1))
     for first in range(0, count, step):
         numbers = np.arange(first, min(first + step, count), dtype=np.int64)
-        result[numbers] = np.einsum("nk,nk->n", windows[numbers * down // up], table[numbers % up])
+        weights = _weights(numbers * down % up / up, reach, cutoff) if table is None else table[numbers % up]
+        result[numbers] = np.einsum("nk,nk->n", windows[numbers * down // up], weights)
     return result
 
 

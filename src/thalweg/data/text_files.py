@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple
 
 from thalweg.data.csv_rows import place
-from thalweg.data.files import GIB, check_size, content_of, reading
+from thalweg.data.files import GIB, content_of, read_at_most, reading
 from thalweg.errors import ArgumentError, DataError, FileFormatError, explain
 
 WHAT = "the text file"
@@ -44,8 +44,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8", max_byte
     """
     _check_encoding(encoding)
     with reading(path, WHAT) as stream:
-        content = stream.read(max_bytes + 1)
-    check_size(len(content), max_bytes, path, WHAT)
+        content = read_at_most(stream, max_bytes, path, WHAT)
     text = _decoded(content, encoding, path)
     if "\0" in text:
         seems = content_of(content[:16]) or "a zero byte"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.data.checks import checked_choice, checked_count
-from thalweg.data.files import atomic_write, check_size, reading
+from thalweg.data.files import atomic_write, read_at_most, reading
 from thalweg.data.tokenizer_kinds import KINDS, kind_of, library, trained
 from thalweg.data.vocabulary import SPECIAL_TOKENS, UNKNOWN, Vocabulary, checked_special
 from thalweg.errors import DataError, FileFormatError, IndexRangeError, StateError, explain
@@ -203,8 +203,7 @@ class Tokenizer:
         Raises FileFormatError for a file that is missing, too large, or describes no tokenizer.
         """
         with reading(path, WHAT, packed=False) as stream:
-            content = stream.read(max_bytes + 1)
-        check_size(len(content), max_bytes, path, WHAT)
+            content = read_at_most(stream, max_bytes, path, WHAT)
         tokenizers = library()
         try:
             text = content.decode("utf-8")

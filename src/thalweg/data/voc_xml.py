@@ -109,6 +109,7 @@ def parse_xml(content: bytes, where: str) -> Element:
         )
 
     parser = expat.ParserCreate()
+    parser.buffer_text, parser.buffer_size = True, 1 << 16  # a text of many lines is one piece, not a piece a line
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:

@@ -18,7 +18,7 @@ import numpy as np
 from thalweg import nn
 from thalweg.diagnose.layers import BOUNDS, Layer, Passage, Sight
 from thalweg.errors import TraceError
-from thalweg.tensor import Tensor, from_numpy, grad  # type: ignore[attr-defined]
+from thalweg.tensor import Tensor, from_numpy, grad
 from thalweg.tensor import compile as compiled
 from thalweg.tensor.lazy import compute
 from thalweg.tensor.random import default_generator
@@ -198,7 +198,8 @@ class Looker:
         if not isinstance(value, Tensor) or not value.requires_grad or not trained:
             return {}, {}
         given = {each.layer.path: each for each in sights if each.given is not None}
-        found = grad(value, [*trained.values(), *(each.given for each in given.values())], allow_unused=True)
+        known = [each.given for each in given.values() if each.given is not None]  # all: mypy sees it here
+        found = grad(value, [*trained.values(), *known], allow_unused=True)
         own = {name: each.detach() for name, each in zip(trained, found, strict=False) if each is not None}
         return own, {path: each.transpose(0, given[path].steps_axis).detach()
                      for path, each in zip(given, found[len(trained) :], strict=True) if each is not None}  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.diagnose.layers import line_of, without_passages
 from thalweg.diagnose.looks import Sample, forward, settle
 from thalweg.graph import toposort
-from thalweg.tensor import from_numpy, grad  # type: ignore[attr-defined]
+from thalweg.tensor import from_numpy, grad
 from thalweg.tensor.random import default_generator
 
 EXAMPLES = 4

@@ -17,7 +17,7 @@ from thalweg.diagnose.layers import without_passages
 from thalweg.diagnose.looks import forward, settle
 from thalweg.diagnose.parameters import random_numbers_kept
 from thalweg.errors import GradientError
-from thalweg.tensor import Tensor, from_numpy, grad, gradcheck  # type: ignore[attr-defined]
+from thalweg.tensor import Tensor, from_numpy, grad, gradcheck
 
 JITTER = 1e-3
 """The point is moved by so much of each parameter's size: biases of exactly 0 put rectifiers on their kink."""

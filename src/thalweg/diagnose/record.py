@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.data.files import atomic_write
+from thalweg.data.files import atomic_write, believing_nothing
 from thalweg.data.npz import read_npz
 from thalweg.diagnose.layers import Layer
 from thalweg.diagnose.quantities import QUANTITIES
 from thalweg.diagnose.watch import Column
-from thalweg.errors import ArgumentError, FileFormatError, explain
+from thalweg.errors import ArgumentError, explain
 
 MOST_STEPS = 1 << 14
 """Steps that are held; of a longer run every second one, then every fourth, ..., so that memory stays bounded."""
@@ -287,6 +287,11 @@ class Record:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one npz file: an array under each name, and texts as JSON."""
+        with atomic_write(path) as file:
+            np.savez(file, **self.to_arrays())  # type: ignore[arg-type]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All of it as arrays by name; those of numbers are copies."""
         arrays: dict[str, np.ndarray] = {}
         for key in self._columns:
             there = [index for index, vectors in enumerate(self._vectors) if key in vectors]
@@ -299,19 +304,18 @@ class Record:
         }  # fmt: skip
         arrays |= {f"row/{name}": np.asarray(values) for name, values in self._rows.items()}
         arrays["texts"] = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-        with atomic_write(path) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        return arrays
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Record:
         """The record that `save` wrote. Raises FileFormatError for any other file, and for one that is not there."""
-        arrays = read_npz(path)
-        try:
+        return cls.from_arrays(read_npz(path), path)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], where: object = "a record") -> Record:
+        """The record that `to_arrays` gave. Raises FileFormatError for other arrays."""
+        with believing_nothing("the record", where, "expected is what Record.save or to_arrays gave"):
             return cls._of(arrays, json.loads(arrays["texts"].tobytes()))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise FileFormatError(
-                explain("this is no record", received=str(path), expected="a file of Record.save")
-            ) from error
 
     @classmethod
     def _of(cls, arrays: Mapping[str, np.ndarray], texts: Mapping[str, Any]) -> Record:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from thalweg.diagnose.quantities import OF_OUTPUTS, OF_PARAMETERS, QUANTITIES, Z
 from thalweg.errors import ArgumentError, explain
 from thalweg.graph import Node
 from thalweg.nn.module import Module
-from thalweg.tensor import Tensor, cat, grad, maximum, no_grad, stack, zeros  # type: ignore[attr-defined]
+from thalweg.tensor import Tensor, cat, from_numpy, grad, maximum, no_grad, stack, zeros
 from thalweg.tensor.modes import modes, outside_trace
 
 LARGE = 1 << 13
@@ -201,7 +201,16 @@ class Watcher:
         if cell is None or cell.shape != largest.shape or cell.dtype is not largest.dtype:
             with outside_trace():
                 cell = self._active[sight.layer.path] = zeros(*largest.shape, dtype=largest.dtype)
-        cell.copy_(maximum(cell, largest))  # type: ignore[attr-defined]
+        cell.copy_(maximum(cell, largest))
+
+    def active_units(self) -> dict[str, np.ndarray]:
+        """What the cells hold of each rectified layer, as copies."""
+        return {path: np.array(cell._array()) for path, cell in self._active.items()}
+
+    def put_active_units(self, largest: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `active_units` gave, in the cells that the next step will write to."""
+        for path, values in largest.items():
+            self._active[path] = from_numpy(np.array(values))
 
     def dead_shares(self) -> dict[str, float]:
         """For each rectified layer the share of units that were zero for every sample since this was last asked."""
@@ -213,7 +222,7 @@ class Watcher:
                 values.fill(0)  # where it lies: for another array the next step would run by itself, 1 ms an epoch
                 continue
             with no_grad():
-                cell.zero_()  # type: ignore[attr-defined]
+                cell.zero_()
         return found
 
 

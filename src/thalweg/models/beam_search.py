@@ -121,7 +121,7 @@ class _Programs:
 
     def __init__(self, model: Translator) -> None:
         def scores(target: Any, place: Any, *memory: Any) -> Any:
-            return model.next_words(target, place, *memory).log_softmax(-1)  # type: ignore[attr-defined]
+            return model.next_words(target, place, *memory).log_softmax(-1)
 
         self.encode, self.scores = compile(lambda source: model.encode(source)), compile(scores)
 

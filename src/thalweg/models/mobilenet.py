@@ -144,7 +144,7 @@ class _InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inside: Tensor = self.conv(x)
-        return x + inside if self.adds else inside  # type: ignore[operator]
+        return x + inside if self.adds else inside
 
 
 def _divisible(channels: float, by: int = 8) -> int:

@@ -72,7 +72,7 @@ class _PaddedShortcut(nn.Module):
         self.more_channels, self.stride = more_channels, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x[:, :, :: self.stride, :: self.stride]  # type: ignore[index]
+        seen = x[:, :, :: self.stride, :: self.stride]
         return F.pad(seen, (0, 0, 0, 0, 0, self.more_channels))
 
     def extra_repr(self) -> str:

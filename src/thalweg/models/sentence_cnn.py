@@ -56,12 +56,12 @@ class SentenceCNN(nn.Module):
         padding = self.embedding.padding_idx
         init.uniform_(self.embedding.weight, -0.25, 0.25)
         if padding is not None:
-            init.zeros_(self.embedding.weight.detach()[padding])  # type: ignore[index]
+            init.zeros_(self.embedding.weight.detach()[padding])
 
     def forward(self, tokens: Tensor) -> Tensor:
         need_tokens("SentenceCNN", tokens)
         words: Any = self.embedding(tokens).transpose(1, 2)
         missing = max(self.windows) - words.shape[2]
         words = F.pad(words, (0, missing)) if missing > 0 else words
-        found = [F.relu(each(words)).amax(2) for each in self.convolutions]  # type: ignore[attr-defined]
+        found = [F.relu(each(words)).amax(2) for each in self.convolutions]
         return self.linear(self.dropout(functions["cat"](found, 1)))  # type: ignore[no-any-return]

@@ -167,7 +167,7 @@ class TransformerTranslator(_Translator):
             self.linear.weight = self.target_embedding.weight
         for table in (self.source_embedding, self.target_embedding):
             init.normal_(table.weight, 0.0, 1 / math.sqrt(d_model))
-            init.zeros_(table.weight.detach()[padding_idx])  # type: ignore[index]
+            init.zeros_(table.weight.detach()[padding_idx])
 
     def _embedded(self, table: nn.Embedding, tokens: Any) -> Any:
         return self.dropout(self.positions(table(tokens) * math.sqrt(self.d_model)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.nn import Linear, Module
-from thalweg.tensor import Tensor, scan, stack, where, zeros  # type: ignore[attr-defined]
+from thalweg.tensor import Tensor, scan, stack, where, zeros
 
 CAB, TRAILER = 6.0, 14.0
 """Lengths in metres: from the front axle to the coupling, and from the coupling to the end of the trailer."""

@@ -9,6 +9,7 @@ from thalweg.ops.convolution import convolution
 from thalweg.ops.elementwise import (
     absolute,
     add,
+    after,
     arctan,
     bitwise_and,
     bitwise_not,
@@ -57,7 +58,7 @@ from thalweg.ops.reduce import amax, amin, argmax, argmin, argsort, cumsum, sum_
 from thalweg.ops.windows import window_product
 
 __all__ = [
-    "Body", "absolute", "add", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
+    "Body", "absolute", "add", "after", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate",
     "contiguous", "convolution", "cos", "cumsum", "detach", "divide", "equal", "erf", "exp", "expm1", "flip", "floor",
     "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p", "loop",

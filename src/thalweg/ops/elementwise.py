@@ -352,6 +352,16 @@ cast = elementwise(
 )  # fmt: skip
 
 # The same value, through which no gradient flows.
+# The first operand, once the second is known: an order that data do not ask for. What is made of it is not shared with
+# what is made of the operand itself, so that a value can be computed a second time.
+after = elementwise(
+    "after", lambda x, first: x, dtype_rule=lambda x, first: x,
+    chain_rule=lambda g, y, x, first: (g, None),
+    emit=lambda e, x, first: x,
+    waits=True,
+    probe=_binary(also=SPECIAL),
+)  # fmt: skip
+
 detach = elementwise(
     "detach", lambda x: x, dtypes=ANY, emit=lambda e, x: x, idempotent=True, stops_gradient=True,
     probe=_unary(also=SPECIAL),

@@ -59,8 +59,8 @@ A file of settings holds the same names as the flags, for example:
   lr = 0.003
 
 A run folder holds config.json (all that repeats the run), metrics.jsonl (the numbers of every step and epoch),
-model.safetensors (the weights of the best epoch), results.json, record.npz (what was watched of the layers), pictures,
-and report.html, a page about all of it."""
+log.jsonl (what happened, event by event), model.safetensors (the weights of the best epoch), results.json,
+record.npz (what was watched of the layers), pictures, and report.html, a page about all of it."""
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from thalweg import nn
+from thalweg.data.files import believing_nothing
 from thalweg.data.table import Table
 from thalweg.errors import FileFormatError, StateError, ThalwegError, explain
 from thalweg.models import BeamSearch, docked
@@ -136,7 +137,11 @@ def _column(classes: list[Any], numbers: np.ndarray) -> np.ndarray:
 def load_predictor(folder: RunFolder, config: dict[str, Any] | None = None) -> Predictor:
     """The network of a run. Raises FileFormatError for a folder that holds no run, or a damaged one."""
     config = folder.read_config() if config is None else config
-    where = str(folder.config)
+    with believing_nothing("the configuration of the run", folder.config):
+        return _predictor(folder, config, str(folder.config))
+
+
+def _predictor(folder: RunFolder, config: dict[str, Any], where: str) -> Predictor:
     outputs = Outputs.from_config(config.get("outputs"), where)
     shape = network_from_config(config.get("network"), where)
     reader = _reader(config.get("inputs"), where)
@@ -166,8 +171,11 @@ def _reader(config: Any, where: str) -> Reader:
         "texts": TextReader, "language": LanguageReader, "translations": TranslationReader,
     }  # fmt: skip
     try:
-        return cast(Reader, kinds[config["kind"]].from_config(config))
-    except (KeyError, TypeError, ValueError, ThalwegError) as error:
+        with believing_nothing("the description of the inputs", where):
+            return cast(Reader, kinds[config["kind"]].from_config(config))
+    except FileFormatError:
+        raise
+    except ThalwegError as error:
         raise FileFormatError(
             explain("the description of the inputs is damaged", received=f"{error}"[:200], where=where)
         ) from error
@@ -187,15 +195,10 @@ def _inputs_of(shape: Network) -> int:
 
 def settings_of(config: dict[str, Any], where: str) -> Settings:
     """The settings that a run was made with."""
-    try:
+    with believing_nothing("the record of the run's settings", where):
         values = dict(config["settings"])
         recipe = values.pop("recipe")
-        names = {field.name for field in fields_of(recipe)}
-        kept = {name: checked(name, value, where) for name, value in values.items() if value is not None}
-        if unknown := set(values) - names:
+        if unknown := set(values) - {field.name for field in fields_of(recipe)}:
             raise KeyError(*sorted(unknown))
+        kept = {name: checked(name, value, where) for name, value in values.items() if value is not None}
         return Settings(recipe=recipe, **kept)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            explain("the settings of the run are damaged", received=f"{error}"[:200], where=where)
-        ) from None

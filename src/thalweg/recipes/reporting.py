@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.files import believing_nothing, check_size
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.record import Record
 from thalweg.errors import FileFormatError, explain
@@ -22,7 +23,7 @@ from thalweg.recipes.picture_drawing import FILTERS, OF_FILTERS, SAID
 from thalweg.recipes.problem import REGRESSION
 from thalweg.recipes.resuming import history_of, recorded_lines
 from thalweg.recipes.run_folder import FINDINGS as FINDINGS
-from thalweg.recipes.run_folder import RunFolder, unwritable
+from thalweg.recipes.run_folder import LARGEST_CONFIG, RunFolder, unwritable
 from thalweg.recipes.scores import HEADLINE, Scores, in_figures
 from thalweg.recipes.sequence_drawing import SAID_OF_SEQUENCES
 from thalweg.recipes.telling import counted
@@ -83,16 +84,20 @@ class KeptRun:
 def findings_of(folder: RunFolder) -> list[Finding]:
     """What the doctor found while the run was trained."""
     path = folder.findings
-    return [Finding.from_json(each) for each in _json(path)["findings"]] if path.is_file() else []
+    with believing_nothing("the list of findings", path):
+        return [Finding.from_json(each) for each in _json(path)["findings"]] if path.is_file() else []
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
+        check_size(path.stat().st_size, LARGEST_CONFIG, path, "the file")
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         remedy = "the run has not come to its end: thalweg train --resume " + str(path.parent)
         raise FileFormatError(explain("the run has no such file", received=str(path), remedy=remedy)) from None
-    except (OSError, ValueError) as error:
+    except FileFormatError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(explain("the file cannot be read", received=error, where=str(path))) from None
     return values if isinstance(values, dict) else {}
 
@@ -102,7 +107,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 def report_of(folder: RunFolder) -> RunReport:
     """The report of one run. Raises FileFormatError for a folder that holds none, or a damaged one."""
-    run = KeptRun(folder)
+    with believing_nothing("the run", folder, "a file of the run was changed by hand or damaged: train again"):
+        return _report_of(KeptRun(folder), folder)
+
+
+def _report_of(run: KeptRun, folder: RunFolder) -> RunReport:
     config, scores = run.config, run.scores()
     kernels, memory = _kernels(folder.path / KERNELS)
     value = in_figures(scores.numbers[scores.headline])
@@ -251,7 +260,8 @@ def write_report(runs: Sequence[str], output: str | None = None) -> Path:
     folders = [RunFolder(run) for run in dict.fromkeys(runs)]
     default = folders[0].path / REPORT if len(folders) == 1 else Path(COMPARISON)
     path = Path(output) if output is not None else default
-    text = report_of(folders[0]).text() if len(folders) == 1 else comparison_page(compared(folders))
+    with believing_nothing("a run", ", ".join(map(str, folders)), "was a file of it changed by hand, or damaged?"):
+        text = report_of(folders[0]).text() if len(folders) == 1 else comparison_page(compared(folders))
     try:
         return write_page(text, path)
     except OSError as error:

@@ -22,8 +22,8 @@ RECORD = "record.npz"
 """What was watched of the layers."""
 FINDINGS = "findings.json"
 """What the doctor found."""
-CHECKPOINT = "checkpoint.safetensors"
-"""Only while a run is going on, or after it was interrupted."""
+CHECKPOINTS = "checkpoints"
+"""A folder; only while a run is going on, or after it was broken off."""
 LARGEST_CONFIG = 256 << 20
 
 
@@ -64,8 +64,8 @@ class RunFolder:
         return self.path / WEIGHTS
 
     @property
-    def checkpoint(self) -> Path:
-        return self.path / CHECKPOINT
+    def checkpoints(self) -> Path:
+        return self.path / CHECKPOINTS
 
     @property
     def record(self) -> Path:
@@ -104,7 +104,7 @@ class RunFolder:
             raise FileFormatError(
                 explain(
                     "the run was written by another version",
-                    received=f"version {values.get('version')!r}, Thalweg {values.get('versions', {}).get('thalweg')}",
+                    received=f"version {values.get('version')!r:.80}, of {values.get('versions')!r:.80}",
                     expected=f"version {VERSION}",
                     where=str(self.config),
                     remedy="update Thalweg, or train again",

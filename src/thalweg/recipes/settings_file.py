@@ -12,11 +12,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from thalweg.data.files import reading
+from thalweg.data.files import read_at_most, reading
 from thalweg.errors import ConfigurationError, FileFormatError, explain
 from thalweg.recipes.settings import OTHER_NAMES, all_fields
 
-LARGEST_CONFIG = 1 << 20
+LARGEST_CONFIG, LARGEST_TOML = 1 << 20, 1 << 18
+MOST_DOTS = 100
+"""In a line of TOML: the time to read a key of n parts grows with n^2; 32,000 of them take a quarter of a minute."""
 
 
 def read_settings_file(path: str) -> dict[str, Any]:
@@ -26,9 +28,8 @@ def read_settings_file(path: str) -> dict[str, Any]:
     a key that is no setting, with the closest names.
     """
     with reading(path, "the file of settings") as stream:
-        content = stream.read(LARGEST_CONFIG + 1)
-    if len(content) > LARGEST_CONFIG:
-        raise FileFormatError(explain("a file of settings is small", received="over 1 MB", where=path))
+        most = LARGEST_CONFIG if Path(path).suffix == ".json" else LARGEST_TOML
+        content = read_at_most(stream, most, path, "the file of settings")
     return _known_keys(_parsed(content, path), path)
 
 
@@ -36,7 +37,7 @@ def _parsed(content: bytes, path: str) -> dict[str, Any]:
     is_json = Path(path).suffix == ".json"
     try:
         text = content.decode("utf-8")
-        values = json.loads(text) if is_json else tomllib.loads(text)
+        values = json.loads(text) if is_json else tomllib.loads(_without_long_keys(text))
     except (ValueError, RecursionError) as error:
         remedy = 'a line reads name = value; texts are quoted: activation = "relu", layers = [128, 64]'
         name = "JSON" if is_json else "TOML"
@@ -48,6 +49,13 @@ def _parsed(content: bytes, path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise FileFormatError(explain("no settings in this file", received=type(values).__name__, where=path))
     return values
+
+
+def _without_long_keys(text: str) -> str:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MOST_DOTS:
+            raise ValueError(f"line {number} has {line.count('.'):,} dots")
+    return text
 
 
 def _known_keys(values: dict[str, Any], path: str) -> dict[str, Any]:

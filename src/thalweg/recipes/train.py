@@ -10,12 +10,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from thalweg import nn
 from thalweg.diagnose import Finding
-from thalweg.diagnose.record import Record
 from thalweg.diagnose.repair import told
-from thalweg.errors import ConfigurationError, FileFormatError, NonFiniteError, explain
+from thalweg.errors import ConfigurationError, NonFiniteError, explain
 from thalweg.recipes.defaults import resolved, with_network
 from thalweg.recipes.drawing import draw
 from thalweg.recipes.measures import make_loss, make_metrics, monitored
@@ -35,8 +35,9 @@ from thalweg.recipes.problem import (
     Outputs,
     Problem,
 )
-from thalweg.recipes.resuming import Before, BestSoFar, ResumePoint, joined, put_back
+from thalweg.recipes.resuming import BestSoFar, ResumePoint, place_of, point_of
 from thalweg.recipes.run_folder import RunFolder, unwritable
+from thalweg.recipes.run_log import ended, logged
 from thalweg.recipes.scores import Scores
 from thalweg.recipes.scoring import score
 from thalweg.recipes.settings import (
@@ -52,9 +53,11 @@ from thalweg.train import Trainer
 from thalweg.train.callbacks import (
     Callback,
     Doctor,
+    EventLog,
     GradientNorms,
     History,
     JSONLinesLogger,
+    LogEvents,
     ProgressBar,
     TerminateOnNaN,
 )
@@ -106,7 +109,8 @@ def train(settings: Settings, command: str = "", say: Say = print) -> Outcome:
     folder.write(folder.config, configuration(settings, problem, shape, command))
     for line in introduction(settings, problem, shape, folder):
         say(line)
-    return _run(settings, problem, trainer, shape, folder, None, say, command)
+    with logged(folder, settings, command) as log:
+        return _run(settings, problem, trainer, shape, folder, None, say, command, log)
 
 
 def resume(run: str, options: Settings, say: Say = print) -> Outcome:
@@ -120,12 +124,13 @@ def resume(run: str, options: Settings, say: Say = print) -> Outcome:
     problem, settings, model, shape = made(kept)
     check_unchanged(config.get("data", {}), problem.data, folder)
     trainer = make_trainer(settings, problem, model)
-    before = put_back(trainer, folder)
+    checkpoint, path = point_of(folder)
     for line in introduction(settings, problem, shape, folder):
         say(line)
     if not settings.quiet:
-        say(f"goes on   after epoch {before.epochs}")
-    return _run(settings, problem, trainer, shape, folder, before, say, str(config.get("command", "")))
+        say(f"goes on   {place_of(checkpoint)}")
+    with logged(folder, settings, f"thalweg train --resume {run}", "run_resumed") as log:
+        return _run(settings, problem, trainer, shape, folder, path, say, str(config.get("command", "")), log)
 
 
 def made(settings: Settings) -> tuple[Problem, Settings, nn.Module, Network]:
@@ -140,28 +145,26 @@ def made(settings: Settings) -> tuple[Problem, Settings, nn.Module, Network]:
 
 
 def _run(
-    settings: Settings, problem: Problem, trainer: Trainer, shape: Network, folder: RunFolder, before: Before | None,
-    say: Say, command: str,
+    settings: Settings, problem: Problem, trainer: Trainer, shape: Network, folder: RunFolder, before: Path | None,
+    say: Say, command: str, log: EventLog,
 ) -> Outcome:  # fmt: skip
     started = time.perf_counter()
     watch = GradientNorms(_recorded_every(settings, problem), quantities=None)
-    watch.before = None if before is None else _record_before(before)
     stopping = early_stopping(settings, problem, folder)
-    stopping.before = before
     doctors = [] if settings.doctor == OFF else [
         Doctor(settings.doctor, may_change_layers=False, show=not settings.quiet)]  # fmt: skip
     history = trainer.fit(
         problem.training,
         validation=problem.validation,
         epochs=_known(settings.epochs),
-        initial_epoch=0 if before is None else before.epochs,
         batch_size=_known(settings.batch_size),
         drop_last=ends_in_a_single_example(settings, problem),
-        callbacks=[watch, *recorders(settings, problem, folder, stopping, watch), *doctors],
+        callbacks=[watch, LogEvents(log), *recorders(settings, problem, folder, stopping), *doctors],
+        resume=before,
     )
     seconds = time.perf_counter() - started
     if before is not None:
-        history, seconds = joined(before.history, history), seconds + before.seconds
+        seconds = max(seconds, sum(history.history.get("seconds", [])))
     kept = [each.change for one in doctors if one.repair for each in one.repair.attempts if each.kept]
     best = stopping.best_epoch if stopping.best_epoch >= 0 and not kept else None
     if not kept:
@@ -174,11 +177,10 @@ def _run(
         [each for one in doctors for each in one.findings], told(kept[0]) if kept else None,
     )  # fmt: skip
     folder.write(folder.results, results(outcome, best))
+    ended(log, outcome)
     if doctors:
         folder.write(folder.findings, {"findings": [each.to_json() for each in outcome.findings]})
     _keep_record(watch, folder)
-    if not history.interrupted:
-        folder.checkpoint.unlink(missing_ok=True)
     for line in conclusion(outcome, best):
         say(line)
     if not settings.no_pictures:
@@ -217,14 +219,12 @@ def early_stopping(settings: Settings, problem: Problem, folder: RunFolder) -> B
     return BestSoFar(folder, monitor, patience, math.floor(share * _known(settings.epochs)))
 
 
-def recorders(
-    settings: Settings, problem: Problem, folder: RunFolder, stopping: BestSoFar, watch: GradientNorms
-) -> list[Callback]:
+def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping: BestSoFar) -> list[Callback]:
     """What happens beside the loop: numbers and weights go to disk while it runs."""
     steps = problem.steps_per_epoch(settings) * _known(settings.epochs)
     callbacks: list[Callback] = [
         JSONLinesLogger(folder.metrics, every_steps=math.ceil(steps / STEPS_RECORDED)),
-        ResumePoint(folder, watch),
+        ResumePoint(folder),
         stopping,
         TerminateOnNaN(),
     ]
@@ -238,14 +238,6 @@ def _keep_record(watch: GradientNorms, folder: RunFolder) -> None:
     except OSError as error:
         raise unwritable(folder.record, error) from None
     watch.detach()
-
-
-def _record_before(before: Before) -> Record | None:
-    """What was watched until the checkpoint; a run goes on without it where it cannot be read."""
-    try:
-        return Record.load(before.folder.record).until(before.epochs)
-    except FileFormatError:
-        return None
 
 
 def _recorded_every(settings: Settings, problem: Problem) -> int:

@@ -4,6 +4,7 @@ In: numbers, arrays, other tensors. Out: tensors whose shape, dtype and errors a
 computed when someone needs them. Operators are sugar over `thalweg.ops`; this room adds no mathematics of its own.
 """
 
+from thalweg.tensor import functions as _functions
 from thalweg.tensor.check import gradcheck
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.creation import (
@@ -21,9 +22,9 @@ from thalweg.tensor.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from thalweg.tensor.functions import *  # noqa: F403
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.loop import scan
-from thalweg.tensor.methods import functions
 from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from thalweg.tensor.random import (
     Generator,
@@ -39,11 +40,10 @@ from thalweg.tensor.random import (
 )  # fmt: skip
 from thalweg.tensor.trace import compile
 
-globals().update(functions)
-
 __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad",
     "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed",
     "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
-    "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like", *functions,
+    "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
+__all__ += _functions.__all__

@@ -256,7 +256,10 @@ def _sweep(
 ) -> list[Node | None]:
     on_path = reached_from(targets, order)
     _refuse_used(order, on_path)
-    result = gradients(roots, seeds, targets)
+    sweep = None if modes.trace is None else modes.trace.begin_sweep(roots)
+    result = gradients(roots, seeds, targets, None if sweep is None else sweep.cotangents)
+    if sweep is not None:
+        sweep.end = next_serial()
     if not retain_graph:
         for node, bits in _marks(order, on_path):
             node.notes |= bits

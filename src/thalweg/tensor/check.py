@@ -217,7 +217,7 @@ def _moved(start: np.ndarray, entry: int, step: float) -> np.ndarray:
 
 def _values(evaluate: Outputs, cell: Tensor, array: np.ndarray) -> list[np.ndarray]:
     with no_grad():
-        cell.copy_(Tensor(array))  # type: ignore[attr-defined]
+        cell.copy_(Tensor(array))
         return [each._array().reshape(-1) for each in evaluate()]
 
 

@@ -21,6 +21,7 @@ from thalweg.graph import Node, Shape, make_input, next_serial
 from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
+from thalweg.tensor.declared import Declared
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
 from thalweg.tensor.printing import format_array
@@ -51,7 +52,7 @@ class ConsumedGradient:
 CONSUMED = ConsumedGradient()
 
 
-class Tensor:
+class Tensor(Declared):
     """An n-dimensional array of numbers whose shape and dtype are known at once and whose values are lazy.
 
     Made by `tw.tensor`, `tw.zeros` and the other creation functions, and by operations on tensors. Method names,
@@ -274,7 +275,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise DTypeError(explain("a 0-d tensor cannot be iterated over", received=self._summary()))
-        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+        return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: object) -> bool:
         return bool(np.any(self._array() == (value._array() if isinstance(value, Tensor) else value)))

@@ -6,9 +6,11 @@ tensors and permutations. Inside a compiled step the key is an input and its suc
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,7 +87,38 @@ def _wrap64(seed: int) -> int:
     return ((seed + 2**63) % 2**64) - 2**63
 
 
-default_generator = Generator(0)
+class _Mine(threading.local):
+    """What stands for the default generator in this thread."""
+
+    cell: Tensor | None = None
+
+
+_mine = _Mine()
+
+
+class _DefaultGenerator(Generator):
+    """One for the process; while a thread draws from its own, that one under the same name."""
+
+    @property
+    def _cell(self) -> Tensor:
+        return self._shared if _mine.cell is None else _mine.cell
+
+    @_cell.setter
+    def _cell(self, cell: Tensor) -> None:
+        self._shared = cell
+
+
+default_generator = _DefaultGenerator(0)
+
+
+@contextlib.contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """In this thread, what would be drawn from the default generator is drawn from this one."""
+    before, _mine.cell = _mine.cell, generator._cell
+    try:
+        yield
+    finally:
+        _mine.cell = before
 
 
 def manual_seed(seed: int) -> Generator:

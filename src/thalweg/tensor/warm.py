@@ -30,7 +30,7 @@ class Compiled:
 
     version: int
     program: Program
-    executable: compiler.Executable
+    executable: Any  # a `compiler.Executable`; None where only the program was asked for
     sources: list[Any]  # of each input: a tensor, an array, or the index of an argument leaf
     returned: list[Any]  # of each leaf of the result: an output index, or a static value
     structure: Structure
@@ -39,6 +39,7 @@ class Compiled:
     gradients: list[tuple[Tensor, Any]]
     presence: list[tuple[Tensor, bool]]
     is_differentiable: bool = False
+    health: int | None = None  # the output that is 0 where the writes took place, NaN where a value forbade it
 
     def is_current(self) -> bool:
         return self.version == Version.number and all((t._grad is not None) == was for t, was in self.presence)
@@ -87,6 +88,7 @@ class WarmCall:
         self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
         self.loop: compiler.StepLoop | None = None
+        self.health: np.ndarray | None = None  # of the last call
         self.forms = {each.index: _form(compiled.program.outputs[each.index]) for each in self.results}
         first = compiled.returned[0] if compiled.structure == LEAF else None
         self.only = first.index if isinstance(first, Output) else None  # the result is one tensor
@@ -124,6 +126,8 @@ class WarmCall:
             tensor._grad = self._tensor(index, fresh)
         for tensor, settled in self.settled:
             tensor._grad = settled
+        if self.compiled.health is not None:
+            self.health = fresh[self.compiled.health]
         if self.only is not None:
             return self._tensor(self.only, fresh)
         return result_of(self.compiled, lambda index: self._tensor(index, fresh))
@@ -149,7 +153,9 @@ class WarmCall:
         places = [(i, value.index) for i, value in enumerate(returned) if isinstance(value, Output)]
         kept = tuple([index for i, index in places if is_kept(i, outputs[index].size)])
         if self.loop is None or self.loop.kept != kept:
-            self.loop = compiler.StepLoop(self.native, self.places, kept, returned[0].index if watches else None)
+            watched = None if not watches else self.compiled.health
+            watched = returned[0].index if watches and watched is None else watched
+            self.loop = compiler.StepLoop(self.native, self.places, kept, watched)
         with self.native.lock:
             fresh = {each.index: each.next(self.table) for each in self.results}
             done, values = self.loop(self.whole_table, arrays, order)
@@ -159,6 +165,8 @@ class WarmCall:
             tensor._grad = self._tensor(index, fresh)
         for tensor, settled in self.settled:
             tensor._grad = settled
+        if self.compiled.health is not None:
+            self.health = fresh[self.compiled.health]
         by_index = dict(zip(kept, values, strict=True))
         leaves = [self._leaf(value, by_index, fresh) for value in returned]
         return done, unflatten(self.compiled.structure, leaves)

@@ -15,6 +15,7 @@ import numpy as np
 
 from thalweg.errors import explain
 from thalweg.tensor import Tensor, from_numpy
+from thalweg.train.guarding import count_skipped, is_last
 from thalweg.train.learning_rate import learning_rate
 from thalweg.train.state import StepNumbers, TrainingState
 from thalweg.train.steps import Form, Outcome
@@ -25,7 +26,8 @@ def advance(trainer: Any, form: Form, tensors: Sequence[Tensor], numbers: StepNu
     state = trainer.state
     _settle(trainer, trainer.steps(form, tensors))
     numbers.add(float(state.loss.item()), state.learning_rate, state.watched)
-    if not math.isfinite(numbers.loss[-1]):
+    count_skipped(trainer, numbers, 1)
+    if not trainer.is_guarded and not math.isfinite(numbers.loss[-1]):
         _warn_of_infinity(state)
     return state.prediction._array()  # type: ignore[no-any-return]
 
@@ -51,7 +53,7 @@ def advance_many(
             prediction = advance(trainer, form, tensors, numbers)
         if trainer.metrics:
             predictions.append(prediction)
-        if not math.isfinite(numbers.loss[-1]):
+        if is_last(trainer, numbers):
             break
     last = order[(len(numbers) - 1) * size :][:size]
     state.inputs, state.targets, state.weights = form.batch([from_numpy(each.take(last, axis=0)) for each in fields])
@@ -75,6 +77,8 @@ def _advance_natively(
     if found is None:
         return None
     done, (losses, prediction, watched) = found
+    steps.was_skipped = step.skipped_in_a_row > 0
+    count_skipped(trainer, numbers, done)
     state.step, state.batch = state.step + done - 1, state.batch + done - 1
     _settle(trainer, Outcome(_last(losses), _last(prediction), _last(watched)))
     rates = watched.get("learning_rate")
@@ -86,7 +90,7 @@ def _advance_natively(
             numbers.watched.setdefault(name, []).extend(values.reshape(done).tolist())
         elif isinstance(values, np.ndarray):
             numbers.vectors.setdefault(name, []).extend(values.reshape(done, -1))
-    if not math.isfinite(numbers.loss[-1]):
+    if not trainer.is_guarded and not math.isfinite(numbers.loss[-1]):
         _warn_of_infinity(state)
     return prediction.reshape(-1, *prediction.shape[2:]) if trainer.metrics else np.empty(0)
 

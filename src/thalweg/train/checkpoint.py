@@ -4,7 +4,8 @@ In: a module or a dictionary of arrays; a Trainer. Out: a file; from a file the 
 was. Nothing is ever unpickled: a safetensors file is a JSON header and raw numbers, and can run no code.
 
 A weights file has the names and layouts of `state_dict`, so PyTorch's safetensors loads it. A checkpoint has the same
-under ``model.``, the optimizer's state under ``optimizer.<parameter>.``, and the rest as JSON in the header.
+under ``model.``, the optimizer's state under ``optimizer.<parameter>.``, long lists and arrays of the run under
+``run.``, and the rest as JSON in the header, beside a SHA-256 of everything that is checked when it is read.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from thalweg.data.files import atomic_write
+from thalweg.data.files import atomic_write, believing_nothing
 from thalweg.errors import ConfigurationError, DTypeError, FileFormatError, StateError, explain
+from thalweg.train.packing import pack, unpack
+from thalweg.train.position import check_position, write_position
+from thalweg.train.safetensors_file import damaged, read_safetensors, read_texts
 from thalweg.train.weights import as_array, as_mapping, copy_state
 
 PathLike = str | os.PathLike[str]
-FORMAT = "thalweg-checkpoint-1"
-MODEL, OPTIMIZER = "model.", "optimizer."
+FORMAT, FORMATS = "thalweg-checkpoint-2", "thalweg-checkpoint-"
+MODEL, OPTIMIZER, RUN = "model.", "optimizer.", "run."
 
 
 def save_weights(path: PathLike, source: Any, metadata: Mapping[str, str] | None = None) -> None:
@@ -63,7 +65,7 @@ def load_weights(path: PathLike, module: Any = None, strict: bool = True) -> dic
         FileFormatError: no such file, truncated, or no safetensors. StateError: it does not fit the module.
     """
     arrays, metadata = _read(path)
-    if metadata.get("format") == FORMAT:
+    if metadata.get("format", "").startswith(FORMATS):
         arrays = _under(MODEL, arrays)
     if module is not None:
         _load_into(module, arrays, strict, path)
@@ -72,46 +74,115 @@ def load_weights(path: PathLike, module: Any = None, strict: bool = True) -> dic
 
 def read_metadata(path: PathLike) -> dict[str, str]:
     """The texts in the header of a safetensors file."""
-    with _opened(path) as file:
-        return dict(file.metadata() or {})
+    return read_texts(path)
 
 
 # --- a whole training state ------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(path: PathLike, trainer: Any) -> None:
-    """Write all that training goes on from: weights, optimizer state, counts of epochs and steps, the seed."""
+class Checkpoint(NamedTuple):
+    """A whole training state: copies that later steps do not change, or what was read from a file."""
+
+    arrays: dict[str, np.ndarray]
+    details: dict[str, Any]
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Where the run was, see `train.position`."""
+        return unpack(self.details["run"], _under(RUN, self.arrays))  # type: ignore[no-any-return]
+
+    @property
+    def step(self) -> int:
+        """How many updates the trainer had made."""
+        return int(self.details["trainer"]["step"])
+
+
+def take(trainer: Any) -> Checkpoint:
+    """A copy of all that training goes on from, between two steps."""
     optimizer = trainer.optimizer.state_dict()
     arrays = {MODEL + name: array for name, array in copy_state(trainer.model).items()}
     for index, state in optimizer["state"].items():
         arrays |= {f"{OPTIMIZER}{index}.{name}": as_array(value, name) for name, value in state.items()}
+    run, more = pack(write_position(trainer))
     details = {
         "trainer": trainer.state_dict(),
         "optimizer": {name: value for name, value in optimizer.items() if name != "state"},
         "optimizer_class": type(trainer.optimizer).__name__,
+        "run": run,
     }
-    _write(path, arrays, {"format": FORMAT, "details": _as_json(details)})
+    return Checkpoint(arrays | {RUN + name: array for name, array in more.items()}, details)
 
 
-def load_checkpoint(path: PathLike, trainer: Any) -> None:
-    """Put a Trainer (with the same model and optimizer) where it was when the checkpoint was written.
+def write(path: PathLike, checkpoint: Checkpoint) -> None:
+    """The checkpoint as a file that appears whole or not at all. Raises ConfigurationError if it cannot be written."""
+    details = _as_json(checkpoint.details)
+    metadata = {"format": FORMAT, "details": details, "sha256": checksum(checkpoint.arrays, details)}
+    _write(path, checkpoint.arrays, metadata)
 
-    Raises:
-        FileFormatError: unreadable, or weights only. StateError: of another model or optimizer; nothing is changed.
-    """
+
+def read(path: PathLike) -> Checkpoint:
+    """The checkpoint in a file. Raises FileFormatError: unreadable, damaged, weights only, or of another version."""
     arrays, metadata = _read(path)
-    if metadata.get("format") != FORMAT:
+    if not metadata.get("format", "").startswith(FORMATS):
         remedy = "load it with load_weights, or save with ModelCheckpoint(save_weights_only=False)"
         raise FileFormatError(
             explain("this file holds weights only", expected="a checkpoint", where=str(path), remedy=remedy)
         )
-    details = _details(metadata, path)
+    if metadata["format"] != FORMAT:
+        received, remedy = metadata["format"], "load its weights with load_weights, which takes all versions"
+        raise FileFormatError(
+            explain(
+                "a checkpoint of another version", received=received, expected=FORMAT, where=str(path), remedy=remedy
+            )
+        )
+    checkpoint = Checkpoint(arrays, _details(metadata, path))
+    try:
+        check_position(checkpoint.position)
+        _optimizer_state(arrays)
+        _ = checkpoint.step
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        raise damaged(path, f"its header: {error!r}") from None
+    return checkpoint
+
+
+def checksum(arrays: Mapping[str, np.ndarray], details: str) -> str:
+    """SHA-256 over the details and every array with its name, dtype and shape, in the order of the names."""
+    import hashlib  # noqa: PLC0415
+
+    digest = hashlib.sha256(details.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"\n{name} {array.dtype.str} {arrays[name].shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: PathLike, trainer: Any) -> None:
+    """Write all that training goes on from: weights, optimizer state, random numbers, the position in the epoch,
+    what meters, callbacks and the history have seen."""
+    write(path, take(trainer))
+
+
+def load_checkpoint(path: PathLike, trainer: Any) -> None:
+    """Put the model, the optimizer and the counts of a Trainer where they were when the checkpoint was written.
+
+    Raises:
+        FileFormatError: unreadable, damaged, or weights only. StateError: of another model or optimizer; nothing is
+            changed.
+    """
+    put_back(read(path), trainer, path)
+
+
+def put_back(checkpoint: Checkpoint, trainer: Any, path: PathLike) -> None:
+    """The same from a checkpoint that was read from `path`."""
+    arrays, details = checkpoint
     _check_class(details["optimizer_class"], trainer, path)
     before = copy_state(trainer.model)
     _load_into(trainer.model, _under(MODEL, arrays), True, path)
     try:
-        trainer.optimizer.load_state_dict(details["optimizer"] | {"state": _optimizer_state(arrays)})
-        trainer.load_state_dict(details["trainer"])
+        with believing_nothing("the checkpoint", path):
+            trainer.optimizer.load_state_dict(details["optimizer"] | {"state": _optimizer_state(arrays)})
+            trainer.load_state_dict(details["trainer"])
     except Exception:
         trainer.model.load_state_dict(before)
         raise
@@ -148,9 +219,10 @@ def _as_json(details: dict[str, Any]) -> str:
 def _details(metadata: Mapping[str, str], path: PathLike) -> dict[str, Any]:
     try:
         details = json.loads(metadata["details"])
-        return {name: details[name] for name in ("trainer", "optimizer", "optimizer_class")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its header: {error}") from None
+        known = {name: details[name] for name in ("trainer", "optimizer", "optimizer_class", "run")}
+        return known | {name: details[name] for name in ("setup",) if name in details}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, f"its header: {error}") from None
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -176,33 +248,10 @@ def _write(path: PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, st
 
 
 def _read(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    with _opened(path) as file:
-        try:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-        except (SafetensorError, TypeError, AttributeError, KeyError) as error:
-            raise _damaged(path, f"an entry that NumPy cannot hold: {error}") from error
-
-
-def _opened(path: PathLike) -> Any:
-    if not Path(path).is_file():
-        remedy = "check the path" if not Path(path).is_dir() else "name the file in the folder"
-        raise FileFormatError(explain("there is no such weights file", where=str(path), remedy=remedy))
-    try:
-        return safe_open(os.fspath(path), framework="numpy")
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: PathLike, reason: str) -> FileFormatError:
-    return FileFormatError(
-        explain(
-            "the weights file cannot be read",
-            received=reason,
-            expected="a whole safetensors file",
-            where=str(path),
-            remedy="it is truncated or of another format: use an older checkpoint, or convert it to safetensors",
-        )
-    )
+    arrays, metadata = read_safetensors(path)
+    if "sha256" in metadata and metadata["sha256"] != checksum(arrays, metadata.get("details", "")):
+        raise damaged(path, "its content does not have the checksum that was written with it")
+    return arrays, metadata
 
 
 def _load_into(module: Any, arrays: dict[str, np.ndarray], strict: bool, path: PathLike) -> None:

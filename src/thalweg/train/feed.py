@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Feed:
     in memory: then labels and lengths can be checked before the first step.
     """
 
-    open: Callable[[int], Iterator[Any]]
+    open: Callable[..., Iterator[Any]]
     batches: int | None = None
     examples: int | None = None
     dataset: Any = None
@@ -46,13 +47,19 @@ class Feed:
     """Of how many arrays the inputs consist, where they come as a flat tuple."""
     loader: DataLoader | None = None
     """What brings the batches, where it is one that only picks rows of arrays."""
+    source: DataLoader | None = None
+    """What brings the batches, where it is a loader of any kind; `open` then also takes the first batch's number."""
     reads_once: bool = False
     labels_checked: bool = False
     where: str = "data"
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch; how they are ordered is a function of the seed and the number."""
-        for batch in self.open(number):
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from batch `start` on; their order is a function of the seed and the number."""
+        if start and self.source is not None:
+            batches = self.open(number, start)
+        else:
+            batches = islice(self.open(number), start, None)
+        for batch in batches:
             yield self._split(batch)
 
     def whole(self, number: int) -> tuple[Batch, np.ndarray, int] | None:
@@ -192,8 +199,8 @@ def _iterable_feed(data: Any, where: str) -> Feed:
 def _loader_feed(loader: DataLoader, where: str, augment: bool = False) -> Feed:
     """The loader's own order and sizes. Epochs are asked for by number; the loader's own count stays as it is."""
 
-    def open_epoch(number: int) -> Iterator[Any]:
-        return loader.batches(number, augment=augment and loader.augment)
+    def open_epoch(number: int, start: int = 0) -> Iterator[Any]:
+        return loader.batches(number, start, augment=augment and loader.augment)
 
     dataset = None if loader.is_stream else loader.dataset
     batches = None if loader.is_stream else len(loader)
@@ -201,7 +208,8 @@ def _loader_feed(loader: DataLoader, where: str, augment: bool = False) -> Feed:
     if examples is not None and loader.drop_last and batches is not None:
         examples = batches * loader.batch_size
     picks_rows = type(loader) is DataLoader and loader.collate_fn is None and loader.batch_sampler is None
-    return Feed(open_epoch, batches, examples, dataset, where=where, loader=loader if picks_rows else None)
+    rows = loader if picks_rows else None
+    return Feed(open_epoch, batches, examples, dataset, where=where, loader=rows, source=loader)
 
 
 def _rows_in_memory(dataset: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray | None] | None:

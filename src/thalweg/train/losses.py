@@ -103,7 +103,7 @@ class Objective:
             return self._scalar(self._mean(prediction, target))
         each = self._per_example(prediction, target, weight)
         # All weights of a batch may be 0: then its loss is 0, not 0/0.
-        return (each * weight).sum() / weight.sum().clamp(min=_SMALLEST)  # type: ignore[no-any-return,attr-defined]
+        return (each * weight).sum() / weight.sum().clamp(min=_SMALLEST)  # type: ignore[no-any-return]
 
     def _per_example(self, prediction: Tensor, target: Any, weight: Tensor) -> Any:
         each = (self._each or self._mean)(prediction, target)
@@ -117,7 +117,7 @@ class Objective:
                     remedy="return the losses before the mean, or name a loss such as 'mse'",
                 )
             )
-        return each.flatten(1).mean(1) if each.ndim > 1 else each  # type: ignore[attr-defined]
+        return each.flatten(1).mean(1) if each.ndim > 1 else each
 
     def _scalar(self, loss: Any) -> Tensor:
         if isinstance(loss, Tensor) and loss.ndim == 0 and loss.dtype.is_floating_point:
@@ -139,9 +139,9 @@ class Objective:
         if self.targets is Targets.CLASSES:
             spatial = (prediction.shape[0], 1, *prediction.shape[2:])
             is_column = prediction.ndim >= 2 and target.shape == spatial and prediction.shape[1] != 1
-            return target.squeeze(1) if is_column else target  # type: ignore[attr-defined]
+            return target.squeeze(1) if is_column else target
         if target.shape != prediction.shape and _is_column_pair(prediction.shape, target.shape):
-            return target.reshape(prediction.shape)  # type: ignore[attr-defined]
+            return target.reshape(prediction.shape)
         if target.shape != prediction.shape:
             raise self._shape_mismatch(prediction.shape, target.shape)
         return target

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from thalweg.errors import ThalwegError
+from thalweg.train.feed import Batch, as_numpy
+from thalweg.train.losses import Objective
 from thalweg.train.metrics import Mean, Metric
 
 
@@ -81,6 +83,20 @@ class Meters:
             found[prefix + metric.name] = math.nan if self.is_spoilt else metric.compute()
         return found
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen since `reset`: plain numbers, and the sums of the metrics."""
+        return {
+            "total": float(self._total), "weight": float(self._weight), "is_spoilt": self.is_spoilt,
+            "metrics": {metric.name: metric.state_dict() for metric in self.metrics},
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; metrics that were not there count from now on."""
+        self._total, self._weight, self.is_spoilt = state["total"], state["weight"], state["is_spoilt"]
+        for metric in self.metrics:
+            if metric.name in state["metrics"]:
+                metric.load_state_dict(state["metrics"][metric.name])
+
     def rehearse(self, shape: tuple[int, ...], dtype: Any, target: np.ndarray) -> None:
         """Refuse metrics that do not fit outputs of this shape and these targets, before there is an output."""
         for metric in copy.deepcopy(self.metrics):
@@ -89,6 +105,30 @@ class Meters:
             except ThalwegError as error:
                 error.add_note(f"the metric {metric.name} does not fit this model and this data")
                 raise
+
+
+def measure(
+    meters: Meters, objective: Objective, losses: Sequence[float], prediction: np.ndarray, batch: Batch, counted: Any,
+    count: int,
+) -> None:  # fmt: skip
+    """Add the first steps of a block of `count` batches to the meters.
+
+    A loss counts as the weights `counted` of its examples; without them as the number of its examples.
+    """
+    target = as_numpy(batch.targets, "targets")
+    weight = None if batch.weights is None else as_numpy(batch.weights, "sample_weight")
+    rows = len(target) // count
+    if not losses:
+        return
+    if len(losses) < count:
+        cut = len(losses) * rows
+        target, prediction, weight = target[:cut], prediction[:cut], None if weight is None else weight[:cut]
+    if counted is None and objective.ignored is None:
+        sizes = [float(rows)] * len(losses)
+    else:
+        parts = [slice(index * rows, (index + 1) * rows) for index in range(len(losses))]
+        sizes = [float(objective.count(target[part]) if counted is None else counted[part].sum()) for part in parts]
+    meters.update_each(losses, sizes, rows, prediction, *objective.visible(target, weight))
 
 
 def _added(total: float, numbers: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from thalweg.train.choices import unknown_name
 
 OPTIMIZERS: dict[str, type] = {
     name.lower(): value
-    for name, value in vars(optim).items()
+    for name, value in ((name, getattr(optim, name)) for name in optim.__all__)
     if isinstance(value, type) and issubclass(value, optim.Optimizer) and value is not optim.Optimizer
 }
 

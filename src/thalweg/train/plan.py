@@ -13,9 +13,9 @@ from typing import Any
 from thalweg.errors import ArgumentError, ConfigurationError, DataError, DTypeError, explain
 from thalweg.nn.module import Module
 from thalweg.train import feed, losses
-from thalweg.train.callbacks import Callback, History
+from thalweg.train.callbacks import Callback, History, JSONLinesLogger, ProgressBar, RunFolder
 from thalweg.train.callbacks.base import in_order, number, whole_number
-from thalweg.train.feed import Feed
+from thalweg.train.feed import Batch, Feed
 from thalweg.train.losses import Objective
 from thalweg.train.meters import Meters
 from thalweg.train.metrics import Metric, get_metric
@@ -53,6 +53,7 @@ def make_plan(
     initial_epoch: int,
     drop_last: bool,
     callbacks: Sequence[Callback],
+    is_resumed: bool = False,
 ) -> Plan:
     """Check everything that `Trainer.fit` was given."""
     whole_number("epochs", epochs, 0, "fit")
@@ -69,7 +70,7 @@ def make_plan(
         rehearse(trainer, held_out, 0)
     weights = trainer.class_weight if class_weight is None else losses.class_weights(class_weight)
     if trainer.run_folder is not None:
-        trainer.run_folder.check(initial_epoch)
+        trainer.run_folder.check(initial_epoch > 0 or is_resumed)
     history = History()
     ordered = in_order([history, *trainer.callbacks, *_listed(callbacks)])
     return Plan(
@@ -83,6 +84,19 @@ def feeds_of(
     """All of the data, the training part and the validation part; nothing is looked at."""
     whole = feed.feed_of(data, targets, sample_weight, augment=True, seed=trainer.seed, where="fit", **options)
     return whole, *_parts(trainer, whole, validation, share, options)
+
+
+def weighted(batch: Batch, plan: Plan | None, objective: Objective) -> Batch:
+    """The batch with the class weights in its weights; its labels are checked unless that was done for all."""
+    if plan is None:
+        return batch
+    if not plan.training.labels_checked and batch.targets is not None:
+        objective.check_labels(feed.as_numpy(batch.targets, "targets"), plan.classes)
+    if plan.class_weight is None:
+        return batch
+    weights = losses.weights_of_labels(feed.as_numpy(batch.targets, "targets"), plan.class_weight)
+    own = 1.0 if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
+    return batch._replace(weights=weights * own)
 
 
 def rehearse(trainer: Any, data: Feed, order: int) -> int | None:
@@ -190,6 +204,17 @@ def checked_metrics(metrics: Any, objective: Objective) -> list[Metric]:
         problem, remedy = "two numbers of the logs would have one name", "name them apart: Accuracy(name='...')"
         raise ArgumentError(explain(problem, received=", ".join(["loss", *names]), where="Trainer", remedy=remedy))
     return found
+
+
+def standard_callbacks(run_folder: RunFolder | None, progress: Any) -> list[Callback]:
+    """What a Trainer adds to the user's callbacks: the files of its run folder, and the progress bar."""
+    if progress not in (True, False, "auto"):
+        expected = "True, False or 'auto'"
+        raise ArgumentError(explain("unknown progress", received=repr(progress), expected=expected))
+    bar: list[Callback] = [ProgressBar(every_epoch=progress is True)] if progress else []
+    if run_folder is None:
+        return bar
+    return [JSONLinesLogger(run_folder.folder / "metrics.jsonl"), run_folder, run_folder.backup, *bar]
 
 
 def checked_penalties(penalties: Any) -> list[Any]:

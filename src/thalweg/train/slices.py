@@ -65,15 +65,18 @@ class Slice:
         return _take(self.arrays, self.rows[first : first + self.batch_size])
 
 
-def slices(feed: Feed, epoch: int, length: Callable[[], int]) -> Iterator[Slice]:
-    """The batches of an epoch, `length()` at once where they are rows of arrays. A shorter last batch comes alone."""
+def slices(feed: Feed, epoch: int, length: Callable[[], int], start: int = 0) -> Iterator[Slice]:
+    """The batches of an epoch, `length()` at once where they are rows of arrays. A shorter last batch comes alone.
+
+    `start` batches are left out: those that were used before a run was broken off.
+    """
     whole = feed.whole(epoch)
     if whole is None:
-        for batch in feed.epoch(epoch):
+        for batch in feed.epoch(epoch, start):
             yield Slice(batch)
         return
     arrays, rows, size = whole
-    first = 0
+    first = start * size
     while first < len(rows):
         count = min(length(), (len(rows) - first) // size)
         piece = Slice(arrays, rows[first : first + max(count, 1) * size], size)

@@ -97,6 +97,14 @@ class TrainingState:
     """What this call of `fit` was found to mean (`train.plan.Plan`): its data, epochs and callbacks."""
     stop_reason: str | None = None
     interrupted: bool = False
+    is_resumed: bool = False
+    """Whether this run goes on from a checkpoint."""
+    is_within_epoch: bool = False
+    """Whether a part of the epoch that comes next was trained before the run was broken off."""
+    is_within_step: bool = False
+    """Whether a step, or a slice of them, is under way: then the state is not whole."""
+    epoch_is_over: bool = False
+    """Whether everything that belongs to this epoch has been done, the validation too."""
     exception: BaseException | None = None
     has_warned: bool = False
     """Whether a loss that is not finite has been reported."""

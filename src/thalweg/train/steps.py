@@ -6,6 +6,7 @@ further. A step is compiled unless it cannot be: then one line says why, and tra
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from thalweg.compile.memory_use import MemoryUse
 from thalweg.errors import TraceError
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.updates import is_pure
-from thalweg.tensor import Tensor, lazy
+from thalweg.tensor import Tensor, from_numpy, lazy, no_grad
 from thalweg.tensor.core import Version
 from thalweg.tensor.modes import modes
+from thalweg.tensor.random import default_generator
 from thalweg.tensor.trace import Step, user_line
-from thalweg.tensor.trace import compile as compile_step
 from thalweg.train.callbacks.base import Callback
 from thalweg.train.callbacks.listeners import fire
 from thalweg.train.frozen import PlainValues, first_change, plain_values
@@ -83,6 +85,8 @@ class Steps:
         self._side_effect: str | None = None
         self._frozen: PlainValues = {}
         self._changes = 0
+        self.was_skipped = False
+        """Whether the update of the last step was left out, since a value was not finite."""
         self._last_test = (-1, -1)  # the versions of what compiled steps depend on: inside an evaluation, and after it
 
     @property
@@ -99,8 +103,22 @@ class Steps:
                 return Outcome(*self._call(self.whole(form), tensors))
             except NotTraceable:
                 pass
-        loss, prediction = trainer.train_step(*form.batch(tensors))
+        loss, prediction = self._guarded(form, tensors)
         return Outcome(loss, prediction, trainer.state.watched)
+
+    def _guarded(self, form: Form, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """A step that is not compiled; if it must be left out, what its forward pass wrote is put back."""
+        trainer, self.was_skipped = self.trainer, False
+        if not trainer.is_guarded:
+            return trainer.train_step(*form.batch(tensors))  # type: ignore[no-any-return]
+        buffers, random = [(each, each.clone()) for each in trainer.model.buffers()], default_generator.get_state()
+        results: tuple[Tensor, Tensor] = trainer.train_step(*form.batch(tensors))
+        if self.was_skipped:
+            default_generator.set_state(random)
+            with no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+        return results
 
     # --- without an update -------------------------------------------------------------------------------------------
 
@@ -188,13 +206,22 @@ class Steps:
 
         return self._program(("whole", form, keeps, *map(id, due)), training_step, due, keeps)
 
+    def memory(self, form: Form, fields: Sequence[np.ndarray]) -> MemoryUse:
+        """What a whole step with such a batch needs."""
+        found = self.whole(form).memory(*map(from_numpy, fields))
+        self._side_effect = None  # the Python of the step has run, but not for a step
+        return found
+
     def _in_two(self, form: Form, tensors: Sequence[Tensor]) -> Outcome:
         """Gradients, then callbacks that are not traced, with values that are known, then the update."""
         trainer, state = self.trainer, self.trainer.state
         state.loss, state.prediction, state.watched = self._call(self._gradients(form), tensors)
         for event in ("loss", "gradients"):
             fire(event, trainer, [each for each in trainer.listeners[event] if not each.traced])
-        self._update()
+        if trainer.is_guarded and not math.isfinite(state.loss.item()):
+            self.was_skipped = True
+        else:
+            self._update()
         return Outcome(state.loss, state.prediction, state.watched)
 
     def _gradients(self, form: Form) -> Step:
@@ -242,7 +269,8 @@ class Steps:
         found = self._programs.get(key)
         if found is None:
             watched = self._watching(function, due)
-            found = self._programs[key] = compile_step(watched, keep_gradients=keep_gradients), due
+            policy = "tell" if self.trainer.is_guarded else None
+            found = self._programs[key] = Step(watched, keep_gradients, policy, self.trainer.recompute), due
         return found[0]
 
     def forget(self, callbacks: Sequence[Callback]) -> None:
@@ -260,6 +288,7 @@ class Steps:
         except TraceError as error:
             self._give_up(_reason(error))
             raise NotTraceable from error
+        self.was_skipped = program.skipped_in_a_row > 0
         if self._side_effect is not None:  # the Python has run once, as it should have: the next step does it again
             self._give_up(self._side_effect)
         return results

@@ -8,33 +8,35 @@ written by hand. What happens beside the loop is done by callbacks.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from thalweg.compile.memory_use import MemoryUse
 from thalweg.data.seeding import checked_seed
 from thalweg.dtype import DType, float32
-from thalweg.errors import ArgumentError, DataError, DTypeError, explain
+from thalweg.errors import DataError, DTypeError, explain
 from thalweg.nn.module import Module
 from thalweg.nn.utils import clip_grad_norm_, clip_grad_value_
 from thalweg.tensor import Tensor, from_numpy
 from thalweg.tensor.core import Version, request
 from thalweg.tensor.modes import modes
+from thalweg.tensor.options import checked_recompute
 from thalweg.train import checkpoint, feed, losses
 from thalweg.train.advance import advance, advance_many
-from thalweg.train.callbacks import Callback, Doctor, History, JSONLinesLogger, ProgressBar, RunFolder
+from thalweg.train.callbacks import Callback, Doctor, History, RunFolder
 from thalweg.train.callbacks.base import in_order, whole_number
 from thalweg.train.callbacks.listeners import Listeners, fire
+from thalweg.train.callbacks.nonfinite import NonFinitePolicy, checked_policy
 from thalweg.train.evaluation import Rows, tested
 from thalweg.train.feed import Batch, Feed
+from thalweg.train.guarding import applied_losses, is_last, may_be_applied
 from thalweg.train.interrupt import StopOnInterrupt
 from thalweg.train.learning_rate import learning_rate, pending_learning_rate
 from thalweg.train.losses import Objective
-from thalweg.train.meters import Meters
+from thalweg.train.meters import Meters, measure
 from thalweg.train.metrics import Metric
 from thalweg.train.modes import model_dtype, modes_kept
 from thalweg.train.optimizers import optimizer_of
@@ -48,8 +50,13 @@ from thalweg.train.plan import (
     make_plan,
     positive,
     rehearse,
+    standard_callbacks,
+    weighted,
 )  # fmt: skip
+from thalweg.train.position import INTERRUPTED, read_position
 from thalweg.train.randomness import own_random_numbers, seed_epoch
+from thalweg.train.resuming import resume_from
+from thalweg.train.setup import save_trainer
 from thalweg.train.slices import Pace, Slice, parts, slices
 from thalweg.train.state import StepNumbers, TrainingState
 from thalweg.train.steps import Form, Steps, side_by_side
@@ -82,9 +89,16 @@ class Trainer:
             single ones. Python in the model, the loss, the penalties or an own optimizer then runs only while the step
             is traced. What cannot be traced (an `if` on a value) is run without compiling, as a warning says once.
             False: operation by operation. The results are the same up to rounding.
+        recompute: compute activations again instead of keeping them: True, or so many bytes; see `tw.compile`.
         doctor: "watch", "advise" or "repair": look for training problems, say what they are, try remedies on copies:
             `tw.callbacks.Doctor`. Default None: nobody looks.
         check_finite: look for NaN and infinity in arrays in memory before training. Default True.
+        nonfinite: what happens to a step whose loss, gradients or running statistics are not finite, or which has a
+            gradient beyond 2^60 (2^500 in float64). ``"warn"`` (default): a warning, once; the update is made, as in
+            PyTorch and Keras. With the others such a step writes nothing, which is decided in the compiled step, and
+            ``"raise"``: a `NonFiniteError` names the step and the operation; ``"skip_step"``: training goes on as if
+            the batch had not been there, ``history.steps["skipped"]`` counts, the tenth in a row raises;
+            ``"rollback"``: back to an earlier state with half the learning rate. See `tw.callbacks.NonFinitePolicy`.
 
     Floating inputs, uint8 and bool are cast to the model's dtype (uint8 images are not scaled: divide by 255, or use
     `tw.data.Standardise`); other integers stay integers, for an embedding. Integer targets of a classifying loss stay
@@ -121,6 +135,8 @@ class Trainer:
         compile: bool = True,
         check_finite: bool = True,
         doctor: str | None = None,
+        nonfinite: str = "warn",
+        recompute: bool | int = False,
     ) -> None:
         self.model = checked_model(model)
         self.objective = Objective(loss)
@@ -132,9 +148,11 @@ class Trainer:
         self.seed = checked_seed(seed, "Trainer(seed=...)")
         self.class_weight = losses.class_weights(class_weight)
         self.check_finite = check_finite
+        self.nonfinite, self.recompute = checked_policy(nonfinite), checked_recompute(recompute)
         self.run_folder = None if run_folder is None else RunFolder(run_folder)
         doctors = [] if doctor is None else [Doctor(doctor, show=progress is not False)]
-        self.callbacks = in_order([*callbacks, *doctors, *self._standard_callbacks(progress)])
+        policies = [NonFinitePolicy(nonfinite)] if self.is_guarded else []
+        self.callbacks = in_order([*policies, *callbacks, *doctors, *standard_callbacks(self.run_folder, progress)])
         self.state = TrainingState()
         self.epochs_trained = 0
         self.history = History()
@@ -142,6 +160,7 @@ class Trainer:
         self.listeners = Listeners(self.callbacks)
         self.steps = Steps(self, bool(compile))
         self._pace, self._test_pace = Pace(), Pace()
+        self._asked: list[Any] = []
         self._known_dtype: tuple[int, DType] = (-1, float32)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -161,6 +180,7 @@ class Trainer:
         initial_epoch: int = 0,
         drop_last: bool = False,
         callbacks: Sequence[Callback] = (),
+        resume: Any = None,
     ) -> History:
         """Train. A batch size of N is batch, 1 stochastic, m mini-batch gradient descent: one loop.
 
@@ -175,43 +195,56 @@ class Trainer:
             sample_weight: one weight for each example, for arrays: a weight of 2 is the example twice.
             class_weight: instead of the trainer's.
             callbacks: besides the trainer's.
+            resume: go on with a run that was broken off: a checkpoint file; a folder, for the newest in it that can be
+                read; or True, for the newest of `run_folder` and the callbacks' files, where a run begins if there is
+                none. With the other arguments as they were, the result has the bits of a run that was never broken off,
+                at whatever step that was, and the history is whole.
 
         Returns:
             The `History`. Ctrl-C finishes the step and returns too, with `.interrupted`; an epoch that is cut short
-            has no `epoch_end`, but its steps are in `history.steps`.
+            has no `epoch_end`, but its steps are in `history.steps`. After SIGTERM, with everything saved, the program
+            ends as it would have: by its own handler, or by SystemExit.
 
         Raises:
             Before the first step, for data, labels, metrics and callbacks that cannot work.
         """
+        position = resume_from(resume, self, callbacks)
         plan = make_plan(
             self, data, targets, validation, validation_split, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
-            sample_weight=sample_weight, class_weight=class_weight, initial_epoch=initial_epoch, drop_last=drop_last,
-            callbacks=callbacks,
+            sample_weight=sample_weight, class_weight=class_weight, drop_last=drop_last, callbacks=callbacks,
+            initial_epoch=initial_epoch if position is None else position["epoch"], is_resumed=position is not None,
         )  # fmt: skip
-        with self._running(plan) as state:
+        with self._running(plan, position) as state:
             for epoch in range(plan.initial_epoch, plan.epochs):
+                if state.stop_reason:
+                    break
                 self.begin_epoch(epoch, plan.first_order + epoch)
-                for batches in slices(plan.training, plan.first_order + epoch, self.steps_ahead):
+                for batches in slices(plan.training, plan.first_order + epoch, self.steps_ahead, state.batch):
                     self.run_slice(batches, plan)
+                    self.fire("boundary")
                     if state.stop_reason:
                         break
                 if state.stop_reason:
                     break
                 self.end_epoch(plan)
-                if state.stop_reason:
-                    break
+                self.fire("boundary")
+            if state.interrupted:
+                self.fire("boundary")
         return self.history
 
     def begin_epoch(self, epoch: int, order: int | None = None) -> None:
-        """Training mode, empty meters, the epoch's own random numbers."""
+        """Training mode, empty meters, the epoch's own random numbers; in the middle of an epoch all is there."""
         state = self.state
-        state.epoch, state.batch, state.examples, state.logs = epoch, 0, 0, {}
-        self.meters.reset()
+        is_within, state.is_within_epoch = state.is_within_epoch, False
+        state.epoch, state.epoch_is_over, state.logs = epoch, False, {}
         if self.listeners.callbacks is self.callbacks:  # a loop of one's own: the list may have grown
             self.listeners = Listeners(self.callbacks)
         self.model.train()
-        seed_epoch(self.seed, epoch if order is None else order)
-        self.fire("epoch_begin")
+        if not is_within:
+            state.batch = state.examples = 0
+            self.meters.reset()
+            seed_epoch(self.seed, epoch if order is None else order)
+            self.fire("epoch_begin")
         self.steps.look_again()
 
     def steps_ahead(self) -> int:
@@ -225,6 +258,7 @@ class Trainer:
             batches.done = 1
             return
         self._pace.start()
+        self.state.is_within_step = True
         numbers = StepNumbers(self.state.step, self.state.epoch)
         is_plain = plan is None or (plan.class_weight is None and plan.training.labels_checked)
         for form, fields, order, block in parts(batches, lambda batch: self.fields(batch, plan), is_plain):
@@ -234,19 +268,21 @@ class Trainer:
             more, predictions = advance_many(self, form, fields, order, size)
             counted = form.weights(fields)
             counted = counted if counted is None else counted.take(order, axis=0)
-            self._measure(self.meters, more.loss, predictions, block, counted, len(order) // size)
+            counts = applied_losses(self, more)
+            measure(self.meters, self.objective, counts, predictions, block, counted, len(order) // size)
             self.state.examples += len(more) * size
             numbers.extend(more)
             batches.done = len(numbers)
-            if self.state.stop_reason or not math.isfinite(numbers.loss[-1]):
+            if self.state.stop_reason or is_last(self, numbers):
                 break
         self._pace.stop(len(numbers))
         self._end_slice(numbers)
-        self.state.count_step()
+        self._end_step()
 
     def run_batch(self, batch: Batch, plan: Plan | None = None) -> None:
         """One update, with its events and the sums of the meters."""
         state = self.state
+        state.is_within_step = True
         form, fields = self.fields(batch, plan)
         tensors = [from_numpy(each) for each in fields]
         state.inputs, state.targets, state.weights = form.batch(tensors)
@@ -255,12 +291,12 @@ class Trainer:
         numbers = StepNumbers(state.step, state.epoch)
         prediction = advance(self, form, tensors, numbers)
         self.fire("update")
-        self._measure(self.meters, numbers.loss, prediction, batch, form.weights(fields), 1)
+        measure(self.meters, self.objective, applied_losses(self, numbers), prediction, batch, form.weights(fields), 1)
         state.examples += len(fields[-1])
         self._end_slice(numbers)
         if state.stop_reason is None or state.interrupted:
             self.fire("batch_end")
-        state.count_step()
+        self._end_step()
 
     def train_step(self, x: Any, y: Any, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Forward pass, loss, backward pass, update: a function of tensors, which `tw.compile` can trace.
@@ -283,8 +319,11 @@ class Trainer:
         return loss, prediction
 
     def update(self) -> None:
-        """The second half: clip the gradients, and step."""
+        """The second half: clip the gradients, and step, unless a value that is not finite forbids it."""
         state = self.state
+        if self.is_guarded and modes.trace is None and not may_be_applied(self):
+            self.steps.was_skipped = True
+            return
         self.clip_gradients()
         rate = pending_learning_rate(self.optimizer)
         if rate is not None:
@@ -294,6 +333,11 @@ class Trainer:
         self.optimizer.step()
         self.fire("weights")
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether a step with values that are not finite is left out."""
+        return self.nonfinite != "warn"
+
     def end_epoch(self, plan: Plan) -> None:
         """The epoch's numbers, with those of the validation, and the event."""
         if not self.state.batch:
@@ -302,6 +346,7 @@ class Trainer:
         if plan.validation is not None and not self._validate_in_run(plan.validation):
             return
         self.epochs_trained += 1
+        self.state.epoch_is_over = True
         self.fire("epoch_end")
 
     def clip_gradients(self) -> None:
@@ -368,10 +413,14 @@ class Trainer:
             for each in tested(self, source, self._test_pace, is_labelled=True, collects=bool(self.metrics)):
                 weights = each.batch.weights
                 counted = None if weights is None else feed.as_numpy(weights, "sample_weight")
-                self._measure(meters, each.losses, each.prediction, each.batch, counted, each.batches)
+                measure(meters, self.objective, each.losses, each.prediction, each.batch, counted, each.batches)
                 if during_fit and self.state.interrupted:
                     break
         return meters.results()
+
+    def memory(self, data: Any, targets: Any = None, *, batch_size: int = 32) -> MemoryUse:
+        """What a step of `fit` needs; nothing is run. If there is less, `fit` raises a `MemoryLimitError` at once."""
+        return self.steps.memory(*self.fields(self.feeds(data, targets, batch_size=batch_size)[0].first(0)))
 
     def test_step(self, x: Any, y: Any, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Forward pass and loss: a function of tensors."""
@@ -429,15 +478,18 @@ class Trainer:
         self.seed, self.state.step, self.epochs_trained = state["seed"], state["step"], state["epochs_trained"]
 
     def save_checkpoint(self, path: Any) -> None:
-        """Write all that training goes on from to a safetensors file."""
-        checkpoint.save_checkpoint(path, self)
+        """Write all that training goes on from to a safetensors file; from within a step, when it is over."""
+        if self.state.is_within_step:
+            self._asked.append(path)
+        else:
+            checkpoint.save_checkpoint(path, self)
+
+    def save(self, path: Any) -> None:
+        """The whole trainer in one file: `tw.load_trainer` makes it again."""
+        save_trainer(path, self)
 
     def load_checkpoint(self, path: Any) -> None:
-        """Go on from a checkpoint.
-
-        ``fit(..., initial_epoch=trainer.epochs_trained)`` then gives the same bits as a run that was never broken off.
-        The state of callbacks (patience that was used up, say) is not in it.
-        """
+        """Model, optimizer and counts as a checkpoint has them; ``fit(resume=path)`` also goes on with the run."""
         checkpoint.load_checkpoint(path, self)
 
     # --- batches -----------------------------------------------------------------------------------------------------
@@ -470,46 +522,23 @@ class Trainer:
             return tuple(feed.input_array(each, dtype) for each in batch.inputs)
         return feed.input_array(batch.inputs, dtype)
 
-    def _weighted(self, batch: Batch, plan: Plan | None) -> Batch:
-        """The batch with the class weights in its weights; its labels are checked unless that was done for all."""
-        if plan is None:
-            return batch
-        if not plan.training.labels_checked and batch.targets is not None:
-            self.objective.check_labels(feed.as_numpy(batch.targets, "targets"), plan.classes)
-        if plan.class_weight is None:
-            return batch
-        weights = losses.weights_of_labels(feed.as_numpy(batch.targets, "targets"), plan.class_weight)
-        own = 1.0 if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
-        return batch._replace(weights=weights * own)
-
     # --- the pieces that need no reading -----------------------------------------------------------------------------
 
     def fields(self, batch: Batch, plan: Plan | None = None) -> tuple[Form, list[np.ndarray]]:
         """The arrays that a step takes, side by side."""
-        return side_by_side(*self.arrays(self._weighted(batch, plan)))
-
-    def _measure(
-        self, meters: Meters, losses: Sequence[float], prediction: np.ndarray, batch: Batch, counted: Any, count: int
-    ) -> None:
-        """Add the first steps of a block of `count` batches to the meters.
-
-        A loss counts as the weights `counted` of its examples; without them as the number of its examples.
-        """
-        target = feed.as_numpy(batch.targets, "targets")
-        weight = None if batch.weights is None else feed.as_numpy(batch.weights, "sample_weight")
-        rows = len(target) // count
-        if counted is None and self.objective.ignored is None:
-            sizes = [float(rows)] * len(losses)
-        else:
-            parts = [slice(index * rows, (index + 1) * rows) for index in range(len(losses))]
-            sizes = [
-                float(self.objective.count(target[part]) if counted is None else counted[part].sum()) for part in parts
-            ]
-        meters.update_each(losses, sizes, rows, prediction, *self.objective.visible(target, weight))
+        return side_by_side(*self.arrays(weighted(batch, plan, self.objective)))
 
     def _end_slice(self, numbers: StepNumbers) -> None:
         self.state.slice = numbers
         self.fire("slice_end")
+
+    def _end_step(self) -> None:
+        """On to the next batch; the state is whole again, and what was asked for meanwhile is saved."""
+        self.state.count_step()
+        self.state.is_within_step = False
+        asked, self._asked = self._asked, []
+        for path in asked:
+            self.save_checkpoint(path)
 
     def _validate_in_run(self, data: Feed) -> bool:
         """Validate with the events; False if Ctrl-C cut it short."""
@@ -522,39 +551,35 @@ class Trainer:
         return True
 
     @contextmanager
-    def _running(self, plan: Plan) -> Iterator[TrainingState]:
+    def _running(self, plan: Plan, position: dict[str, Any] | None) -> Iterator[TrainingState]:
         """From fit_begin to fit_end, whatever happens in between."""
         state = self.state = TrainingState(
             epoch=plan.initial_epoch, epochs=plan.epochs, step=self.state.step, batches=plan.training.batches,
             validates=plan.validation is not None, plan=plan, learning_rate=learning_rate(self.optimizer),
+            is_resumed=position is not None,
         )  # fmt: skip
         self.history, self.listeners, self._pace = plan.history, Listeners(plan.callbacks), Pace()
-        with StopOnInterrupt(self._interrupt), own_random_numbers(), modes_kept(self.model):
+        with StopOnInterrupt(self._interrupt), own_random_numbers(self), modes_kept(self.model):
             try:
                 self.fire("fit_begin")
+                if position is not None:
+                    read_position(self, position)
+                    self.fire("resume")
                 yield state
             except BaseException as error:
                 state.exception = error
                 self.fire("exception")
                 raise
             finally:
+                state.is_within_step = False
                 self.fire("fit_end")
                 self.listeners = Listeners(self.callbacks)
                 self.steps.forget(self.callbacks)
         self.optimizer.zero_grad()  # a compiled step has used the last gradients up: nobody shall add to them
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, what: str = "Ctrl-C") -> None:
         self.state.interrupted = True
-        self.stop("interrupted by Ctrl-C")
-
-    def _standard_callbacks(self, progress: Any) -> list[Callback]:
-        if progress not in (True, False, "auto"):
-            expected = "True, False or 'auto'"
-            raise ArgumentError(explain("unknown progress", received=repr(progress), expected=expected))
-        bar: list[Callback] = [ProgressBar(every_epoch=progress is True)] if progress else []
-        if self.run_folder is None:
-            return bar
-        return [JSONLinesLogger(Path(self.run_folder.folder) / "metrics.jsonl"), self.run_folder, *bar]
+        self.stop(INTERRUPTED + what)
 
     def __repr__(self) -> str:
         parts = type(self.model).__name__, f"loss={self.objective.name}", f"optimizer={type(self.optimizer).__name__}"

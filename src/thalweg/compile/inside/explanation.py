@@ -19,6 +19,7 @@ from thalweg.compile.inside.listing import extent_of, names_of, operations_of, p
 from thalweg.compile.inside.peak import Peak, measured_peak
 from thalweg.compile.inside.variants import kernel_seconds
 from thalweg.compile.layout import Layout
+from thalweg.compile.memory_use import MemoryUse, told_bytes
 from thalweg.compile.native import NativeProgram
 from thalweg.dtype import float32, float64
 from thalweg.graph import describe
@@ -63,6 +64,7 @@ class ProgramExplanation:
         stages: Mapping[str, float],
     ) -> None:
         self.name, self.stages = name, dict(stages)
+        self.memory: MemoryUse | None = None
         self._layout = layout = native.layout
         self.arena, self.scratch = layout.arena, layout.scratch
         names = names_of(layout)
@@ -110,10 +112,13 @@ class ProgramExplanation:
     def __str__(self) -> str:
         head = [
             f"{self.name}: {len(self.kernels)} kernels ({self.distinct} distinct), {_time(self.seconds)} in kernels, "
-            f"{_bytes(self.arena)} of arena, {_bytes(self.scratch)} of scratch, {self.in_place} cells written in place",
+            f"{told_bytes(self.arena)} of arena, {told_bytes(self.scratch)} of scratch, "
+            f"{self.in_place} cells written in place",
             f"this machine: {self.peak.flops / 1e9:.0f} GFLOP/s; "
-            + ", ".join(f"{rate / 1e9:.0f} GB/s within {_bytes(size)}" for size, rate in self.peak.bandwidth),
+            + ", ".join(f"{rate / 1e9:.0f} GB/s within {told_bytes(size)}" for size, rate in self.peak.bandwidth),
         ]
+        if self.memory is not None:
+            head.append("memory: " + str(self.memory).partition("\n")[0])
         if self.stages:
             head.append("compiled in " + told(self.stages))
         return "\n".join([*head, "", *self._rows()])
@@ -154,7 +159,7 @@ def _told_of(kernel: KernelReport) -> list[str]:
 def _cells(kernel: KernelReport) -> list[str]:
     seconds = kernel.seconds or float("inf")
     return [
-        kernel.name, kernel.extent, _count(kernel.cost.flops), _bytes(kernel.cost.bytes), _time(kernel.seconds),
+        kernel.name, kernel.extent, _count(kernel.cost.flops), told_bytes(kernel.cost.bytes), _time(kernel.seconds),
         f"{kernel.cost.flops / seconds / 1e9:.1f}", f"{kernel.cost.bytes / seconds / 1e9:.1f}",
         f"{100 * kernel.share:.0f} %",
     ]  # fmt: skip
@@ -187,13 +192,6 @@ def _count(number: float) -> str:
         if number >= size:
             return f"{number / size:.1f} {unit}"
     return str(int(number))
-
-
-def _bytes(number: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} B"
 
 
 def _time(seconds: float) -> str:

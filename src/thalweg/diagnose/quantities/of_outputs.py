@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.diagnose.quantities.quantity import Combine, Quantity, root
-from thalweg.tensor import logical_or, where  # type: ignore[attr-defined]
+from thalweg.tensor import logical_or, where
 
 NEAR_BOUND = 0.05
 """Within 5 % of its range of a bound: there a sigmoid or tanh has less than a fifth of its steepest slope."""

@@ -16,7 +16,8 @@ from thalweg.train.choices import did_you_mean
 
 EVENTS: dict[str, str] = {
     "fit_begin": "before the first epoch; raise here for arguments that cannot work",
-    "epoch_begin": "before the first batch of an epoch",
+    "resume": "after fit_begin, if the run goes on from a checkpoint: every callback has its state back",
+    "epoch_begin": "before the first batch of an epoch; not again if the run goes on in the middle of it",
     "batch_begin": "state.inputs, targets and weights are there",
     "loss": "inside the step: state.prediction and state.loss are there, nothing is updated",
     "gradients": "inside the step: after backward, before clipping and the update; each parameter has its .grad",
@@ -27,6 +28,7 @@ EVENTS: dict[str, str] = {
     "validation_begin": "before the validation data is read",
     "validation_end": "state.logs holds the val_ numbers",
     "epoch_end": "a whole epoch is over; state.logs holds its numbers",
+    "boundary": "between two steps, after all of the above: the state of the run is whole, and may be saved",
     "exception": "something raised; state.exception holds it",
     "fit_end": "always last: after the epochs, a stop, an interrupt or an exception",
 }
@@ -71,6 +73,7 @@ class Callback:
     Attributes:
         priority: who comes first, see `Priority`.
         every_steps: the trigger of the events that happen once a batch: 10 means at steps 0, 10, 20, ...
+        boundary_every: there is a boundary whenever so many steps have been made; None (default): where it suits.
         adds_logs: whether it may add names to `state.logs`, which others may then monitor.
         traced: whether `on_loss`, `on_gradients` and `on_weights` are nothing but tensor operations whose results go
             into `state.watched`. They are then part of the compiled step, where Python runs only while it is traced,
@@ -83,10 +86,13 @@ class Callback:
 
     priority: ClassVar[int] = Priority.MEASURE
     every_steps: int = 1
+    boundary_every: int | None = None
     adds_logs: ClassVar[bool] = True
     traced: ClassVar[bool] = False
 
     def on_fit_begin(self, trainer: Any) -> None: ...
+
+    def on_resume(self, trainer: Any) -> None: ...
 
     def on_epoch_begin(self, trainer: Any) -> None: ...
 
@@ -110,6 +116,8 @@ class Callback:
 
     def on_epoch_end(self, trainer: Any) -> None: ...
 
+    def on_boundary(self, trainer: Any) -> None: ...
+
     def on_exception(self, trainer: Any) -> None: ...
 
     def on_fit_end(self, trainer: Any) -> None: ...
@@ -117,6 +125,16 @@ class Callback:
     def handles(self, event: str) -> bool:
         """Whether it does anything at the event."""
         return getattr(type(self), f"on_{event}") is not getattr(Callback, f"on_{event}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers of the run, for a checkpoint: numbers, texts, None, NumPy arrays, lists and dictionaries.
+
+        Called between two steps. The default is for callbacks that remember nothing.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with what `state_dict` gave; called after `on_fit_begin`, before `on_resume`."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -16,6 +16,7 @@ import numpy as np
 from thalweg.diagnose.beginning import begin, look_again
 from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.judge import judge, problems
+from thalweg.diagnose.record import Record
 from thalweg.diagnose.repair import Repair, repair
 from thalweg.diagnose.run import Run
 from thalweg.errors import ArgumentError, explain
@@ -82,6 +83,19 @@ class Doctor(Callback):
         self.findings, self.repair, self._next, self._told = [], None, 1, set()
         self._evaluated = partial(evaluated, trainer)
         self.run = begin(trainer, self._evaluated, self.mode != "watch", [TerminateOnNaN()])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded and what was told; looks are made anew, the first of them where the run goes on."""
+        record = {} if self.run is None else self.run.record.to_arrays()
+        return {"record": record, "next": self._next, "told": sorted(self._told)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._next, self._told = state["next"], set(state["told"])
+        if self.run is not None and state["record"]:
+            facts = self.run.record.facts
+            self.run.record = Record.from_arrays(state["record"])
+            self.run.record.facts = facts
+            self.run.epochs += self.run.epochs_done
 
     def on_slice_end(self, trainer: Any) -> None:
         if self.run is not None:

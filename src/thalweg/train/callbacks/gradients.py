@@ -59,6 +59,13 @@ class GradientNorms(Watch):
                 numbers.watched[f"gradient_norm/{layer}"] = norms
                 self.norms.setdefault(layer, []).extend(norms)
 
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"steps": self.steps, "norms": self.norms}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.steps, self.norms = list(state["steps"]), dict(state["norms"])
+
 
 def norms_by_layer(vectors: np.ndarray, columns: tuple[Column, ...]) -> Iterable[tuple[str, list[float]]]:
     """For each layer the norm at each step, from mean squares (steps x columns) of its parameters' gradients."""

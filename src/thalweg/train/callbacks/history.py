@@ -62,6 +62,14 @@ class History(Callback):
         self.epoch.append(state.epoch)
         _extend(self.history, {name: [value] for name, value in state.logs.items()}, 1)
 
+    def state_dict(self) -> dict[str, Any]:
+        seconds = time.perf_counter() - self._started  # of the epoch under way
+        return {"history": self.history, "epoch": self.epoch, "steps": self.steps, "seconds": seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history, self.epoch, self.steps = state["history"], state["epoch"], state["steps"]
+        self._started = time.perf_counter() - state["seconds"]
+
     def on_fit_end(self, trainer: Any) -> None:
         self.interrupted = trainer.state.interrupted
         self.stop_reason = trainer.state.stop_reason

@@ -39,6 +39,7 @@ class Listeners:
         self._in_python = [each for each in in_the_step if not each.traced]
         self._after = [each for each in callbacks if each.handles("update") or each.handles("batch_end")]
         self._single = [*self._by_event["batch_begin"], *self._in_python, *self._after]
+        self._boundaries = [each.boundary_every for each in callbacks if each.boundary_every is not None]
 
     def __getitem__(self, event: str) -> list[Callback]:
         return self._by_event[event]
@@ -62,7 +63,8 @@ class Listeners:
         """
         most = min((-step % each.every_steps for each in self._single), default=ENDLESS)
         turns = (max(-step % each.every_steps, 1) for each in self._traced if each.every_steps > 1)
-        return min(most, min(turns, default=ENDLESS))
+        to_boundary = min((every - step % every for every in self._boundaries), default=ENDLESS)
+        return min(most, to_boundary, min(turns, default=ENDLESS))
 
 
 def fire(event: str, trainer: Any, callbacks: Iterable[Callback]) -> None:

@@ -6,10 +6,12 @@ set aside, never overwritten.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +33,7 @@ class _FileLogger(Callback):
     def on_fit_begin(self, trainer: Any) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.append:
+            if not self.append and not trainer.state.is_resumed:
                 set_aside(self.path)
             self._stream = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115  # closed at fit_end
         except OSError as error:
@@ -46,6 +48,28 @@ class _FileLogger(Callback):
         if self._stream is not None:
             self._stream.close()
         self._stream = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much of the file belongs to the run so far; so much is then on disk."""
+        if self._stream is None:
+            return {}
+        self._stream.flush()
+        with contextlib.suppress(OSError):  # a pipe cannot
+            os.fsync(self._stream.fileno())
+        return {"bytes": os.fstat(self._stream.fileno()).st_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take out the lines of what was trained after the checkpoint: it is trained again."""
+        if self._stream is None or "bytes" not in state:
+            return
+        found = os.fstat(self._stream.fileno()).st_size
+        if found >= state["bytes"]:
+            self._stream.truncate(state["bytes"])
+            return
+        problem, remedy = "the log file lacks lines of the part of the run before", "they are in the returned history"
+        received, expected = f"{found:,} bytes", f"{state['bytes']:,} bytes"
+        message = explain(problem, received=received, expected=expected, where=str(self.path), remedy=remedy)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -77,8 +101,15 @@ class CSVLogger(_FileLogger):
 
     def on_fit_begin(self, trainer: Any) -> None:
         super().on_fit_begin(trainer)
+        self._columns = self._header()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._columns = self._header()
+
+    def _header(self) -> list[str]:
         with open(self.path, encoding="utf-8", newline="") as stream:
-            self._columns = next(csv.reader(stream, delimiter=self.separator), [])
+            return next(csv.reader(stream, delimiter=self.separator), [])
 
     def on_epoch_end(self, trainer: Any) -> None:
         assert self._stream is not None

@@ -42,15 +42,21 @@ class ProgressBar(Callback):
     def on_fit_begin(self, trainer: Any) -> None:
         self._stream = self.stream or sys.stderr
         self._started = self._refreshed = self._printed = time.monotonic()
-        self._first_epoch = trainer.state.epoch
+        self._first_epoch, self._examples_before = float(trainer.state.epoch), 0
         self._last_line = ""
         if self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb":
             self._live = _live_line(self._stream)
             self._task = self._live.add_task("", total=None, numbers="")
             self._live.start()
 
+    def on_resume(self, trainer: Any) -> None:
+        """What was done before the run was broken off took no time of this one."""
+        state = trainer.state
+        self._epoch_started, self._examples_before = time.monotonic(), state.examples
+        self._first_epoch = state.epoch + (state.batch / state.batches if state.batches else 0.0)
+
     def on_epoch_begin(self, trainer: Any) -> None:
-        self._epoch_started = time.monotonic()
+        self._epoch_started, self._examples_before = time.monotonic(), 0
 
     def on_slice_end(self, trainer: Any) -> None:
         now = time.monotonic()
@@ -97,7 +103,7 @@ class ProgressBar(Callback):
         shown = {name: value for name, value in plain_numbers(logs).items() if name not in ("learning_rate", "seconds")}
         parts = [f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e5 else f"{name} {value:.3g}"
                  for name, value in shown.items()]  # fmt: skip
-        speed = trainer.state.examples / max(now - self._epoch_started, 1e-9)
+        speed = (trainer.state.examples - self._examples_before) / max(now - self._epoch_started, 1e-9)
         parts.append(f"{speed:,.0f} examples/s")
         left = self._seconds_left(trainer, now, epochs_only)
         return "  ".join(parts + ([f"left {_clock(left)}"] if left is not None else []))

@@ -6,7 +6,6 @@ Out: the operation with its inputs, layer and source line; as text, and as a fin
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ from thalweg.diagnose.finding import Finding
 from thalweg.diagnose.provenance import Birth, provenance
 from thalweg.errors import TraceError
 from thalweg.tensor import Tensor, from_numpy
-from thalweg.tensor.random import default_generator
 from thalweg.train.callbacks.base import Callback, Priority
 from thalweg.train.callbacks.listeners import Listeners
-from thalweg.train.weights import copy_state
+from thalweg.train.snapshot import Snapshot
 
 
 class Provenance(Callback):
@@ -48,20 +46,23 @@ class Provenance(Callback):
         self.stop = stop
         self.birth: Birth | None = None
         self.finding: Finding | None = None
-        self._start: _State | None = None
+        self._start: Snapshot | None = None
 
     def on_fit_begin(self, trainer: Any) -> None:
         self.birth = self.finding = self._start = None
 
     def on_epoch_begin(self, trainer: Any) -> None:
-        self._start = _State(trainer) if self.birth is None else None
+        self._start = Snapshot(trainer) if self.birth is None else None
+
+    def on_resume(self, trainer: Any) -> None:
+        self._start = Snapshot(trainer)  # in the middle of an epoch there is no other beginning
 
     def on_slice_end(self, trainer: Any) -> None:
         state = trainer.state
         if self.birth is not None or self._start is None or math.isfinite(state.slice.loss[-1]):
             return
-        with _set_back(trainer, self._start):
-            found = _replayed(trainer, state.batch)
+        with set_back(trainer, self._start):
+            found = _replayed(trainer, state.batch, self._start.batch)
         if found is None:
             return
         self.birth, batch = found
@@ -75,27 +76,10 @@ class Provenance(Callback):
         return f"Provenance(stop={self.stop})"
 
 
-class _State:
-    """Everything that a step depends on besides its batch, as copies."""
-
-    def __init__(self, trainer: Any) -> None:
-        self.weights = copy_state(trainer.model)
-        self.optimizer = copy.deepcopy(trainer.optimizer.state_dict())
-        self.random = default_generator.get_state()
-        self.step = trainer.state.step
-
-    def put_back(self, trainer: Any) -> None:
-        trainer.model.load_state_dict(self.weights)
-        trainer.optimizer.load_state_dict(self.optimizer)
-        default_generator.set_state(self.random)
-        trainer.optimizer.zero_grad()
-        trainer.state.step = self.step
-
-
 @contextmanager
-def _set_back(trainer: Any, start: _State) -> Iterator[None]:
+def set_back(trainer: Any, start: Snapshot) -> Iterator[None]:
     """The trainer as it was then, with nobody listening; afterwards as it is now."""
-    now, listeners, board = _State(trainer), trainer.listeners, dict(vars(trainer.state))
+    now, listeners, board = Snapshot(trainer), trainer.listeners, dict(vars(trainer.state))
     trainer.listeners = Listeners([])
     start.put_back(trainer)
     try:
@@ -106,17 +90,18 @@ def _set_back(trainer: Any, start: _State) -> Iterator[None]:
         vars(trainer.state).update(board)
 
 
-def _replayed(trainer: Any, failed: int) -> tuple[Birth, int] | None:
+def _replayed(trainer: Any, failed: int, start: int) -> tuple[Birth, int] | None:
     """What went wrong, and in which batch: that of the bad loss, or the one before, whose update was already bad."""
     plan = trainer.state.plan
     if plan is None or plan.training.reads_once:
         return None
-    for number, batch in enumerate(plan.training.epoch(plan.first_order + trainer.state.epoch)):
+    batches = plan.training.epoch(plan.first_order + trainer.state.epoch, start)
+    for number, batch in enumerate(batches, start):
         if number > failed:
             break
         form, fields = trainer.fields(batch, plan)
         tensors = [from_numpy(each) for each in fields]
-        birth = _birth_in(trainer, form, tensors) if number >= failed - 1 else None
+        birth = birth_in(trainer, form, tensors) if number >= failed - 1 else None
         if birth is not None:
             return birth, number
         trainer.steps(form, tensors)
@@ -124,7 +109,7 @@ def _replayed(trainer: Any, failed: int) -> tuple[Birth, int] | None:
     return None
 
 
-def _birth_in(trainer: Any, form: Any, tensors: list[Tensor]) -> Birth | None:
+def birth_in(trainer: Any, form: Any, tensors: list[Tensor]) -> Birth | None:
     def step(*given: Tensor) -> Any:
         return trainer.train_step(*form.batch(given))
 

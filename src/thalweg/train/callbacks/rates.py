@@ -102,6 +102,14 @@ class ReduceLROnPlateau(Callback):
         factor = 1 + self.threshold if self.watched.higher_is_better else 1 - self.threshold
         return self.watched.is_better(value, self.best * factor)
 
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best", "bad_epochs", "cooling", "reduced_epochs")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.bad_epochs, self.cooling = state["best"], state["bad_epochs"], state["cooling"]
+        self.reduced_epochs = list(state["reduced_epochs"])
+
     def _reduce(self, trainer: Any) -> None:
         before = learning_rates(trainer.optimizer)
         lowest = self.min_lr * (len(before) // len(self.min_lr))

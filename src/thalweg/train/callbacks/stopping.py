@@ -89,6 +89,15 @@ class EarlyStopping(Callback):
         best = f"the best was {self.best:.6g} in epoch {self.best_epoch + 1}" if has_best else "it never did"
         return f"{self.watched.name} has not improved for {self.waited} epochs; {best}"
 
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best", "best_epoch", "stopped_epoch", "waited")
+        return {name: getattr(self, name) for name in names} | {"best_weights": self._best_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.stopped_epoch, self.waited = state["stopped_epoch"], state["waited"]
+        self._best_weights = state["best_weights"] if self.restore_best_weights else None
+
     def on_fit_end(self, trainer: Any) -> None:
         if self._best_weights is not None and trainer.state.exception is None:
             trainer.model.load_state_dict(self._best_weights)

@@ -30,8 +30,6 @@ class Watch(Callback):
 
     Attributes:
         record: the `tw.diagnose.Record` of the last or current call of `fit`.
-        before: a record that the next call of `fit` adds to, such as that of the part of the run before it was broken
-            off, or None.
 
     >>> import numpy as np, thalweg as tw
     >>> x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
@@ -51,11 +49,10 @@ class Watch(Callback):
         self.quantities = checked_quantities(quantities)
         self.every_steps = whole_number("every", every, 1, "Watch")
         self.record = Record()
-        self.before: Record | None = None
         self._watcher: Watcher | None = None
 
     def on_fit_begin(self, trainer: Any) -> None:
-        self.record, self.before = self.before or Record(), None
+        self.record = Record()
         self.record.facts = facts_of_run(trainer)
         if self._watcher is None or self._watcher.model is not trainer.model:
             self.detach()
@@ -99,6 +96,15 @@ class Watch(Callback):
     def on_epoch_end(self, trainer: Any) -> None:
         if self._watcher is not None:
             self.record.add_epoch(trainer.state.logs, self._watcher.dead_shares())
+
+    def state_dict(self) -> dict[str, Any]:
+        active = {} if self._watcher is None else self._watcher.active_units()
+        return {"record": self.record.to_arrays(), "active": active}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.record = Record.from_arrays(state["record"])
+        if self._watcher is not None:
+            self._watcher.put_active_units(state["active"])
 
     def on_fit_end(self, trainer: Any) -> None:
         if self._watcher is not None:
