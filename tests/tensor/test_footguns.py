@@ -278,6 +278,32 @@ def test_a_result_that_is_a_cell_keeps_its_value() -> None:
 # --- numbers that change ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_a_pending_value_keeps_the_cell_that_another_step_only_reads(is_warm: bool) -> None:
+    w, x = tw.ones(4, requires_grad=True), tw.ones(4)
+
+    @tw.compile
+    def write(x: tw.Tensor) -> tw.Tensor:
+        with tw.no_grad():
+            w.add_(x)
+        return x.sum()
+
+    @tw.compile
+    def read(x: tw.Tensor) -> tw.Tensor:
+        return (w.detach() * x).sum()
+
+    for _ in range(3):
+        write(x), read(x)
+    pending = w.detach() * 1.0  # holds the cell; the step that only reads it must not hide that from the one that writes
+    if is_warm:
+        read(x)
+    write(x)
+    read(x)
+    write(x)
+    assert pending.tolist() == [4.0] * 4
+    assert read(x).item() == 4 * 6.0
+
+
 def test_schedules_rates_and_betas_never_compile_again() -> None:
     training, scheduled = Training(), Training(lr=schedules.OneCycle(max_lr=0.02, total_steps=50))
     training.step(*batch()), scheduled.step(*batch())

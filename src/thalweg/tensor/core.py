@@ -45,6 +45,11 @@ overwritten_at: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary
 _LONGEST_WAIT = 32
 
 
+# What compiled steps know of a cell: none holds it by its address; one does, and is told when somebody takes hold of it
+# or puts another in its place; or one has also found that nobody else holds it, so that it may be written in place.
+FREE, WATCHED, OWNED = range(3)
+
+
 class ConsumedGradient:
     """Stands where a compiled step has used a gradient up without writing it out."""
 
@@ -102,7 +107,7 @@ class Tensor(Declared):
             trace.locate(node)
         self._waiting = 0
         self._retains = False
-        self._bound = False
+        self._bound = FREE
         self._before: Node | None = None
         if node.holder is None or node.holder() is None:
             node.holder = weakref.ref(self)
@@ -490,7 +495,7 @@ class Touches:
 
 def release(tensor: Tensor) -> None:
     """Somebody else may hold the cell's value from now on: compiled steps must look before they write in place."""
-    tensor._bound = False
+    tensor._bound = FREE
     Touches.number += 1
 
 

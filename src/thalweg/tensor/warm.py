@@ -19,7 +19,7 @@ from thalweg.compile.program import Program
 from thalweg.compile.runtime import STATUS
 from thalweg.graph import Form, Node, make_input
 from thalweg.tensor.cells import BY_NODE_ONLY, move_to, nothing, own_array
-from thalweg.tensor.core import Tensor, Touches, Version
+from thalweg.tensor.core import OWNED, WATCHED, Tensor, Touches, Version, release
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import LEAF, Structure, unflatten
 
@@ -80,11 +80,11 @@ class WarmCall:
         self.places = [compiled.sources.index(i) for i in range(len(args))]
         self.cells = [(i, each) for i, each in enumerate(compiled.sources) if isinstance(each, Tensor)]
         self.nodes: list[Any] = []
+        self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
         for index, tensor in self.cells:
-            tensor._bound = True
+            tensor._bound = max(tensor._bound, OWNED if id(tensor) in self.outputs else WATCHED)
             self.table[index] = tensor._node.value.ctypes.data
             self.nodes.append(weakref.ref(tensor._node))
-        self.outputs = {id(tensor): len(compiled.sources) + index for tensor, index in compiled.written}
         self.moving: list[tuple[Tensor, np.ndarray]] = []  # cells that somebody holds, and where their new values go
         self.results = self._connect_outputs()
         self.loop: compiler.StepLoop | None = None
@@ -121,6 +121,8 @@ class WarmCall:
             if words[STATUS]:
                 return COLD  # nothing was changed; the long way raises the error
         for tensor, array in self.moving:
+            if tensor._bound:
+                release(tensor)
             move_to(tensor, array)
         for tensor, index in self.collected:
             tensor._grad = self._tensor(index, fresh)
@@ -190,16 +192,17 @@ class WarmCall:
             output = self.outputs.get(id(tensor))
             if self.nodes[position]() is not tensor._node and not self._connect_cell(position, output):
                 return False
-            if tensor._bound:
+            if output is None:
+                tensor._bound = tensor._bound or WATCHED  # who else holds it matters to steps that write it
+            elif tensor._bound == OWNED:
                 continue
-            if output is not None and own_array(tensor, held=BY_NODE_ONLY) is None:
+            elif own_array(tensor, held=BY_NODE_ONLY) is None:
                 array = empty_array(tensor._node.shape, tensor._node.dtype)
                 self.table[output] = address_of(array)
                 self.moving.append((tensor, array))
             else:
-                if output is not None:
-                    self.table[output] = self.table[index]
-                tensor._bound = True
+                self.table[output] = self.table[index]
+                tensor._bound = OWNED
         self.touches = Touches.number
         return True
 
@@ -246,7 +249,7 @@ def warm_call(compiled: Compiled, args: tuple[Any, ...]) -> WarmCall | None:
         return None
     written = {id(tensor): tensor for tensor, _ in compiled.written}
     for tensor in written.values():
-        if not tensor._bound and own_array(tensor, held=BY_NODE_ONLY) is None:
+        if tensor._bound != OWNED and own_array(tensor, held=BY_NODE_ONLY) is None:
             return None
     return WarmCall(compiled, native, args)
 
