@@ -53,6 +53,8 @@ IMPORTERS_BY_NAME = {
     "thalweg/__init__.py": "two fifths of the house, which a step by hand does not need; see tests/test_face.py",
     "thalweg/compile/compiler.py": "forty files that only a program's first compilation needs; see tests/test_face.py",
     "thalweg/compile/inside/__init__.py": "only who looks inside the compiler needs them",
+    "thalweg/nn/__init__.py": "layers and losses that few networks use",
+    "thalweg/nn/functional/__init__.py": "the same as functions",
     "thalweg/optim/__init__.py": "what few programs use: a dozen optimizers, PyTorch's schedulers, averages of weights",
     "thalweg/optim/schedules/__init__.py": "a dozen frozen dataclasses, which take a while to make",
 }

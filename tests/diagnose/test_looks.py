@@ -11,7 +11,7 @@ import pytest
 import thalweg as tw
 from thalweg import nn
 from thalweg.diagnose.looks import Look, Looker, Sample, look
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(20, 1)).astype(np.float32)

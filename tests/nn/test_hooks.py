@@ -13,7 +13,7 @@ import thalweg as tw
 from thalweg import nn
 from thalweg.errors import DTypeError, ThalwegError, TraceError
 from thalweg.nn import hooks
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 
 def log_of(module: nn.Module, **options: bool) -> tuple[list, nn.hooks.RemovableHandle]:

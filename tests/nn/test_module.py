@@ -14,7 +14,7 @@ import pytest
 import thalweg as tw
 from thalweg import nn
 from thalweg.errors import ThalwegError, TraceError
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 
 class Net(nn.Module):

@@ -15,7 +15,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import GradientError, StateError, TraceError
 from thalweg.optim import schedules
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 
 def make(kind="SGD", shape=(2,), **options):

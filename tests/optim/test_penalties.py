@@ -11,7 +11,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import ArgumentError
 from thalweg.optim import L1, L2, Penalty, is_weight
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 FORMULAS = {"L1": (lambda w: np.abs(w).sum(), np.sign), "L2": (lambda w: 0.5 * (w**2).sum(), lambda w: w)}
 

@@ -18,7 +18,8 @@ import thalweg as tw
 from thalweg.compile import executable as programs
 from thalweg.errors import GradientError, IndexRangeError, TraceError
 from thalweg.tensor import lazy
-from thalweg.tensor.core import Touches, Version, flush
+from thalweg.tensor.core import flush
+from thalweg.tensor.holding import Touches, Version
 from thalweg.tensor.trace import Step
 
 

@@ -294,7 +294,9 @@ def test_a_pending_value_keeps_the_cell_that_another_step_only_reads(is_warm: bo
 
     for _ in range(3):
         write(x), read(x)
-    pending = w.detach() * 1.0  # holds the cell; the step that only reads it must not hide that from the one that writes
+    pending = (
+        w.detach() * 1.0
+    )  # holds the cell; the step that only reads it must not hide that from the one that writes
     if is_warm:
         read(x)
     write(x)

@@ -13,7 +13,7 @@ import numpy as np
 from thalweg.errors import DTypeError, ShapeError, explain
 from thalweg.nn.settings import positive, whole_number
 from thalweg.tensor import Tensor, compile, no_grad, tensor
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 
 ROWS, PLACES = 4, 16
 """The model sees 1, 4, 16, 64, ... sentences at once, and 16, 32, 64, ... places: a batch is filled up."""

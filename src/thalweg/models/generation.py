@@ -15,7 +15,7 @@ import numpy as np
 from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
 from thalweg.nn.settings import whole_number
 from thalweg.tensor import Generator, Tensor, compile, no_grad, rand, scan, tensor
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 from thalweg.tensor.methods import functions
 
 TOGETHER = 16

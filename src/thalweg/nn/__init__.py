@@ -1,8 +1,12 @@
 """Modules, losses, initialisation: the parts that networks are built of, with PyTorch's names.
 
 In: constructor arguments. Out: modules that map tensors to tensors and own parameters. `functional` has the same as
-functions, `init` how weights start, `utils` gradient clipping.
+functions, `init` how weights start, `utils` gradient clipping. What few networks use is imported when
+it is first named.
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from thalweg.nn import functional, init, utils
 from thalweg.nn.activations import (
@@ -33,10 +37,8 @@ from thalweg.nn.convolution import (
     Fold,
     Unfold,
 )
-from thalweg.nn.distances import Bilinear, CosineSimilarity, PairwiseDistance
 from thalweg.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from thalweg.nn.embedding import Embedding
-from thalweg.nn.embedding_bag import EmbeddingBag
 from thalweg.nn.linear import Linear
 from thalweg.nn.loss import (
     BCELoss,
@@ -48,21 +50,6 @@ from thalweg.nn.loss import (
     MSELoss,
     NLLLoss,
     SmoothL1Loss,
-)
-from thalweg.nn.margins import (
-    CosineEmbeddingLoss,
-    GaussianNLLLoss,
-    HingeEmbeddingLoss,
-    KLDivLoss,
-    LinearCrossEntropyLoss,
-    MarginRankingLoss,
-    MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss,
-    MultiMarginLoss,
-    PoissonNLLLoss,
-    SoftMarginLoss,
-    TripletMarginLoss,
-    TripletMarginWithDistanceLoss,
 )
 from thalweg.nn.module import Module
 from thalweg.nn.normalisation import (
@@ -94,7 +81,6 @@ from thalweg.nn.padding import (
     ZeroPad3d,
 )
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.parameter_containers import ParameterDict, ParameterList
 from thalweg.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -113,22 +99,6 @@ from thalweg.nn.positions import LearnedPositionalEncoding, RotaryPositionalEmbe
 from thalweg.nn.recurrent import GRU, LSTM, RNN
 from thalweg.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from thalweg.nn.shape import Flatten, Identity, Unflatten
-from thalweg.nn.shrinkage import (
-    CELU,
-    GLU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Mish,
-    PReLU,
-    RReLU,
-    Softmax2d,
-    Softmin,
-    Softshrink,
-    Softsign,
-    Tanhshrink,
-    Threshold,
-)
 from thalweg.nn.transformer import (
     Transformer,
     TransformerDecoder,
@@ -136,19 +106,85 @@ from thalweg.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from thalweg.nn.unpooling import (
-    ChannelShuffle,
-    FractionalMaxPool2d,
-    FractionalMaxPool3d,
-    LocalResponseNorm,
-    LPPool1d,
-    LPPool2d,
-    LPPool3d,
-    MaxUnpool1d,
-    MaxUnpool2d,
-    MaxUnpool3d,
-)
 from thalweg.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+
+if TYPE_CHECKING:
+    from thalweg.nn.distances import Bilinear, CosineSimilarity, PairwiseDistance
+    from thalweg.nn.embedding_bag import EmbeddingBag
+    from thalweg.nn.margins import (
+        CosineEmbeddingLoss,
+        GaussianNLLLoss,
+        HingeEmbeddingLoss,
+        KLDivLoss,
+        LinearCrossEntropyLoss,
+        MarginRankingLoss,
+        MultiLabelMarginLoss,
+        MultiLabelSoftMarginLoss,
+        MultiMarginLoss,
+        PoissonNLLLoss,
+        SoftMarginLoss,
+        TripletMarginLoss,
+        TripletMarginWithDistanceLoss,
+    )
+    from thalweg.nn.parameter_containers import ParameterDict, ParameterList
+    from thalweg.nn.shrinkage import (
+        CELU,
+        GLU,
+        Hardshrink,
+        Hardsigmoid,
+        Hardswish,
+        Mish,
+        PReLU,
+        RReLU,
+        Softmax2d,
+        Softmin,
+        Softshrink,
+        Softsign,
+        Tanhshrink,
+        Threshold,
+    )
+    from thalweg.nn.unpooling import (
+        ChannelShuffle,
+        FractionalMaxPool2d,
+        FractionalMaxPool3d,
+        LocalResponseNorm,
+        LPPool1d,
+        LPPool2d,
+        LPPool3d,
+        MaxUnpool1d,
+        MaxUnpool2d,
+        MaxUnpool3d,
+    )
+
+# Name -> its module here.
+_LATER = {
+    "Bilinear": "distances", "CosineSimilarity": "distances", "PairwiseDistance": "distances",
+    "EmbeddingBag": "embedding_bag", "CosineEmbeddingLoss": "margins", "GaussianNLLLoss": "margins",
+    "HingeEmbeddingLoss": "margins", "KLDivLoss": "margins", "LinearCrossEntropyLoss": "margins",
+    "MarginRankingLoss": "margins", "MultiLabelMarginLoss": "margins", "MultiLabelSoftMarginLoss": "margins",
+    "MultiMarginLoss": "margins", "PoissonNLLLoss": "margins", "SoftMarginLoss": "margins",
+    "TripletMarginLoss": "margins", "TripletMarginWithDistanceLoss": "margins",
+    "ParameterDict": "parameter_containers", "ParameterList": "parameter_containers", "CELU": "shrinkage",
+    "GLU": "shrinkage", "Hardshrink": "shrinkage", "Hardsigmoid": "shrinkage", "Hardswish": "shrinkage",
+    "Mish": "shrinkage", "PReLU": "shrinkage", "RReLU": "shrinkage", "Softmax2d": "shrinkage", "Softmin": "shrinkage",
+    "Softshrink": "shrinkage", "Softsign": "shrinkage", "Tanhshrink": "shrinkage", "Threshold": "shrinkage",
+    "ChannelShuffle": "unpooling", "FractionalMaxPool2d": "unpooling", "FractionalMaxPool3d": "unpooling",
+    "LPPool1d": "unpooling", "LPPool2d": "unpooling", "LPPool3d": "unpooling", "LocalResponseNorm": "unpooling",
+    "MaxUnpool1d": "unpooling", "MaxUnpool2d": "unpooling", "MaxUnpool3d": "unpooling",
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "Module", "Parameter", "Sequential", "ModuleList", "ModuleDict",

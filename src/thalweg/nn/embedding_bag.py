@@ -11,7 +11,7 @@ from thalweg.errors import ShapeError, explain
 from thalweg.nn.applying import write
 from thalweg.nn.embedding import Embedding, row_of
 from thalweg.nn.embedding_bag_expressions import MODES
-from thalweg.nn.functional.embedding_bag import embedding_bag
+from thalweg.nn.functional.bags import embedding_bag
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
 from thalweg.nn.settings import new_parameter, positive, whole_number

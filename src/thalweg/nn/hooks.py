@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 from thalweg.errors import DTypeError, explain
-from thalweg.tensor.core import bump_version
+from thalweg.tensor.holding import bump_version
 
 _numbers = itertools.count()
 

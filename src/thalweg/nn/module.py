@@ -23,7 +23,8 @@ from thalweg.nn.calls import Structure, call
 from thalweg.nn.construction import construction_line
 from thalweg.nn.hooks import Hook, RemovableHandle
 from thalweg.nn.parameter import Parameter
-from thalweg.tensor.core import Tensor, bump_version
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import modes
 
 _DTYPE_NAMES = frozenset(dtype.name for dtype in ALL_DTYPES)

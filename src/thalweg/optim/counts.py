@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from thalweg.tensor import Tensor, tensor
-from thalweg.tensor.core import bump_version
+from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import TraceAgain, modes, outside_trace
 
 States = dict[Tensor, dict[str, Any]]

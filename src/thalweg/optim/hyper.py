@@ -19,7 +19,7 @@ from thalweg.graph import make_input
 from thalweg.optim import schedules
 from thalweg.optim.schedules import Schedule, is_config
 from thalweg.tensor import Tensor, no_grad, tensor
-from thalweg.tensor.core import bump_version
+from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import modes, outside_trace
 
 # name -> (lowest allowed, first that is too high). Any other number only has to be finite.

@@ -16,7 +16,7 @@ from thalweg.optim.hyper import MEMBERS, ParamGroup, show, step_counter
 from thalweg.optim.saving import read_state, write_state
 from thalweg.optim.updates import Updates
 from thalweg.tensor import Tensor, enable_grad, no_grad
-from thalweg.tensor.core import bump_version
+from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import modes, outside_trace
 
 Parameters = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]

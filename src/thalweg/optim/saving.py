@@ -16,7 +16,7 @@ from thalweg.errors import StateError, explain
 from thalweg.optim.counts import join_equal
 from thalweg.optim.hyper import MEMBERS, ParamGroup, plain
 from thalweg.tensor import Tensor, tensor
-from thalweg.tensor.core import bump_version
+from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import outside_trace
 
 # What PyTorch saves and we have no use for: how a step is carried out, what its schedulers note in the groups; a count

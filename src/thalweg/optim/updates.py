@@ -12,7 +12,8 @@ from typing import Any
 from thalweg.errors import TraceError
 from thalweg.graph import next_serial
 from thalweg.tensor import Tensor, lazy
-from thalweg.tensor.core import Version, flush
+from thalweg.tensor.core import flush
+from thalweg.tensor.holding import Version
 from thalweg.tensor.modes import modes
 from thalweg.tensor.trace import Step
 

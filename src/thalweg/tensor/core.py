@@ -22,6 +22,7 @@ from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.declared import Declared
+from thalweg.tensor.holding import FREE, bump_version, release
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
 from thalweg.tensor.printing import format_array
@@ -43,11 +44,6 @@ waiting = Waiting()
 overwritten_at: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
 # Writes to one tensor that may wait before they are computed, so that a running statistic stays a short program.
 _LONGEST_WAIT = 32
-
-
-# What compiled steps know of a cell: none holds it by its address; one does, and is told when somebody takes hold of it
-# or puts another in its place; or one has also found that nobody else holds it, so that it may be written in place.
-FREE, WATCHED, OWNED = range(3)
 
 
 class ConsumedGradient:
@@ -472,31 +468,6 @@ class Tensor(Declared):
         if not self._requires_grad:
             raise GradientError(explain("retain_grad on a tensor that requires no gradient", received=self._summary()))
         self._retains = not self._leaf
-
-
-# --- one number that compiled steps watch ----------------------------------------------------------------------------
-
-
-class Version:
-    """Raised by whatever can change the meaning of a compiled step: modes, `requires_grad`, rebinding."""
-
-    number = 0
-
-
-def bump_version() -> None:
-    Version.number += 1
-
-
-class Touches:
-    """Raised when someone reads or rebinds a cell that a compiled step holds by its address."""
-
-    number = 0
-
-
-def release(tensor: Tensor) -> None:
-    """Somebody else may hold the cell's value from now on: compiled steps must look before they write in place."""
-    tensor._bound = FREE
-    Touches.number += 1
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -28,11 +28,10 @@ from thalweg.tensor.core import (
     CONSUMED,
     ConsumedGradient,
     Tensor,
-    Version,
-    release,
     settle,
 )
 from thalweg.tensor.finite import health
+from thalweg.tensor.holding import Version, release
 from thalweg.tensor.lazy import SWEPT
 from thalweg.tensor.modes import TraceAgain, modes
 from thalweg.tensor.options import checked_recompute, guard, said_of_skipping, with_recomputation

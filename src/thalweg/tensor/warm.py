@@ -19,7 +19,8 @@ from thalweg.compile.program import Program
 from thalweg.compile.runtime import STATUS
 from thalweg.graph import Form, Node, make_input
 from thalweg.tensor.cells import BY_NODE_ONLY, move_to, nothing, own_array
-from thalweg.tensor.core import OWNED, WATCHED, Tensor, Touches, Version, release
+from thalweg.tensor.core import Tensor
+from thalweg.tensor.holding import OWNED, WATCHED, Touches, Version, release
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import LEAF, Structure, unflatten
 

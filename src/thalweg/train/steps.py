@@ -19,7 +19,7 @@ from thalweg.errors import TraceError
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.updates import is_pure
 from thalweg.tensor import Tensor, from_numpy, lazy, no_grad
-from thalweg.tensor.core import Version
+from thalweg.tensor.holding import Version
 from thalweg.tensor.modes import modes
 from thalweg.tensor.random import default_generator
 from thalweg.tensor.trace import Step, user_line

@@ -21,7 +21,8 @@ from thalweg.errors import DataError, DTypeError, explain
 from thalweg.nn.module import Module
 from thalweg.nn.utils import clip_grad_norm_, clip_grad_value_
 from thalweg.tensor import Tensor, from_numpy
-from thalweg.tensor.core import Version, request
+from thalweg.tensor.core import request
+from thalweg.tensor.holding import Version
 from thalweg.tensor.modes import modes
 from thalweg.tensor.options import checked_recompute
 from thalweg.train import checkpoint, feed, losses

@@ -1,8 +1,12 @@
 """The layers, activations and losses as functions: `import thalweg.nn.functional as F`.
 
 In: tensors or NumPy arrays, and the weights where there are any. Out: tensors. Names, arguments and semantics are
-PyTorch's, without its deprecated arguments (`size_average`, `reduce`).
+PyTorch's, without its deprecated arguments (`size_average`, `reduce`). What few networks use is
+imported when it is first named.
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from thalweg.nn.functional.activations import (
     elu,
@@ -32,8 +36,6 @@ from thalweg.nn.functional.convolution import (
     unfold,
 )
 from thalweg.nn.functional.ctc import ctc_loss
-from thalweg.nn.functional.distances import bilinear, cosine_similarity, pairwise_distance, pdist
-from thalweg.nn.functional.embedding_bag import embedding_bag
 from thalweg.nn.functional.layers import (
     alpha_dropout,
     dropout,
@@ -56,20 +58,6 @@ from thalweg.nn.functional.losses import (
     mse_loss,
     nll_loss,
     smooth_l1_loss,
-)
-from thalweg.nn.functional.margins import (
-    cosine_embedding_loss,
-    gaussian_nll_loss,
-    hinge_embedding_loss,
-    linear_cross_entropy,
-    margin_ranking_loss,
-    multi_margin_loss,
-    multilabel_margin_loss,
-    multilabel_soft_margin_loss,
-    poisson_nll_loss,
-    soft_margin_loss,
-    triplet_margin_loss,
-    triplet_margin_with_distance_loss,
 )
 from thalweg.nn.functional.normalisation import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from thalweg.nn.functional.padding import pad
@@ -95,52 +83,6 @@ from thalweg.nn.functional.resampling import (
     upsample_bilinear,
     upsample_nearest,
 )
-from thalweg.nn.functional.sampling import affine_grid, grid_sample
-from thalweg.nn.functional.shrinking import (
-    celu,
-    celu_,
-    elu_,
-    glu,
-    gumbel_softmax,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh_,
-    leaky_relu_,
-    mish,
-    prelu,
-    relu_,
-    rrelu,
-    rrelu_,
-    selu_,
-    softmin,
-    softshrink,
-    softsign,
-    tanhshrink,
-    threshold,
-    threshold_,
-)
-from thalweg.nn.functional.unpooling import (
-    adaptive_max_pool1d_with_indices,
-    adaptive_max_pool2d_with_indices,
-    adaptive_max_pool3d_with_indices,
-    channel_shuffle,
-    fractional_max_pool2d,
-    fractional_max_pool2d_with_indices,
-    fractional_max_pool3d,
-    fractional_max_pool3d_with_indices,
-    local_response_norm,
-    lp_pool1d,
-    lp_pool2d,
-    lp_pool3d,
-    max_pool1d_with_indices,
-    max_pool2d_with_indices,
-    max_pool3d_with_indices,
-    max_unpool1d,
-    max_unpool2d,
-    max_unpool3d,
-    native_channel_shuffle,
-)
 from thalweg.nn.functional.vision import (
     box_iou_loss,
     dice_loss,
@@ -149,6 +91,106 @@ from thalweg.nn.functional.vision import (
     heatmap_focal_loss,
     sigmoid_focal_loss,
 )
+
+if TYPE_CHECKING:
+    from thalweg.nn.functional.bags import embedding_bag
+    from thalweg.nn.functional.distances import bilinear, cosine_similarity, pairwise_distance, pdist
+    from thalweg.nn.functional.margins import (
+        cosine_embedding_loss,
+        gaussian_nll_loss,
+        hinge_embedding_loss,
+        linear_cross_entropy,
+        margin_ranking_loss,
+        multi_margin_loss,
+        multilabel_margin_loss,
+        multilabel_soft_margin_loss,
+        poisson_nll_loss,
+        soft_margin_loss,
+        triplet_margin_loss,
+        triplet_margin_with_distance_loss,
+    )
+    from thalweg.nn.functional.sampling import affine_grid, grid_sample
+    from thalweg.nn.functional.shrinking import (
+        celu,
+        celu_,
+        elu_,
+        glu,
+        gumbel_softmax,
+        hardshrink,
+        hardsigmoid,
+        hardswish,
+        hardtanh_,
+        leaky_relu_,
+        mish,
+        prelu,
+        relu_,
+        rrelu,
+        rrelu_,
+        selu_,
+        softmin,
+        softshrink,
+        softsign,
+        tanhshrink,
+        threshold,
+        threshold_,
+    )
+    from thalweg.nn.functional.unpooling import (
+        adaptive_max_pool1d_with_indices,
+        adaptive_max_pool2d_with_indices,
+        adaptive_max_pool3d_with_indices,
+        channel_shuffle,
+        fractional_max_pool2d,
+        fractional_max_pool2d_with_indices,
+        fractional_max_pool3d,
+        fractional_max_pool3d_with_indices,
+        local_response_norm,
+        lp_pool1d,
+        lp_pool2d,
+        lp_pool3d,
+        max_pool1d_with_indices,
+        max_pool2d_with_indices,
+        max_pool3d_with_indices,
+        max_unpool1d,
+        max_unpool2d,
+        max_unpool3d,
+        native_channel_shuffle,
+    )
+
+# Name -> its module here.
+_LATER = {
+    "embedding_bag": "bags", "bilinear": "distances", "cosine_similarity": "distances",
+    "pairwise_distance": "distances", "pdist": "distances", "cosine_embedding_loss": "margins",
+    "gaussian_nll_loss": "margins", "hinge_embedding_loss": "margins", "linear_cross_entropy": "margins",
+    "margin_ranking_loss": "margins", "multi_margin_loss": "margins", "multilabel_margin_loss": "margins",
+    "multilabel_soft_margin_loss": "margins", "poisson_nll_loss": "margins", "soft_margin_loss": "margins",
+    "triplet_margin_loss": "margins", "triplet_margin_with_distance_loss": "margins", "affine_grid": "sampling",
+    "grid_sample": "sampling", "celu": "shrinking", "celu_": "shrinking", "elu_": "shrinking", "glu": "shrinking",
+    "gumbel_softmax": "shrinking", "hardshrink": "shrinking", "hardsigmoid": "shrinking", "hardswish": "shrinking",
+    "hardtanh_": "shrinking", "leaky_relu_": "shrinking", "mish": "shrinking", "prelu": "shrinking",
+    "relu_": "shrinking", "rrelu": "shrinking", "rrelu_": "shrinking", "selu_": "shrinking", "softmin": "shrinking",
+    "softshrink": "shrinking", "softsign": "shrinking", "tanhshrink": "shrinking", "threshold": "shrinking",
+    "threshold_": "shrinking", "adaptive_max_pool1d_with_indices": "unpooling",
+    "adaptive_max_pool2d_with_indices": "unpooling", "adaptive_max_pool3d_with_indices": "unpooling",
+    "channel_shuffle": "unpooling", "fractional_max_pool2d": "unpooling",
+    "fractional_max_pool2d_with_indices": "unpooling", "fractional_max_pool3d": "unpooling",
+    "fractional_max_pool3d_with_indices": "unpooling", "local_response_norm": "unpooling", "lp_pool1d": "unpooling",
+    "lp_pool2d": "unpooling", "lp_pool3d": "unpooling", "max_pool1d_with_indices": "unpooling",
+    "max_pool2d_with_indices": "unpooling", "max_pool3d_with_indices": "unpooling", "max_unpool1d": "unpooling",
+    "max_unpool2d": "unpooling", "max_unpool3d": "unpooling", "native_channel_shuffle": "unpooling",
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "linear", "embedding", "dropout", "dropout1d", "dropout2d", "one_hot", "normalize",
