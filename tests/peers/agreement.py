@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 # Operators whose samples come in another order than the arguments of the function.
 ADAPTED: dict[str, Callable[..., Any]] = {
     "einsum": lambda operands, equation: tw.einsum(equation, *operands),
+    "zero_": lambda x: x.clone().zero_(),  # as PyTorch's table does
     "where": lambda yes, condition, no: tw.where(condition, yes, no),
     "nn.functional.embedding": lambda weight, index, **options: F.embedding(index, weight, **options),
     "nn.functional.embedding_bag": lambda weight, index, *more, **options: F.embedding_bag(

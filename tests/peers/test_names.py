@@ -39,7 +39,7 @@ def excused(place):
 
 
 def public(owner):
-    names = (name for name in dir(owner) if not name.startswith("_"))
+    names = (name for name in dir(owner) if not name.startswith("_") and name != "TYPE_CHECKING")
     return [name for name in names if not inspect.ismodule(getattr(owner, name, None))]
 
 

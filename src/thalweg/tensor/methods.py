@@ -213,9 +213,16 @@ Tensor.backward = backward  # type: ignore[method-assign,assignment]
 
 
 @_method("to")
-def _to(self: Tensor, *args: Any, dtype: object = None, **_: Any) -> Tensor:
-    """This tensor in another dtype; a device other than "cpu" is refused."""
+def _to(self: Tensor, *args: Any, dtype: object = None, copy: bool = False, **_: Any) -> Tensor:
+    """This tensor in another dtype; a device other than "cpu" is refused.
+
+    Behind the dtype, the device or the tensor to be like may stand `non_blocking`, which changes nothing, and `copy`.
+    """
+    switches = [each for each in args if isinstance(each, bool)]
+    copy = copy or switches[1:2] == [True]
     for each in args:
+        if isinstance(each, bool):
+            continue
         if isinstance(each, Tensor):
             dtype = each.dtype
         elif isinstance(each, str) and each not in [one.name for one in ALL_DTYPES]:
@@ -224,7 +231,7 @@ def _to(self: Tensor, *args: Any, dtype: object = None, **_: Any) -> Tensor:
         elif each is not None:
             dtype = each
     if dtype is None or as_dtype(dtype) is self.dtype:
-        return self
+        return self.clone() if copy else self
     return lift(arithmetic.cast)(self, as_dtype(dtype))  # type: ignore[no-any-return]
 
 
