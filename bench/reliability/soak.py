@@ -25,6 +25,7 @@ MOST_GROWTH = 1.0
 """MiB of resident memory, from the end of the first interval to the end."""
 LEAST_RATE = 0.9
 """Of the median rate of the first third of the intervals, what the last third must have."""
+FEWEST = 3  # looks: with fewer there is nothing to compare
 EPOCHS = 20  # of 160 steps; then the next model is trained: the history of one run may grow, that of many not
 
 
@@ -38,7 +39,7 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         look = Look(given.every)
         started = time.monotonic()
-        while time.monotonic() - started < 60 * given.minutes:
+        while time.monotonic() - started < 60 * given.minutes or len(look.samples) < FEWEST:
             train(Path(folder), look, started + 60 * given.minutes)
     figures = judged(look.samples) | {"steps": look.steps, "minutes": given.minutes, "samples": look.samples}
     print(f"{look.steps:,} steps: memory {figures['growth_mib']:+.2f} MiB after the first look, "
@@ -70,7 +71,7 @@ class Look(cb.Callback):
             print("{minute:6.2f} min  {mib:8.2f} MiB  {handles:3.0f} files  {rate:10,.0f} steps/s".format(
                 **self.samples[-1]), flush=True)  # fmt: skip
             self._looked, self._steps_then = time.monotonic(), self.steps
-        if now > self.until:
+        if now > self.until and len(self.samples) >= FEWEST:
             trainer.stop("the time is over")
 
 
@@ -106,8 +107,6 @@ def sample(minute: float, rate: float) -> dict[str, float]:
 
 def judged(samples: list[dict[str, float]]) -> dict[str, Any]:
     """Whether all three are flat; the first look is where the run has everything that it needs."""
-    if len(samples) < 3:
-        return {"holds": False, "growth_mib": 0.0, "most_handles": 0, "rate_ratio": 0.0}
     first, third = samples[0], max(1, len(samples) // 3)
     rates = [each["rate"] for each in samples]
     found = {

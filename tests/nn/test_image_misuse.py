@@ -83,7 +83,7 @@ MISUSES = [
     Misuse("fractional widths", lambda: F.pad(IMAGES, (0.5, 1)), ArgumentError, ("0.5", "an integer")),
     Misuse("neither size nor factor", lambda: F.interpolate(IMAGES), ArgumentError, ("size or scale_factor",)),
     Misuse("size and factor", lambda: nn.Upsample(3, 2.0)(IMAGES), ArgumentError, ("size=3, scale_factor=2.0",)),
-    Misuse("unknown interpolation", lambda: nn.Upsample(scale_factor=2, mode="bicubic"), ArgumentError, ("'bicubic'", "bilinear")),
+    Misuse("unknown interpolation", lambda: nn.Upsample(scale_factor=2, mode="lanczos"), ArgumentError, ("'lanczos'", "bilinear")),
     Misuse("linear for images", lambda: F.interpolate(IMAGES, 3, mode="linear"), ShapeError, ("(N, C, L)",)),
     Misuse("corners of the nearest", lambda: F.interpolate(IMAGES, 3, align_corners=True), ArgumentError, ("align_corners",)),
     Misuse("a factor of 0", lambda: F.interpolate(IMAGES, scale_factor=0), ArgumentError, ("scale_factor",)),

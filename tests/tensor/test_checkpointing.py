@@ -39,7 +39,7 @@ class Words(nn.Module):
 
 CASES = {
     "deep": (deep, lambda draw: draw.normal(size=(64, 48)).astype(np.float32)),
-    "residual": (models.resnet20, lambda draw: draw.normal(size=(4, 3, 32, 32)).astype(np.float32)),
+    "residual": (models.resnet20, lambda draw: draw.normal(size=(16, 3, 32, 32)).astype(np.float32)),
     "normalised": (normalised, lambda draw: draw.normal(size=(16, 1, 8, 8)).astype(np.float32)),
     "words": (Words, lambda draw: draw.integers(0, 11, (6, 9))),
 }
@@ -92,7 +92,7 @@ def test_a_policy_for_values_that_are_not_finite_goes_with_it():
 
 
 # Of the arena without. It fails both ways: where the budget is missed, and where it can be lowered.
-@pytest.mark.parametrize(("case", "least", "most"), [("deep", 0.25, 0.5), ("residual", 0.45, 0.75)])
+@pytest.mark.parametrize(("case", "least", "most"), [("deep", 0.25, 0.5), ("residual", 0.8, 0.9)])
 def test_the_arena_is_within_its_budget(case, least, most):
     kept, again = (training(case, each) for each in (False, True))
     share = again[0].memory(*again[2]).arena / kept[0].memory(*kept[2]).arena

@@ -278,6 +278,14 @@ def test_a_result_that_is_a_cell_keeps_its_value() -> None:
 # --- numbers that change ---------------------------------------------------------------------------------------------
 
 
+def test_a_cell_that_is_only_returned_is_an_input() -> None:
+    cell = tw.tensor([1.0, 2.0])
+    step = tw.compile(lambda x: (x * 2.0, cell))
+    for value in (1.0, 5.0):
+        cell.fill_(value)
+        assert [each.tolist() for each in step(tw.ones(1))] == [[2.0], [value, value]]
+
+
 @pytest.mark.parametrize("is_warm", [False, True])
 def test_a_pending_value_keeps_the_cell_that_another_step_only_reads(is_warm: bool) -> None:
     w, x = tw.ones(4, requires_grad=True), tw.ones(4)

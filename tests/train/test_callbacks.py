@@ -28,6 +28,7 @@ MAKERS = {
     "GradientNorms": lambda folder: cb.GradientNorms(),
     "History": lambda folder: cb.History(),
     "JSONLinesLogger": lambda folder: cb.JSONLinesLogger(folder / "log.jsonl"),
+    "LogEvents": lambda folder: cb.LogEvents(),
     "LambdaCallback": lambda folder: cb.LambdaCallback(on_epoch_end=lambda t: t.state.logs.update(extra=1.0)),
     "LearningRateScheduler": lambda folder: cb.LearningRateScheduler(lambda epoch: 0.05),
     "ModelCheckpoint": lambda folder: cb.ModelCheckpoint(folder / "{epoch}.safetensors"),

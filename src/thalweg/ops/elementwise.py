@@ -351,7 +351,6 @@ cast = elementwise(
     probe=tuple(Probe(((3, 4),), attributes={"dtype": each.name}) for each in ALL_DTYPES),
 )  # fmt: skip
 
-# The same value, through which no gradient flows.
 # The first operand, once the second is known: an order that data do not ask for. What is made of it is not shared with
 # what is made of the operand itself, so that a value can be computed a second time.
 after = elementwise(
@@ -362,6 +361,7 @@ after = elementwise(
     probe=_binary(also=SPECIAL),
 )  # fmt: skip
 
+# The same value, through which no gradient flows.
 detach = elementwise(
     "detach", lambda x: x, dtypes=ANY, emit=lambda e, x: x, idempotent=True, stops_gradient=True,
     probe=_unary(also=SPECIAL),

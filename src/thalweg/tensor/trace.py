@@ -460,6 +460,7 @@ def _shortened(leaf: Any, batch: int | None, size: int) -> Any:
 def _finish(trace: Trace, arguments: list[Node | None], result: Any, step: Step, lower: Lower | None) -> Compiled:
     leaves, structure = flatten(result)
     flag = guard(trace, leaves) if step.nonfinite is not None else None
+    shown = [leaf.node if isinstance(leaf, Tensor) else None for leaf in leaves]  # a cell read here is an input too
     inputs: list[Node] = [node for node in arguments if node is not None]
     sources: list[Any] = [index for index, node in enumerate(arguments) if node is not None]
     for source, node in trace.inputs.values():
@@ -471,7 +472,7 @@ def _finish(trace: Trace, arguments: list[Node | None], result: Any, step: Step,
         outputs.append(node)
         return Output(len(outputs) - 1)
 
-    returned = [place(leaf.node) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    returned = [leaf if node is None else place(node) for leaf, node in zip(leaves, shown, strict=True)]
     requires_grad = [isinstance(leaf, Tensor) and _may_be_swept(leaf) for leaf in leaves]
     written = [(tensor, place(node).index) for tensor, node in trace.values.values()]
     gradients: list[tuple[Tensor, Any]] = []

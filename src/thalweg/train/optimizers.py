@@ -13,10 +13,12 @@ from thalweg import optim
 from thalweg.errors import ArgumentError, ConfigurationError, DTypeError, GradientError, explain
 from thalweg.train.choices import unknown_name
 
+# LBFGS asks for the loss several times in a step; Muon is for matrices, which a model has beside other parameters.
+_NOT_BY_NAME = (optim.Optimizer, optim.LBFGS, optim.Muon)
 OPTIMIZERS: dict[str, type] = {
     name.lower(): value
     for name, value in ((name, getattr(optim, name)) for name in optim.__all__)
-    if isinstance(value, type) and issubclass(value, optim.Optimizer) and value is not optim.Optimizer
+    if isinstance(value, type) and issubclass(value, optim.Optimizer) and value not in _NOT_BY_NAME
 }
 
 

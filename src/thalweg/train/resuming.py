@@ -64,7 +64,8 @@ def checkpoints_in(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _found(resume: Any, trainer: Any, callbacks: Sequence[Callback]) -> tuple[Checkpoint, Path] | None:
-    savers = [each for each in (*trainer.callbacks, *callbacks) if isinstance(each, ModelCheckpoint)]
+    own = callbacks if isinstance(callbacks, (list, tuple)) else ()  # the plan says what is wrong with anything else
+    savers = [each for each in (*trainer.callbacks, *own) if isinstance(each, ModelCheckpoint)]
     if resume is None:
         restoring = [each for each in savers if isinstance(each, BackupAndRestore) and each.restores]
         return newest(path for each in restoring for path in each.files())

@@ -66,7 +66,11 @@ class _FileLogger(Callback):
         if found >= state["bytes"]:
             self._stream.truncate(state["bytes"])
             return
-        problem, remedy = "the log file lacks lines of the part of the run before", "they are in the returned history"
+        self._stream.close()
+        set_aside(self.path)  # what is left of it may end in half a line
+        self._stream = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115  # closed at fit_end
+        problem = "the log file lacks lines of the part of the run before, and a new one is begun"
+        remedy = "they are in the returned history; what was left of the old file is kept beside it"
         received, expected = f"{found:,} bytes", f"{state['bytes']:,} bytes"
         message = explain(problem, received=received, expected=expected, where=str(self.path), remedy=remedy)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
