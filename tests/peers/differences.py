@@ -31,9 +31,7 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ("narrow", "input int64[]", KNOWN_SIZES),
     ("tensor_split", "'Node' object is not iterable", KNOWN_SIZES),
     ("repeat_interleave", "", KNOWN_SIZES),
-    ("round", "'decimals'", "rounding to decimals is `(x * 10**n).round() / 10**n`"),
     ("norm", "nuc", "no singular values: `numpy.linalg`"),
-    ("nonzero", "as_tuple", "`x.nonzero().unbind(1)`"),
     ("scatter_reduce", "this way of combining", "sums and means; `amax` over masked entries for the others"),
     ("scatter_reduce", "the indices do not fit", "a number has no places"),
     ("index_*", "", "a number has no places"),
@@ -42,10 +40,6 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ("squeeze", "Different: result 0", "`squeeze(())` removes every axis of size 1"),
     ("tensordot", "the extents differ", "no broadcasting of contracted axes"),
     ("diff", "", "differences of no order give the input without what is put before and behind"),
-    ("prod", "'dtype'", "convert the input first"),
-    ("cumsum", "'dtype'", "convert the input first"),
-    ("softmax", "'dtype'", "convert the input first, or `F.softmax(x, dim, dtype=...)`"),
-    ("log_softmax", "'dtype'", "convert the input first, or `F.log_softmax(x, dim, dtype=...)`"),
 )
 
 

@@ -104,6 +104,8 @@ def is_written_with_single_integers(name: str, case: Case) -> bool:
 
 
 def has_method(torch: Any, name: str, case: Case) -> bool:
+    if name == "where":  # x.where(condition, y): another order
+        return False
     return isinstance(case.args[0], np.ndarray) and hasattr(torch.Tensor, name) and hasattr(tw.Tensor, name)
 
 
@@ -113,6 +115,8 @@ def has_method(torch: Any, name: str, case: Case) -> bool:
 def test_against_pytorch(name, case, dtype):
     torch = pytest.importorskip("torch")
     tolerance = TOLERANCE[dtype]
+    if name == "logcumsumexp" and dtype is np.float32:
+        tolerance = 1e-4  # PyTorch's own gradient is 5e-5 off what it gives in float64; ours 1e-7
     as_methods = [True] if not hasattr(torch, name) or name not in functions else [False]
     if as_methods == [False] and has_method(torch, name, case):
         as_methods = [True] if is_written_with_single_integers(name, case) else [False, True]
@@ -167,7 +171,8 @@ def test_in_place_against_pytorch(name, case):
 # Finite differences cannot see a kink, a point without a derivative, or an infinity; PyTorch's convention holds there.
 AT_A_KINK = {("amax", 2), ("amin", 2), ("max", 5), ("min", 5), ("maximum", 1), ("maximum", 3), ("minimum", 1),
              ("minimum", 3), ("abs", 3), ("relu", 2), ("clamp", 4), ("norm", 9), ("norm", 10), ("std", 3),
-             ("pow", 16), ("masked_fill", 1), ("fmin", 1), ("fmax", 1)}  # fmt: skip
+             ("pow", 16), ("masked_fill", 1), ("fmin", 1), ("fmax", 1), ("atan2", 2),
+             ("arctan2", 2)}  # fmt: skip
 CHECKABLE = [
     (name, i, case) for name in NAMES for i, case in enumerate(ROWS.get(name, []))
     if any(is_differentiated(each) for each in case.args) and (name, i) not in AT_A_KINK and not case.is_flat

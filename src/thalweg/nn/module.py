@@ -24,6 +24,8 @@ from thalweg.nn.construction import construction_line
 from thalweg.nn.hooks import Hook, RemovableHandle
 from thalweg.nn.parameter import Parameter
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.devices import check_device
+from thalweg.tensor.devices import device as Device
 from thalweg.tensor.holding import bump_version
 from thalweg.tensor.modes import modes
 
@@ -469,8 +471,8 @@ class Module:
         for each in (*args, device):
             if isinstance(each, Tensor):
                 dtype = each.dtype
-            elif isinstance(each, str) and each not in _DTYPE_NAMES:
-                _need_cpu(each)
+            elif isinstance(each, Device) or (isinstance(each, str) and each not in _DTYPE_NAMES):
+                check_device(each)
             elif each is not None:
                 dtype = each
         if dtype is not None:
@@ -542,11 +544,6 @@ class Module:
         bytes                      407,080
         """
         return summaries.summarise(self, input_shapes, dtype)
-
-
-def _need_cpu(device: str) -> None:
-    if device.partition(":")[0] != "cpu":
-        raise ArgumentError(explain("this device is not there", received=repr(device), expected="'cpu'"))
 
 
 def _fits_cell(cell: Tensor, value: Tensor) -> bool:

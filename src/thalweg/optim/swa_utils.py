@@ -19,6 +19,7 @@ from thalweg.nn.normalisation import _BatchNorm
 from thalweg.optim.lr_scheduler.base import LRScheduler, as_number, checked_optimizer, for_each_group
 from thalweg.optim.optimizer import Optimizer
 from thalweg.tensor import Tensor, as_tensor, no_grad, tensor, where
+from thalweg.tensor.devices import check_device
 
 Average = Callable[[Any, Any, Any], Any]
 MultiAverage = Callable[[Sequence[Any], Sequence[Any], Any], None]
@@ -132,8 +133,7 @@ class AveragedModel(Module):
         if avg_fn is not None and multi_avg_fn is not None:
             raise ArgumentError(explain("one function says how to average", received="avg_fn and multi_avg_fn",
                                         expected="at most one of them"))  # fmt: skip
-        if device is not None and str(device) != "cpu":
-            raise ArgumentError(explain("there is no such device", received=repr(device), expected="None or 'cpu'"))
+        check_device(device)
         self.module = deepcopy(model)
         self.register_buffer("n_averaged", tensor(0))
         self.avg_fn = avg_fn

@@ -22,6 +22,7 @@ from thalweg.tensor.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from thalweg.tensor.devices import device
 from thalweg.tensor.functions import *  # noqa: F403
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.loop import scan
@@ -41,9 +42,9 @@ from thalweg.tensor.random import (
 from thalweg.tensor.trace import compile
 
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "empty", "enable_grad",
-    "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace", "manual_seed",
-    "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
-    "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like",
+    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "device", "empty",
+    "enable_grad", "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace",
+    "manual_seed", "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm", "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += _functions.__all__

@@ -315,8 +315,17 @@ def _rounding(primitive: Primitive) -> Callable[[Node], Node]:
 
 floor = _rounding(ops.floor)
 ceil = _rounding(ops.ceil)
-round_ = _rounding(ops.round_)
 trunc = _rounding(ops.trunc)
+
+
+def round_(x: Node, *, decimals: int = 0) -> Node:
+    """To the nearest integer, halves to the even one; with `decimals` to so many digits behind the point."""
+    if not x.dtype.is_floating_point or not decimals:
+        return ops.round_(x) if x.dtype.is_floating_point else x
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return divide(ops.round_(multiply(x, scale)), scale)
+    return multiply(ops.round_(divide(x, scale)), scale)
 
 
 def negative(x: Node) -> Node:

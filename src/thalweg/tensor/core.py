@@ -22,6 +22,7 @@ from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import convert
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.declared import Declared
+from thalweg.tensor.devices import CPU, device
 from thalweg.tensor.holding import FREE, bump_version, release
 from thalweg.tensor.indexing import write_through
 from thalweg.tensor.modes import modes, set_recording
@@ -144,6 +145,11 @@ class Tensor(Declared):
     @property
     def dtype(self) -> DType:
         return self._node.dtype  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> device:
+        """Where the tensor lies: `tw.device("cpu")`, always."""
+        return CPU
 
     @property
     def ndim(self) -> int:

@@ -18,11 +18,12 @@ from thalweg.graph import full as full_node
 from thalweg.graph import make_input
 from thalweg.tensor.arrays import array_of, converted, natural_dtype
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.devices import check_device
 from thalweg.tensor.modes import modes
 from thalweg.tensor.shaping import flat_ints
 
 
-def tensor(data: Any, dtype: object = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: object = None, requires_grad: bool = False, *, device: object = None) -> Tensor:
     """A new leaf tensor with a copy of `data`: a number, nested lists, or an array, whose dtype is kept.
 
     Python floats give float32, ints int64, bools bool.
@@ -31,6 +32,7 @@ def tensor(data: Any, dtype: object = None, requires_grad: bool = False) -> Tens
     >>> tw.tensor([[1, 2], [3, 4]]).dtype
     thalweg.int64
     """
+    check_device(device)
     if isinstance(data, Tensor):
         data = data._array()
     elif isinstance(data, (list, tuple)):
@@ -66,13 +68,21 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return _leaf(array if array.dtype == dtype.numpy else array.astype(dtype.numpy), dtype, False)
 
 
-def full(size: int | Sequence[int], fill_value: float, dtype: object = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: int | Sequence[int],
+    fill_value: float,
+    dtype: object = None,
+    requires_grad: bool = False,
+    *,
+    device: object = None,
+) -> Tensor:
     """`fill_value` in every place.
 
     >>> import thalweg as tw
     >>> tw.full((2,), 7.0)
     tensor([7., 7.])
     """
+    check_device(device)
     return _filled(
         flat_ints((size,)),
         fill_value,
@@ -97,57 +107,92 @@ def _filled(shape: tuple[int, ...], value: float, dtype: DType, requires_grad: b
 _ZEROS = ("0", "0.0", "False")  # not -0.0
 
 
-def zeros(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: int | Sequence[int], dtype: object = None, requires_grad: bool = False, device: object = None
+) -> Tensor:
     """Zeros, float32 unless `dtype` says otherwise."""
+    check_device(device)
     return _filled(flat_ints(size), 0, as_dtype(dtype) if dtype is not None else float32, requires_grad)
 
 
-def ones(*size: int | Sequence[int], dtype: object = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: int | Sequence[int], dtype: object = None, requires_grad: bool = False, device: object = None
+) -> Tensor:
     """Ones, float32 unless `dtype` says otherwise."""
+    check_device(device)
     return _filled(flat_ints(size), 1, as_dtype(dtype) if dtype is not None else float32, requires_grad)
 
 
 empty = zeros  # there is no uninitialised memory to show
 
 
-def zeros_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(other: Tensor, dtype: object = None, requires_grad: bool = False, *, device: object = None) -> Tensor:
+    """Zeros of the shape of another tensor, and of its dtype unless `dtype` says otherwise."""
+    check_device(device)
     return _filled(other.shape, 0, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
-def ones_like(other: Tensor, dtype: object = None, requires_grad: bool = False) -> Tensor:
+def ones_like(other: Tensor, dtype: object = None, requires_grad: bool = False, *, device: object = None) -> Tensor:
+    """Ones of the shape of another tensor, and of its dtype unless `dtype` says otherwise."""
+    check_device(device)
     return _filled(other.shape, 1, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
-def full_like(other: Tensor, fill_value: float, dtype: object = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    other: Tensor, fill_value: float, dtype: object = None, requires_grad: bool = False, *, device: object = None
+) -> Tensor:
+    """`fill_value` in the shape of another tensor, and in its dtype unless `dtype` says otherwise."""
+    check_device(device)
     return _filled(other.shape, fill_value, as_dtype(dtype) if dtype is not None else other.dtype, requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, dtype: object = None) -> Tensor:
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    dtype: object = None,
+    *,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, ... below end; int64 for integers.
 
     >>> import thalweg as tw
     >>> tw.arange(2, 8, 3)
     tensor([2, 5])
     """
+    check_device(device)
     if end is None:
         start, end = 0, start
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(explain("arange never reaches its end", received=f"start {start}, end {end}, step {step}"))
     is_whole = all(isinstance(each, (int, np.integer)) for each in (start, end, step))
     wanted = as_dtype(dtype) if dtype is not None else (int64 if is_whole else float32)
-    return _leaf(np.arange(start, end, step).astype(wanted.numpy), wanted, False)
+    return _leaf(np.arange(start, end, step).astype(wanted.numpy), wanted, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: object = None) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    dtype: object = None,
+    *,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`steps` numbers from start to end, both included."""
+    check_device(device)
     wanted = as_dtype(dtype) if dtype is not None else float32
-    return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, False)
+    return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: object = None) -> Tensor:
+def eye(
+    n: int, m: int | None = None, dtype: object = None, *, device: object = None, requires_grad: bool = False
+) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
+    check_device(device)
     wanted = as_dtype(dtype) if dtype is not None else float32
-    return _leaf(np.eye(n, m, dtype=wanted.numpy), wanted, False)
+    return _leaf(np.eye(n, m, dtype=wanted.numpy), wanted, requires_grad)
 
 
 def is_tensor(value: object) -> bool:

@@ -18,6 +18,8 @@ from thalweg.graph import Node, next_serial
 from thalweg.tensor import arithmetic, elementary, indexing, products, rearranging, reductions, shaping, statistics
 from thalweg.tensor.backward import backward, grad
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.devices import check_device
+from thalweg.tensor.devices import device as Device
 from thalweg.tensor.lifting import as_tensor, lift, lift_in_place, lift_view, lower, wrap
 from thalweg.tensor.random import normal_node, uniform_node
 
@@ -213,11 +215,20 @@ Tensor.backward = backward  # type: ignore[method-assign,assignment]
 
 
 @_method("to")
-def _to(self: Tensor, *args: Any, dtype: object = None, copy: bool = False, **_: Any) -> Tensor:
+def _to(
+    self: Tensor,
+    *args: Any,
+    dtype: object = None,
+    copy: bool = False,
+    device: object = None,
+    non_blocking: bool = False,
+    memory_format: object = None,
+) -> Tensor:
     """This tensor in another dtype; a device other than "cpu" is refused.
 
     Behind the dtype, the device or the tensor to be like may stand `non_blocking`, which changes nothing, and `copy`.
     """
+    check_device(device)
     switches = [each for each in args if isinstance(each, bool)]
     copy = copy or switches[1:2] == [True]
     for each in args:
@@ -225,9 +236,8 @@ def _to(self: Tensor, *args: Any, dtype: object = None, copy: bool = False, **_:
             continue
         if isinstance(each, Tensor):
             dtype = each.dtype
-        elif isinstance(each, str) and each not in [one.name for one in ALL_DTYPES]:
-            if not each.startswith("cpu"):
-                raise ArgumentError(explain("this device is not there", received=each, expected="cpu"))
+        elif isinstance(each, Device) or (isinstance(each, str) and each not in [one.name for one in ALL_DTYPES]):
+            check_device(each)
         elif each is not None:
             dtype = each
     if dtype is None or as_dtype(dtype) is self.dtype:
@@ -332,9 +342,17 @@ def _masked_select(self: Tensor, mask: Tensor) -> Tensor:
     return _getitem(self, mask)  # type: ignore[no-any-return]
 
 
-def _nonzero(x: Tensor) -> Tensor:
-    """The positions of the entries that are not 0, one row each. Its length depends on values."""
-    return Tensor(np.argwhere(x._array()))
+def _nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
+    """The positions of the entries that are not 0, one row each; with `as_tuple` a tensor for each axis.
+
+    How many there are depends on values, so it cannot stand in a compiled step.
+    """
+    found = np.argwhere(x._array())
+    if not as_tuple:
+        return Tensor(found)
+    if not x.ndim:  # a number counts as a row of one
+        return (Tensor(np.zeros(len(found), np.int64)),)
+    return tuple(Tensor(np.ascontiguousarray(column)) for column in found.T)
 
 
 Tensor.nonzero = _nonzero  # type: ignore[method-assign,assignment]

@@ -31,6 +31,7 @@ from thalweg.tensor.arithmetic import (
     remainder,
 )  # fmt: skip
 from thalweg.tensor.core import Tensor
+from thalweg.tensor.devices import check_device
 from thalweg.tensor.modes import modes
 from thalweg.tensor.reductions import cumsum, sum_, topk
 from thalweg.tensor.shaping import flat_ints, reshape, take_range, unsqueeze
@@ -182,23 +183,39 @@ def _random(node: Node, requires_grad: bool = False) -> Tensor:
 
 
 def rand(
-    *size: int | Sequence[int], generator: Generator | None = None, dtype: object = None, requires_grad: bool = False
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: object = None,
+    requires_grad: bool = False,
+    device: object = None,
 ) -> Tensor:
     """Uniform random numbers in [0, 1)."""
+    check_device(device)
     return _random(uniform_node(flat_ints(size), as_dtype(dtype or float32), generator), requires_grad)
 
 
 def randn(
-    *size: int | Sequence[int], generator: Generator | None = None, dtype: object = None, requires_grad: bool = False
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: object = None,
+    requires_grad: bool = False,
+    device: object = None,
 ) -> Tensor:
     """Standard normal random numbers."""
+    check_device(device)
     return _random(normal_node(flat_ints(size), as_dtype(dtype or float32), generator), requires_grad)
 
 
 def randint(
-    low: int, high: int | Any = None, size: Sequence[int] | None = None, *, generator: Generator | None = None
+    low: int,
+    high: int | Any = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    device: object = None,
 ) -> Tensor:
     """Random integers, int64, low <= value < high; `randint(high, size)` starts at 0."""
+    check_device(device)
     if size is None:
         low, high, size = 0, low, high  # type: ignore[assignment]
     if high is None or size is None:
@@ -219,12 +236,18 @@ def _below(count: int, shape: tuple[int, ...], generator: Generator | None) -> N
     return remainder(wide, count)
 
 
-def rand_like(other: Tensor, generator: Generator | None = None) -> Tensor:
-    return rand(other.shape, generator=generator, dtype=other.dtype)
+def rand_like(
+    other: Tensor, generator: Generator | None = None, *, dtype: object = None, device: object = None
+) -> Tensor:
+    """Like `rand`, of the shape of another tensor, and of its dtype unless `dtype` says otherwise."""
+    return rand(other.shape, generator=generator, dtype=dtype or other.dtype, device=device)
 
 
-def randn_like(other: Tensor, generator: Generator | None = None) -> Tensor:
-    return randn(other.shape, generator=generator, dtype=other.dtype)
+def randn_like(
+    other: Tensor, generator: Generator | None = None, *, dtype: object = None, device: object = None
+) -> Tensor:
+    """Like `randn`, of the shape of another tensor, and of its dtype unless `dtype` says otherwise."""
+    return randn(other.shape, generator=generator, dtype=dtype or other.dtype, device=device)
 
 
 def bernoulli_node(p: float, shape: tuple[int, ...], generator: Generator | None = None) -> Node:
@@ -239,8 +262,9 @@ def bernoulli(probabilities: Tensor, generator: Generator | None = None) -> Tens
     return _random(convert(drawn, probabilities.dtype))
 
 
-def randperm(n: int, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, generator: Generator | None = None, *, device: object = None) -> Tensor:
     """The integers 0..n-1 in random order."""
+    check_device(device)
     order = ops.argsort(_bits((n,), generator), axis=0, descending=False)
     return _random(order)
 

@@ -179,9 +179,9 @@ def min_with_position(x: Node, dim: int, keepdim: bool = False) -> ValuesAndIndi
     return _extreme_with_position(ops.argmin, x, dim, keepdim)
 
 
-def prod(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+def prod(x: Node, dim: int | None = None, keepdim: bool = False, dtype: object = None) -> Node:
     """The product, by halving: a tree of multiplications, whose derivatives are exact also where factors are 0."""
-    x = _countable(x, None)
+    x = _countable(x, dtype)
     if dim is None:
         flat = prod(reshape(x, -1), 0)
         return reshape(flat, (1,) * x.ndim) if keepdim else flat
@@ -197,9 +197,10 @@ def prod(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     return _drop(x, (axis,), keepdim)
 
 
-def cumsum(x: Node, dim: int) -> Node:
-    axis = axis_of(dim, x.ndim)
-    return ops.cumsum(_countable(x, None), axis=axis, reverse=False) if x.ndim else _countable(x, None)
+def cumsum(x: Node, dim: int, dtype: object = None) -> Node:
+    """Sums of the entries up to each along `dim`."""
+    axis, x = axis_of(dim, x.ndim), _countable(x, dtype)
+    return ops.cumsum(x, axis=axis, reverse=False) if x.ndim else x
 
 
 def logsumexp(x: Node, dim: Dims, keepdim: bool = False) -> Node:
@@ -217,9 +218,9 @@ def _finite_peak(x: Node, axes: tuple[int, ...]) -> Node:
     return where(isinf(peak), 0, peak)
 
 
-def softmax(x: Node, dim: int) -> Node:
-    """e^x_i / sum_j e^x_j along `dim`."""
-    x = floating(x)
+def softmax(x: Node, dim: int, dtype: object = None) -> Node:
+    """e^x_i / sum_j e^x_j along `dim`; with `dtype` computed in that."""
+    x = floating(x) if dtype is None else convert(x, as_dtype(dtype))
     if not x.ndim:
         return reshape(softmax(reshape(x, 1), dim), ())
     axis = axis_of(dim, x.ndim)
@@ -229,9 +230,9 @@ def softmax(x: Node, dim: int) -> Node:
     return divide(powers, ops.sum_(powers, axes=(axis,)))
 
 
-def log_softmax(x: Node, dim: int) -> Node:
-    """x_i - log sum_j e^x_j along `dim`."""
-    x = floating(x)
+def log_softmax(x: Node, dim: int, dtype: object = None) -> Node:
+    """x_i - log sum_j e^x_j along `dim`; with `dtype` computed in that."""
+    x = floating(x) if dtype is None else convert(x, as_dtype(dtype))
     if not x.ndim:
         return reshape(log_softmax(reshape(x, 1), dim), ())
     axis = axis_of(dim, x.ndim)
