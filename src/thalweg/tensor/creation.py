@@ -183,7 +183,8 @@ def linspace(
     """`steps` numbers from start to end, both included."""
     check_device(device)
     wanted = as_dtype(dtype) if dtype is not None else float32
-    return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, requires_grad)
+    # float(): NumPy would compute in the precision of an end that is a tensor
+    return _leaf(np.linspace(float(start), float(end), steps).astype(wanted.numpy), wanted, requires_grad)
 
 
 def eye(
