@@ -137,20 +137,26 @@ def _rounded_up(limit: tuple[str, str]) -> int:
 
 def _limits(root: str) -> Iterator[tuple[str, str]]:
     """Quota and period of every group that this process is in: the limit of an outer one binds the inner ones."""
+    for version, group in control_groups(root, "cpu"):
+        if version == 2:
+            quota, _, period = text_of(os.path.join(group, "cpu.max")).partition(" ")
+        else:
+            quota, period = (text_of(os.path.join(group, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+        yield quota, period
+
+
+def control_groups(root: str, controller: str) -> Iterator[tuple[int, str]]:
+    """Version and folder of every control group around this process that this controller may limit."""
     for line in text_of(os.path.join(root, "proc/self/cgroup")).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:  # version 2, alone or beside version 1
-            for group in groups_around(root, ("", "unified"), path):
-                quota, _, period = text_of(os.path.join(group, "cpu.max")).partition(" ")
-                yield quota, period
-        elif "cpu" in controllers.split(","):
-            for group in groups_around(root, (controllers, "cpu"), path):
-                quota, period = (text_of(os.path.join(group, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
-                yield quota, period
+            yield from ((2, group) for group in _groups_around(root, ("", "unified"), path))
+        elif controller in controllers.split(","):
+            yield from ((1, group) for group in _groups_around(root, (controllers, controller), path))
 
 
-def groups_around(root: str, mounts: tuple[str, ...], path: str) -> Iterator[str]:
+def _groups_around(root: str, mounts: tuple[str, ...], path: str) -> Iterator[str]:
     """The folders of a control group and of those around it, under each place where the hierarchy may be mounted.
 
     Inside a container the path may be that of the host, which is not there: the mount itself is then the group.

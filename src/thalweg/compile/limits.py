@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from thalweg.compile.cores import groups_around, text_of
+from thalweg.compile.cores import control_groups, text_of
 
 try:
     import resource
@@ -35,15 +35,11 @@ def _of_machine(root: str) -> Iterator[int]:
 
 def _of_groups(root: str) -> Iterator[int]:
     """The limit of every group around this process, less what is used; caches of files that are not in use are not."""
-    for line in text_of(os.path.join(root, "proc/self/cgroup")).splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:  # version 2, alone or beside version 1
-            for group in groups_around(root, ("", "unified"), path):
-                yield from _left(group, "memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            for group in groups_around(root, (controllers, "memory"), path):
-                yield from _left(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    for version, group in control_groups(root, "memory"):
+        if version == 2:
+            yield from _left(group, "memory.max", "memory.current", "inactive_file")
+        else:
+            yield from _left(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def _left(group: str, limit_name: str, usage_name: str, cache_name: str) -> Iterator[int]:

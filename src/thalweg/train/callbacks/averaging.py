@@ -115,7 +115,6 @@ class WeightAveraging(Callback):
         if trainer.state.epoch < self.start_epoch:
             self._begin_again()
         self.averaged.update_parameters(trainer.model)
-        copy_state(self.averaged)  # computed now, while the weights are those of this epoch
 
     def _begin_again(self) -> None:
         assert self.averaged is not None
