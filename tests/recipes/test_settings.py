@@ -16,6 +16,7 @@ from thalweg.recipes.kinds import Character, Choice, Names, Number, Size, Switch
 from thalweg.recipes.network import NetworkShape, build, learning_rate, make_optimizer, make_penalties
 from thalweg.recipes.settings import (
     ACTIVATIONS,
+    NONFINITE,
     OPTIMIZERS,
     OTHER_NAMES,
     RECIPES,
@@ -25,6 +26,7 @@ from thalweg.recipes.settings import (
     settings_from,
 )
 from thalweg.recipes.settings_file import read_settings_file
+from thalweg.train.callbacks.nonfinite import POLICIES
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,10 @@ def test_every_optimizer_takes_the_settings(optimizer):
     assert type(made).__name__.lower() == optimizer
     assert len(make_penalties(settings, model)) == 2
     assert made.param_groups[0].get("momentum", 0.0) == (0.9 if optimizer == "sgd" else 0.0)
+
+
+def test_the_policies_for_values_that_are_not_finite_are_those_of_the_trainer():
+    assert NONFINITE == POLICIES
 
 
 def test_momentum_belongs_to_sgd_and_rmsprop():

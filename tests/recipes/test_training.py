@@ -318,6 +318,19 @@ def test_a_run_that_diverges_at_once_says_so(tmp_path):
         quick("table", tmp_path / "run", schedule="constant", **flags)
 
 
+def test_a_policy_for_values_that_are_not_finite_is_that_of_the_trainer(tmp_path):
+    flags = {"data": write_numbers(tmp_path), "target": "price", "lr": 1e6, "clip": 0, "optimizer": "sgd"}
+    with pytest.raises(NonFiniteError, match="the step was left out"):
+        quick("table", tmp_path / "run", schedule="constant", nonfinite="raise", **flags)
+
+
+def test_activations_that_are_computed_again_train_the_same(tmp_path):
+    data = write_classes(tmp_path)
+    kept = quick("table", tmp_path / "kept", data=data, target="kind", epochs=1)
+    again = quick("table", tmp_path / "again", data=data, target="kind", epochs=1, recompute=True)
+    assert again.history["loss"] == pytest.approx(kept.history["loss"], rel=1e-6)
+
+
 def test_data_that_changed_is_not_evaluated_on(tmp_path):
     data = write_classes(tmp_path)
     run = quick("table", tmp_path / "run", data=data, target="kind", epochs=1)

@@ -46,6 +46,7 @@ SCHEDULES = (
     "cosine-restarts", "constant", "warmup", "step", "exponential", "polynomial", "inverse-time",
     "cyclical",
 )  # fmt: skip
+NONFINITE = ("warn", "raise", "skip_step", "rollback")
 OFF = "off"
 DOCTOR = (OFF, "watch", "advise", "repair")
 REGRESSION_LOSSES = ("mse", "mae", "huber")
@@ -163,6 +164,15 @@ class Settings:
     label_smoothing: float | None = setting(
         None, Number(0, 1, most_allowed=False), "regularisation", "share of the target spread over all classes",
         recipes=(*ROWS_AND_PICTURES, *CLASSIFIED_TEXTS, *TRANSLATED, SPOKEN_DIGITS, RECORDINGS),
+    )  # fmt: skip
+
+    nonfinite: str = setting(
+        "warn", Choice(NONFINITE), "training", "a step whose loss or gradient is not finite: end the run after it; "
+        "leave it out and end the run with an error; leave it out and go on; go back and halve the learning rate",
+    )  # fmt: skip
+    recompute: bool = setting(
+        False, Switch(), "training", "compute activations again in the backward pass instead of keeping them: less "
+        "memory, more time",
     )  # fmt: skip
 
     seed: int = setting(

@@ -204,6 +204,8 @@ def make_trainer(settings: Settings, problem: Problem, model: nn.Module) -> Trai
         penalties=make_penalties(settings, model),
         seed=settings.seed,
         progress=False,
+        nonfinite=settings.nonfinite,
+        recompute=settings.recompute,
     )
 
 
@@ -226,7 +228,7 @@ def recorders(settings: Settings, problem: Problem, folder: RunFolder, stopping:
         JSONLinesLogger(folder.metrics, every_steps=math.ceil(steps / STEPS_RECORDED)),
         ResumePoint(folder),
         stopping,
-        TerminateOnNaN(),
+        *([TerminateOnNaN()] if settings.nonfinite == "warn" else []),
     ]
     return callbacks if settings.quiet else [*callbacks, ProgressBar()]
 

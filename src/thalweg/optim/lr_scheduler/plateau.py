@@ -1,7 +1,7 @@
 """Reducing the rate when a number has stopped improving.
 
 In: an optimizer, and at each step the number that is watched. Out: smaller rates. `tw.callbacks.ReduceLROnPlateau` is
-the same for a `Trainer`.
+the same rule for a `Trainer`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,65 @@ from thalweg.optim.lr_scheduler.base import LRScheduler, checked_optimizer, curr
 from thalweg.optim.optimizer import Optimizer
 
 
-class ReduceLROnPlateau(LRScheduler):
+class PlateauRule:
+    """When a rate is reduced and how far, for the scheduler below and for the callback of a `Trainer`.
+
+    Settings and counts lie in the object itself, under PyTorch's names, so that a scheduler's state is PyTorch's.
+    """
+
+    mode: str  # "min" or "max"
+    factor: float
+    patience: int
+    threshold: float
+    threshold_mode: str  # "rel" or "abs"
+    cooldown: int
+    eps: float
+    best: float
+    num_bad_epochs: int
+    cooldown_counter: int
+
+    @property
+    def in_cooldown(self) -> bool:
+        return self.cooldown_counter > 0
+
+    def begin_to_wait(self) -> None:
+        """Nothing has been seen yet."""
+        self.best = math.inf if self.mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = 0
+
+    def has_waited_enough(self, value: float) -> bool:
+        """Note the number of this epoch; whether the rates are to be reduced now, after which the waiting begins anew.
+
+        NaN is never better.
+        """
+        if self.is_better(value):
+            self.best, self.num_bad_epochs = value, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.in_cooldown:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs <= self.patience:
+            return False
+        self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        return True
+
+    def is_better(self, value: float) -> bool:
+        """Whether the number improves on the best one by more than the threshold."""
+        sign = 1.0 if self.mode == "max" else -1.0
+        if self.threshold_mode == "rel":
+            bound = self.best * (1.0 + sign * self.threshold)
+        else:
+            bound = self.best + sign * self.threshold
+        return value > bound if self.mode == "max" else value < bound
+
+    def reduced(self, rate: float, least: float) -> float:
+        """The next smaller rate, or the same if it would hardly change."""
+        new = max(rate * self.factor, least)
+        return new if rate - new > self.eps else rate
+
+
+class ReduceLROnPlateau(PlateauRule, LRScheduler):
     """lr <- max(lr · factor, min_lr), after more than `patience` steps in a row without improvement. PyTorch's.
 
     Better means below best · (1 - threshold) with threshold_mode "rel" (for mode "max": above best · (1 + threshold)),
@@ -52,45 +110,23 @@ class ReduceLROnPlateau(LRScheduler):
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps
         self.min_lrs = for_each_group("min_lr", min_lr, optimizer)
-        self.best = math.inf if mode == "min" else -math.inf
-        self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
+        self.begin_to_wait()
+        self.last_epoch = 0
         self._last_lr = current_rates(optimizer)
-
-    @property
-    def in_cooldown(self) -> bool:
-        return self.cooldown_counter > 0
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at the number of this epoch."""
         refuse_trace("ReduceLROnPlateau")
         current = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self._is_better(current):
-            self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
+        if self.has_waited_enough(current):
             self._reduce()
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = current_rates(self.optimizer)
-
-    def _is_better(self, value: float) -> bool:
-        sign = 1.0 if self.mode == "max" else -1.0
-        if self.threshold_mode == "rel":
-            bound = self.best * (1.0 + sign * self.threshold)
-        else:
-            bound = self.best + sign * self.threshold
-        return value > bound if self.mode == "max" else value < bound
 
     def _reduce(self) -> None:
         least = self.min_lrs if len(self.min_lrs) == len(self.optimizer.param_groups) else self.min_lrs[0]
         for group, low in zip(self.optimizer.param_groups, for_each_group("", least, self.optimizer), strict=True):
-            new = max(group["lr"] * self.factor, low)
-            if group["lr"] - new > self.eps:
-                group["lr"] = new
+            group["lr"] = self.reduced(group["lr"], low)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

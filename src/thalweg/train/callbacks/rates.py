@@ -7,16 +7,22 @@ with every step are schedules of the optimizer (`tw.optim.schedules`), not callb
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from thalweg.errors import ArgumentError, DTypeError, explain
+from thalweg.optim.lr_scheduler.plateau import PlateauRule
 from thalweg.train.callbacks.base import Callback, Monitor, Priority, number, whole_number
 from thalweg.train.learning_rate import learning_rates, require_settable, set_learning_rates
 
 
-class ReduceLROnPlateau(Callback):
+# What is saved of a plateau, by the names that stand in files: those of the callback's first version.
+_SAVED = {
+    "best": "best", "bad_epochs": "num_bad_epochs", "cooling": "cooldown_counter", "reduced_epochs": "reduced_epochs"
+}  # fmt: skip
+
+
+class ReduceLROnPlateau(PlateauRule, Callback):
     """Multiply the learning rate by `factor` when a monitored number has stopped improving.
 
     lr <- max(lr · factor, min_lr), after more than `patience` epochs in a row without improvement. Better means lower
@@ -70,8 +76,8 @@ class ReduceLROnPlateau(Callback):
         self._reset()
 
     def _reset(self) -> None:
-        self.best = self.watched.worst
-        self.bad_epochs = self.cooling = 0
+        self.mode = "max" if self.watched.higher_is_better else "min"
+        self.begin_to_wait()
         self.reduced_epochs: list[int] = []
 
     def on_fit_begin(self, trainer: Any) -> None:
@@ -84,37 +90,21 @@ class ReduceLROnPlateau(Callback):
         self._reset()
 
     def on_epoch_end(self, trainer: Any) -> None:
-        value = self.watched.read(trainer)
-        if self._is_better(value):
-            self.best, self.bad_epochs = value, 0
-        else:
-            self.bad_epochs += 1
-        if self.cooling > 0:
-            self.cooling -= 1
-            self.bad_epochs = 0
-        if self.bad_epochs > self.patience:
+        if self.has_waited_enough(self.watched.read(trainer)):
             self._reduce(trainer)
-            self.cooling, self.bad_epochs = self.cooldown, 0
-
-    def _is_better(self, value: float) -> bool:
-        if self.threshold_mode == "abs" or math.isinf(self.best):
-            return self.watched.is_better(value, self.best, self.threshold)
-        factor = 1 + self.threshold if self.watched.higher_is_better else 1 - self.threshold
-        return self.watched.is_better(value, self.best * factor)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best", "bad_epochs", "cooling", "reduced_epochs")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, attribute) for name, attribute in _SAVED.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.bad_epochs, self.cooling = state["best"], state["bad_epochs"], state["cooling"]
+        for name, attribute in _SAVED.items():
+            setattr(self, attribute, state[name])
         self.reduced_epochs = list(state["reduced_epochs"])
 
     def _reduce(self, trainer: Any) -> None:
         before = learning_rates(trainer.optimizer)
         lowest = self.min_lr * (len(before) // len(self.min_lr))
-        after = [max(rate * self.factor, least) for rate, least in zip(before, lowest, strict=True)]
-        after = [new if old - new > self.eps else old for old, new in zip(before, after, strict=True)]
+        after = [self.reduced(rate, least) for rate, least in zip(before, lowest, strict=True)]
         if after != before:
             set_learning_rates(trainer.optimizer, after)
             self.reduced_epochs.append(trainer.state.epoch)
