@@ -1,17 +1,21 @@
-"""Arrays that begin on a cache line, and who owns them.
+"""Where values lie in an arena; arrays that begin on a cache line, and who owns them.
 
-In: shapes. Out: addresses, and that views are told from owners.
+In: lives and sizes; shapes. Out: offsets that do not meet, addresses, and that views are told from owners.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import thalweg as tw
-from thalweg.compile.memory import empty_array, has_own_memory
+from thalweg.compile.memory import empty_array, has_own_memory, plan_arena, plan_loosely, plan_tightly
 from thalweg.dtype import bool_, float32, float64
 
 
@@ -52,3 +56,20 @@ def test_a_cell_that_somebody_shows_is_not_written_where_it_lies() -> None:
         step(ones)
     np.testing.assert_array_equal(cell.numpy(), before + 3)
     assert view is not None
+
+
+LIVES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5), st.integers(1, 2000)), max_size=12)
+
+
+@pytest.mark.parametrize("plan", [plan_arena, plan_loosely, plan_tightly], ids=lambda plan: plan.__name__)
+@given(lives=LIVES)
+def test_values_that_live_at_the_same_time_lie_apart(plan: Any, lives: list[tuple[int, int, int]]) -> None:
+    lives = sorted(lives)
+    births = [(birth, index) for index, (birth, _, _) in enumerate(lives)]
+    sizes = {index: size for index, (_, _, size) in enumerate(lives)}
+    deaths = {index: birth + life for index, (birth, life, _) in enumerate(lives)}
+    offsets, total = plan(births, sizes, deaths)
+    for (birth, a), (later, b) in itertools.combinations(births, 2):
+        if later <= deaths[a] and birth <= deaths[b]:
+            assert offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a]
+    assert all(offsets[each] + sizes[each] <= total for each in offsets)

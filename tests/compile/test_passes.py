@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from thalweg.compile.memory import plan_arena
 from thalweg.compile.passes import PASSES, run_passes
 from thalweg.compile.reference import evaluate
 from thalweg.dtype import float32
@@ -54,16 +53,3 @@ def test_a_program_prints_one_line_a_node() -> None:
         "%1 = add(%0, %0) : float32[2]",
         "return %1",
     ]
-
-
-def test_live_values_never_overlap_in_the_arena() -> None:
-    generator = np.random.default_rng(0)
-    births = list(range(60))
-    sizes = {each: int(generator.integers(1, 5000)) for each in births}
-    deaths = {each: each + int(generator.integers(0, 20)) for each in births}
-    offsets, total = plan_arena([(each, each) for each in births], sizes, deaths)
-    for a in births:
-        for b in births:
-            if a < b <= deaths[a]:
-                assert offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a]
-    assert max(offsets[each] + sizes[each] for each in births) <= total

@@ -14,7 +14,6 @@ import thalweg as tw
 from tests.support.zoo import ZOO, program_of
 from thalweg.compile.executable import layout_of
 from thalweg.compile.fuse import Kernel
-from thalweg.compile.memory import plan_loosely
 from thalweg.compile.sequence import in_order
 from thalweg.dtype import float32
 from thalweg.graph import Node, make_input
@@ -77,22 +76,6 @@ def test_a_weight_is_updated_before_the_gradients_of_far_earlier_layers() -> Non
     products = [i for i, kernel in enumerate(layout.kernels) if kernel.nodes[0].op.kind == "contract"]
     updates = [i for i, kernel in enumerate(layout.kernels) if written & set(kernel.outputs)]
     assert sum(update < products[-1] for update in updates) > len(updates) // 2
-
-
-LIVES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5), st.integers(1, 2000)), max_size=12)
-
-
-@given(LIVES)
-def test_values_that_live_at_the_same_time_lie_apart_in_a_loose_plan(lives: list[tuple[int, int, int]]) -> None:
-    lives = sorted(lives)
-    births = [(birth, index) for index, (birth, _, _) in enumerate(lives)]
-    sizes = {index: size for index, (_, _, size) in enumerate(lives)}
-    deaths = {index: birth + life for index, (birth, life, _) in enumerate(lives)}
-    offsets, total = plan_loosely(births, sizes, deaths)
-    for (birth, a), (later, b) in itertools.combinations(births, 2):
-        if later <= deaths[a] and birth <= deaths[b]:
-            assert offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a]
-    assert all(offsets[each] + sizes[each] <= total for each in offsets)
 
 
 def test_the_update_of_a_weight_is_written_in_place() -> None:

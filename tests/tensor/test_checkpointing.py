@@ -92,7 +92,7 @@ def test_a_policy_for_values_that_are_not_finite_goes_with_it():
 
 
 # Of the arena without. It fails both ways: where the budget is missed, and where it can be lowered.
-@pytest.mark.parametrize(("case", "least", "most"), [("deep", 0.25, 0.5), ("residual", 0.8, 0.9)])
+@pytest.mark.parametrize(("case", "least", "most"), [("deep", 0.25, 0.5), ("residual", 0.5, 0.6)])
 def test_the_arena_is_within_its_budget(case, least, most):
     kept, again = (training(case, each) for each in (False, True))
     share = again[0].memory(*again[2]).arena / kept[0].memory(*kept[2]).arena

@@ -16,7 +16,7 @@ from thalweg.compile.epilogues import attach
 from thalweg.compile.fuse import Kernel, fuse, is_checked, is_move, is_number
 from thalweg.compile.kernels import scratch_bytes
 from thalweg.compile.loop_plan import plan_loop, room_of
-from thalweg.compile.memory import plan_loosely
+from thalweg.compile.memory import plan_loosely, plan_tightly
 from thalweg.compile.operands import is_loop, read_from
 from thalweg.compile.passes import run_passes
 from thalweg.compile.recomputing import recompute, source_of
@@ -132,7 +132,8 @@ class Layout:
     def _plan(self) -> None:
         births, deaths = self.lives
         sizes = {node: node.size * node.dtype.itemsize for node in births}
-        self.offsets, self.arena = plan_loosely([(time, node) for node, time in births.items()], sizes, deaths)
+        plan = plan_tightly if saves_memory(self.kernels) else plan_loosely
+        self.offsets, self.arena = plan([(time, node) for node, time in births.items()], sizes, deaths)
         self._hold()
         self.scratch = max((_scratch_of(k) for k in self.kernels if not k.is_nest), default=0)
 

@@ -7,6 +7,7 @@ anything runs. A place is used again when its value has been read for the last t
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -62,6 +63,37 @@ def plan_loosely(
         if loose[1] <= _LOOSER * tight[1]:
             return loose
     return tight
+
+
+def plan_tightly(
+    births: Sequence[tuple[int, T]], sizes: Mapping[T, int], deaths: Mapping[T, int]
+) -> tuple[dict[T, int], int]:
+    """The largest first, each at the lowest place that is free all its life; or first fit, if that takes less.
+
+    Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference", greedy by size: within a few
+    percent of what is alive at once, where first fit leaves gaps. It takes time by the square of the number of values.
+
+    >>> lives = [(0, "a"), (0, "b"), (1, "c"), (2, "d")], {"a": 64, "b": 64, "c": 64, "d": 128}, dict(a=1, b=2, c=3, d=3)
+    >>> plan_arena(*lives)[1], plan_tightly(*lives)[1]
+    (320, 256)
+    """
+    born = {each: time for time, each in births}
+    offsets: dict[T, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, birth, death), by offset
+    total = 0
+    for each in sorted(born, key=lambda each: -sizes[each]):
+        size, birth, death = -(-max(sizes[each], 1) // _ALIGNMENT) * _ALIGNMENT, born[each], deaths[each]
+        offset = 0
+        for start, end, other_birth, other_death in placed:
+            if birth <= other_death and other_birth <= death:
+                if start - offset >= size:
+                    break
+                offset = max(offset, end)
+        offsets[each] = offset
+        insort(placed, (offset, offset + size, birth, death))
+        total = max(total, offset + size)
+    first_fit = plan_arena(births, sizes, deaths)
+    return (offsets, total) if total < first_fit[1] else first_fit
 
 
 class _Room(np.ndarray):
