@@ -443,6 +443,33 @@ def test_a_folder_that_became_read_only_is_one_line(tmp_path):
     assert checkpoint.read(tmp_path / "kept" / "1.st").step > 0
 
 
+def test_a_real_disk_that_fills_up_keeps_what_was_saved_and_is_one_line(disk, tmp_path):
+    whole, part = (trainer(network(hidden=2000, dropout=0.3)) for _ in range(2))
+    whole.fit(DATA, epochs=4, callbacks=[cb.ModelCheckpoint(tmp_path / "last.st")])
+    folder = disk(f"size={3 * (tmp_path / 'last.st').stat().st_size // 2}")
+    with pytest.warns(RuntimeWarning, match="training goes on(.|\n)*No space left") as told:
+        part.fit(DATA, epochs=4, callbacks=[cb.ModelCheckpoint(folder / "{epoch}.st")])
+    assert len(told) == 1
+    assert names(folder) == ["1.st"]
+    assert checkpoint.read(folder / "1.st").step > 0
+    assert is_same(whole, part)
+
+
+def test_a_real_disk_with_room_for_nothing_is_one_line(disk):
+    folder = disk("size=4k")
+    with pytest.warns(RuntimeWarning, match="training goes on(.|\n)*No space left") as told:
+        trainer(network(hidden=2000)).fit(DATA, epochs=3, callbacks=[cb.ModelCheckpoint(folder / "{epoch}.st")])
+    assert len(told) == 1
+    assert names(folder) == []
+
+
+def test_a_real_disk_that_can_only_be_read_is_one_line(disk):
+    folder = disk("size=1m,ro")
+    with pytest.warns(RuntimeWarning, match="training goes on(.|\n)*Read-only file system") as told:
+        trainer().fit(DATA, epochs=3, callbacks=[cb.ModelCheckpoint(folder / "{epoch}.st")])
+    assert len(told) == 1
+
+
 def test_what_the_user_asks_for_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be written"):
         trainer().save_checkpoint(tmp_path / "missing" / "c")
