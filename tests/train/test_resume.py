@@ -71,6 +71,22 @@ def test_a_run_goes_on_from_any_step_to_the_same_bits(options, tmp_path):
         assert part.state.step == whole.state.step
 
 
+def test_a_run_goes_on_from_the_last_step_of_an_epoch_with_the_rate_that_it_had(tmp_path):
+    def made(folder):
+        schedule = tw.optim.schedules.CosineAnnealing(0.05, 40)
+        model = network()
+        optimizer = tw.optim.SGD(model.parameters(), lr=schedule, momentum=0.9)
+        saver = cb.ModelCheckpoint(folder / "{step:03d}.st", save_freq=1)
+        return tw.Trainer(model, optimizer=optimizer, callbacks=[saver], progress=False)
+
+    whole = made(tmp_path)
+    whole.fit(DATA, **FIT)
+    for path in sorted(tmp_path.glob("*.st"))[:-1]:
+        part = made(tmp_path / "again")
+        part.fit(DATA, resume=path, **FIT)
+        assert is_same(whole, part), path.name
+
+
 def pictures():
     x = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
     changes = [tw.data.RandomCrop(8, padding=2), tw.data.RandomHorizontalFlip(), tw.data.Normalize([0.5], [0.3])]

@@ -29,6 +29,7 @@ def write_position(trainer: Any) -> dict[str, Any]:
         "batch": state.batch if is_within else 0,
         "examples": state.examples if is_within else 0,
         "meters": trainer.meters.state_dict(),
+        "learning_rate": state.learning_rate,  # of the last step: the optimizer's may already be the next one's
         "random": default_generator.get_state(),
         "stop_reason": None if (state.stop_reason or "").startswith(INTERRUPTED) else state.stop_reason,
         "has_warned": state.has_warned,
@@ -46,6 +47,8 @@ def check_position(position: Any) -> None:
     for name, kind in kinds.items():
         if not isinstance(position[name], kind):
             raise TypeError(f"{name} is {position[name]!r}")
+    if not isinstance(position.get("learning_rate", 0.0), float):  # version 0.1 began without it
+        raise TypeError(f"learning_rate is {position['learning_rate']!r}")
     for each in position["callbacks"]:
         if not (isinstance(each["name"], str) and isinstance(each["state"], dict) and "is_missed" in each):
             raise TypeError(f"a callback's state is {each!r}")
@@ -62,6 +65,7 @@ def read_position(trainer: Any, position: dict[str, Any]) -> None:
         check_data(plan, position)
         state.batch, state.examples = position["batch"], position["examples"]
         trainer.meters.load_state_dict(position["meters"])
+        state.learning_rate = position.get("learning_rate", state.learning_rate)
         default_generator.set_state(position["random"])
     if plan.training.source is not None and position["data"] is not None:
         plan.training.source.seed = position["data"]["seed"]
