@@ -217,12 +217,13 @@ def test_code_does_not_grow_with_the_product() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "columns", "pieces"),
-    [(32768, 64, range(32, 65)), (2048, 256, range(8, 33)), (64, 4096, range(2, 65))],
-)
-def test_a_product_with_a_packed_operand_is_cut_along_its_longer_side(rows: int, columns: int, pieces: range) -> None:
-    """B turned over, as in a linear layer: each piece packs it again, which a tall product hardly notices."""
+    [(32768, 64, range(32, 65)), (2048, 256, range(8, 33)), (64, 4096, range(2, 65)), (768, 512, range(8, 9)),
+     (768, 128, range(8, 9)), (128, 128, range(2, 3))],
+)  # fmt: skip
+def test_a_product_with_a_packed_operand_is_cut_by_its_panels_first(rows: int, columns: int, pieces: range) -> None:
+    """B turned over, as in a linear layer: each strip packs it again, which a tall product hardly notices."""
     chosen = choose_tiling(Product(rows, columns, 128, False, True, float32), Vectors(16, 32))
     grid = tiling.choose_grid(chosen, 64)
     assert chosen.packs_b
     assert grid.count in pieces
-    assert (grid.strips.count > 1) == (rows > columns)
+    assert (grid.strips.count > 1) == (rows > 2 * columns)

@@ -216,22 +216,29 @@ class Grid:
 def choose_grid(tiling: Tiling, wanted: int) -> Grid:
     """About so many pieces. What a piece packs it packs for itself, so an operand that is packed is not shared.
 
-    A packed B is cut by panels, a packed A by strips. Where both are, the longer side is, and only coarsely, since each
-    piece packs the other operand again; a tall product with a packed B likewise.
+    A packed B is cut by panels, a packed A by strips. Where both are packed, the longer side is cut, and only coarsely,
+    since each piece packs the other operand again. A packed B is cut by strips, too: coarsely where panels are few, and
+    where there are very many rows.
     Of the panels that are done together a piece has a quarter at least, because it goes through all of A for them.
     """
     product, strips, panels = tiling.product, tiling.strip_count, -(-tiling.panel_count // -(-tiling.panel_block // 4))
-    is_tall = product.rows >= product.columns
-    if tiling.packs_b and (product.packs_a or is_tall):
-        if is_tall:
-            return Grid(cut(strips, min(strips, wanted, even(product.rows // _COARSE))), cut(tiling.panel_count, 1))
-        return Grid(cut(strips, 1), cut(tiling.panel_count, min(panels, wanted, even(product.columns // _COARSE))))
-    by_strips = 1 if tiling.packs_b else min(strips, wanted)
-    by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
+    by_rows, by_columns = (even(extent // _COARSE) for extent in (product.rows, product.columns))
+    if tiling.packs_b and product.packs_a:
+        is_tall = product.rows >= product.columns
+        by_strips, by_panels = (min(strips, wanted, by_rows), 1) if is_tall else (1, min(panels, wanted, by_columns))
+    elif tiling.packs_b:
+        by_panels = min(panels, wanted)
+        missing = min(by_rows, -(-min(wanted, _FEW) // by_panels))
+        by_strips = min(strips, max(missing, min(even(product.rows // _VERY_COARSE), -(-wanted // by_panels))))
+    else:
+        by_strips = min(strips, wanted)
+        by_panels = 1 if product.packs_a else min(panels, -(-wanted // by_strips))
     return Grid(cut(strips, by_strips), cut(tiling.panel_count, by_panels))
 
 
-_COARSE = 128  # rows: an operand that is packed again for each of them costs a tenth
+# Rows: an operand that is packed again for each so many costs a tenth, and a fortieth.
+_COARSE, _VERY_COARSE = 128, 512
+_FEW = 8  # pieces: so many end at nearly the same time
 
 
 def _spare(product: Product, vectors: Vectors) -> int:
