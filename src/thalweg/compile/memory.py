@@ -73,7 +73,8 @@ def plan_tightly(
     Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference", greedy by size: within a few
     percent of what is alive at once, where first fit leaves gaps. It takes time by the square of the number of values.
 
-    >>> lives = [(0, "a"), (0, "b"), (1, "c"), (2, "d")], {"a": 64, "b": 64, "c": 64, "d": 128}, dict(a=1, b=2, c=3, d=3)
+    >>> sizes, deaths = {"a": 64, "b": 64, "c": 64, "d": 128}, {"a": 1, "b": 2, "c": 3, "d": 3}
+    >>> lives = [(0, "a"), (0, "b"), (1, "c"), (2, "d")], sizes, deaths
     >>> plan_arena(*lives)[1], plan_tightly(*lives)[1]
     (320, 256)
     """
