@@ -9,6 +9,7 @@ import io
 import os
 import time
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 from random import Random
@@ -79,6 +80,10 @@ def test_idx_of_no_entries_and_impossible_sizes(tmp_path):
         (b"\x93NUMPY\x01\0\x20\0{'descr': '<f8', 'shape': ((((\n    ", "no valid header"),
         (b"\x93NUMPY\x09\0\x20\0" + b" " * 32, "no valid header"),
         (b"\x93NUMPY\x01\0\x10\x00{" + b" " * 15, "no valid header"),
+        (
+            b"\x93NUMPY\x01\0\x10\x27{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }" + b" \n'" * 3312,
+            "no valid header",
+        ),
     ],
 )
 def test_npy_headers(content, fragment, tmp_path):
@@ -86,6 +91,23 @@ def test_npy_headers(content, fragment, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", content)
     refused(data.read_npz, tmp_path / "a.npz")
+
+
+def test_npy_headers_of_python_2_are_read(tmp_path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L,), }".ljust(117) + b"\n"
+    content = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + np.ones(2).tobytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # NumPy: reading it took longer
+        assert data.read_npy(written(tmp_path / "a.npy", content)).tolist() == [1.0, 1.0]
+
+
+def test_names_in_a_zip_archive_that_are_not_what_they_are_said_to_be_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("\u00e9\u00e9.npy", b"")
+    content = (tmp_path / "a.npz").read_bytes().replace("\u00e9\u00e9".encode(), b"\x93\x93\x93\x93")
+    refused(data.read_npz, written(tmp_path / "a.npz", content), "cannot be read")
+    with pytest.raises(FileFormatError):
+        open_tree(tmp_path / "a.npz", "the archive").read("x.npy")
 
 
 def zip_that_says(path: Path, at: int, number: int) -> Path:

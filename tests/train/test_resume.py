@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -417,6 +418,21 @@ def test_training_goes_on_while_a_file_is_written(tmp_path, monkeypatch):
     assert names(tmp_path) == ["1", "2"]
     assert checkpoint.read(tmp_path / "1").step == 5  # the copy is of its moment, the file of two steps later
     assert len(steps) == 10
+
+
+@pytest.mark.parametrize("logger", [cb.JSONLinesLogger, lambda path: cb.CSVLogger(path, append=True)])
+def test_lines_of_an_attempt_without_a_checkpoint_are_no_part_of_the_run_that_begins_anew(logger, tmp_path):
+    def run(**options):
+        saver = cb.ModelCheckpoint(tmp_path / "kept" / "{epoch}.st")
+        trainer().fit(DATA, epochs=1, callbacks=[logger(tmp_path / "log"), saver], **options)
+        return (tmp_path / "log").read_text().count("\n")
+
+    (tmp_path / "log").write_text("a line of a process that was killed before it had saved anything\n")
+    lines = run(resume=True)
+    (tmp_path / "log").unlink()
+    shutil.rmtree(tmp_path / "kept")
+    assert lines == run()
+    assert (tmp_path / "log.1").read_text().startswith("a line")
 
 
 # --- disks that fail -------------------------------------------------------------------------------------------------

@@ -9,18 +9,25 @@ from __future__ import annotations
 import os
 import tarfile
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from thalweg.data.files import GIB, check_members, check_size, content_of, existing_file, read_at_most, reading
+from thalweg.data.files import (
+    GIB,
+    ZIP_ERRORS,
+    check_members,
+    check_size,
+    content_of,
+    existing_file,
+    read_at_most,
+    reading,
+)
 from thalweg.errors import FileFormatError, explain
 
 MAX_FILE_BYTES = 256 << 20
 ZIP, TAR = "the zip archive", "the tar archive"
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
 class FileTree(ABC):
@@ -116,7 +123,7 @@ class Archive(FileTree):
         super().__init__(existing_file(path, ZIP))
         try:
             self.archive = zipfile.ZipFile(self.path)
-        except _UNREADABLE as error:
+        except ZIP_ERRORS as error:
             raise self._unreadable(str(self.path), error) from error
 
     def place(self, name: str) -> str:
@@ -131,7 +138,7 @@ class Archive(FileTree):
             check_members([member], max_bytes, self.path, ZIP)
             with self.archive.open(member) as stream:
                 return read_at_most(stream, max_bytes, self.place(name), "a member of the zip archive")
-        except _UNREADABLE as error:
+        except ZIP_ERRORS as error:
             raise self._unreadable(self.place(name), error) from error
         except KeyError as error:
             raise FileFormatError(explain("no such member of the zip archive", where=self.place(name))) from error

@@ -28,6 +28,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\0"
 DEFLATE_RATIO = 1032  # what a byte can unpack to at most: a match of 258 bytes takes two bits
 XZ_MEMORY = 256 << 20  # what a header may make the decompressor ask for; xz -9 needs 65 MiB
+# What zipfile raises for a damaged archive; UnicodeDecodeError for names that are not the UTF-8 they are said to be.
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, UnicodeDecodeError,
+)  # fmt: skip
 _KNOWN_CONTENT = (
     (GZIP_MAGIC, "gzip"),
     (b"PK\x03\x04", "a zip archive (npz, Excel workbook)"),

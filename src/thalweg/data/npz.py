@@ -6,18 +6,19 @@ believed only after it agrees with the size of the file.
 
 from __future__ import annotations
 
+import ast
 import io
 import math
 import os
+import re
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from thalweg.data.files import GIB, believing_nothing, check_members, check_size, content_of, existing_file
+from thalweg.data.files import GIB, ZIP_ERRORS, believing_nothing, check_members, check_size, content_of, existing_file
 from thalweg.errors import FileFormatError, explain
 
 NPY, NPZ = "the .npy file", "the .npz file"
@@ -75,7 +76,7 @@ def read_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 * GIB) -> dict[
             members = archive.infolist()
             check_members(members, max_bytes, path, NPZ)
             return {member.filename.removesuffix(".npy"): _read_member(archive, member, path) for member in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         with open(path, "rb") as stream:
             seems = content_of(stream.read(16))
         raise FileFormatError(
@@ -157,4 +158,6 @@ def _header_bytes(stream: IO[bytes]) -> bytes:
     text = stream.read(size)
     if len(text) != size:
         raise ValueError("it ends within the header")
+    # NumPy, where this fails, takes the text to pieces in search of Python 2's long integers: up to ten seconds.
+    ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text.decode("latin-1")))
     return head + length + text

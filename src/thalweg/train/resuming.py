@@ -37,6 +37,11 @@ def resume_from(resume: Any, trainer: Any, callbacks: Sequence[Callback]) -> dic
     return checkpoint.position
 
 
+def may_go_on(resume: Any, trainer: Any, callbacks: Sequence[Callback]) -> bool:
+    """Whether the run was to go on with an earlier one, if there is one."""
+    return resume is True or (resume is None and bool(_restoring(_savers(trainer, callbacks))))
+
+
 def newest(files: Iterable[Path]) -> tuple[Checkpoint, Path] | None:
     """The checkpoint of the most steps that can be read; None if there is none.
 
@@ -64,11 +69,9 @@ def checkpoints_in(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _found(resume: Any, trainer: Any, callbacks: Sequence[Callback]) -> tuple[Checkpoint, Path] | None:
-    own = callbacks if isinstance(callbacks, (list, tuple)) else ()  # the plan says what is wrong with anything else
-    savers = [each for each in (*trainer.callbacks, *own) if isinstance(each, ModelCheckpoint)]
+    savers = _savers(trainer, callbacks)
     if resume is None:
-        restoring = [each for each in savers if isinstance(each, BackupAndRestore) and each.restores]
-        return newest(path for each in restoring for path in each.files())
+        return newest(path for each in _restoring(savers) for path in each.files())
     if resume is False:
         return None
     if resume is True:
@@ -77,6 +80,15 @@ def _found(resume: Any, trainer: Any, callbacks: Sequence[Callback]) -> tuple[Ch
             raise ConfigurationError(explain("nothing says where to resume from", where="fit(resume)", remedy=remedy))
         return newest(path for each in savers for path in each.files())
     return _at(_checked_path(resume))
+
+
+def _savers(trainer: Any, callbacks: Sequence[Callback]) -> list[ModelCheckpoint]:
+    own = callbacks if isinstance(callbacks, (list, tuple)) else ()  # the plan says what is wrong with anything else
+    return [each for each in (*trainer.callbacks, *own) if isinstance(each, ModelCheckpoint)]
+
+
+def _restoring(savers: Sequence[ModelCheckpoint]) -> list[ModelCheckpoint]:
+    return [each for each in savers if isinstance(each, BackupAndRestore) and each.restores]
 
 
 def _at(path: Path) -> tuple[Checkpoint, Path]:

@@ -99,6 +99,8 @@ class TrainingState:
     interrupted: bool = False
     is_resumed: bool = False
     """Whether this run goes on from a checkpoint."""
+    is_restarted: bool = False
+    """Whether it was to go on, and found nothing: what an earlier attempt wrote belongs to no run."""
     is_within_epoch: bool = False
     """Whether a part of the epoch that comes next was trained before the run was broken off."""
     is_within_step: bool = False

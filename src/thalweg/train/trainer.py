@@ -56,7 +56,7 @@ from thalweg.train.plan import (
 )  # fmt: skip
 from thalweg.train.position import INTERRUPTED, read_position
 from thalweg.train.randomness import own_random_numbers, seed_epoch
-from thalweg.train.resuming import resume_from
+from thalweg.train.resuming import may_go_on, resume_from
 from thalweg.train.setup import save_trainer
 from thalweg.train.slices import Pace, Slice, parts, slices
 from thalweg.train.state import StepNumbers, TrainingState
@@ -215,7 +215,8 @@ class Trainer:
             sample_weight=sample_weight, class_weight=class_weight, drop_last=drop_last, callbacks=callbacks,
             initial_epoch=initial_epoch if position is None else position["epoch"], is_resumed=position is not None,
         )  # fmt: skip
-        with self._running(plan, position) as state:
+        is_restarted = position is None and may_go_on(resume, self, callbacks)
+        with self._running(plan, position, is_restarted) as state:
             for epoch in range(plan.initial_epoch, plan.epochs):
                 if state.stop_reason:
                     break
@@ -476,6 +477,7 @@ class Trainer:
         return {"seed": self.seed, "step": self.state.step, "epochs_trained": self.epochs_trained}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting where `state_dict` was taken: the seed, the steps and the epochs."""
         self.seed, self.state.step, self.epochs_trained = state["seed"], state["step"], state["epochs_trained"]
 
     def save_checkpoint(self, path: Any) -> None:
@@ -552,12 +554,12 @@ class Trainer:
         return True
 
     @contextmanager
-    def _running(self, plan: Plan, position: dict[str, Any] | None) -> Iterator[TrainingState]:
+    def _running(self, plan: Plan, position: dict[str, Any] | None, is_restarted: bool) -> Iterator[TrainingState]:
         """From fit_begin to fit_end, whatever happens in between."""
         state = self.state = TrainingState(
             epoch=plan.initial_epoch, epochs=plan.epochs, step=self.state.step, batches=plan.training.batches,
             validates=plan.validation is not None, plan=plan, learning_rate=learning_rate(self.optimizer),
-            is_resumed=position is not None,
+            is_resumed=position is not None, is_restarted=is_restarted,
         )  # fmt: skip
         self.history, self.listeners, self._pace = plan.history, Listeners(plan.callbacks), Pace()
         with StopOnInterrupt(self._interrupt), own_random_numbers(self), modes_kept(self.model):

@@ -33,7 +33,7 @@ class _FileLogger(Callback):
     def on_fit_begin(self, trainer: Any) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.append and not trainer.state.is_resumed:
+            if trainer.state.is_restarted or not (self.append or trainer.state.is_resumed):
                 set_aside(self.path)
             self._stream = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115  # closed at fit_end
         except OSError as error:
@@ -147,7 +147,8 @@ class JSONLinesLogger(_FileLogger):
     Args:
         path: where, for example ``run/metrics.jsonl``.
         every_steps: 1 (default) writes every step, 0 none.
-        append: default True: lines are added to an existing file. False renames it first.
+        append: default True: lines are added to an existing file. False renames it first, and so does a run that was to
+            go on (``fit(resume=True)``) and found nothing: the lines are of an attempt that is lost.
 
     >>> JSONLinesLogger("metrics.jsonl", every_steps=10)
     JSONLinesLogger('metrics.jsonl')
