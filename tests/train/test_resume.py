@@ -420,6 +420,20 @@ def test_training_goes_on_while_a_file_is_written(tmp_path, monkeypatch):
     assert len(steps) == 10
 
 
+@pytest.mark.parametrize("patience", [1, 100], ids=["stopped early", "all epochs"])
+def test_a_run_that_was_over_ends_its_log_in_the_same_line(patience, tmp_path):
+    def lines(**options):
+        stopping = cb.EarlyStopping(patience=patience, min_delta=10.0)
+        saver, logger = cb.ModelCheckpoint(tmp_path / "{epoch}.safetensors"), cb.JSONLinesLogger(tmp_path / "log")
+        trainer().fit(DATA, callbacks=[stopping, saver, logger], epochs=6, validation_split=0.2, **options)
+        found = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+    whole = lines()
+    assert lines(resume=tmp_path) == whole
+    assert (whole[-1]["epoch"] < 5) == (patience == 1)
+
+
 @pytest.mark.parametrize("logger", [cb.JSONLinesLogger, lambda path: cb.CSVLogger(path, append=True)])
 def test_lines_of_an_attempt_without_a_checkpoint_are_no_part_of_the_run_that_begins_anew(logger, tmp_path):
     def run(**options):

@@ -65,8 +65,10 @@ def read_position(trainer: Any, position: dict[str, Any]) -> None:
         check_data(plan, position)
         state.batch, state.examples = position["batch"], position["examples"]
         trainer.meters.load_state_dict(position["meters"])
-        state.learning_rate = position.get("learning_rate", state.learning_rate)
         default_generator.set_state(position["random"])
+    else:
+        state.epoch = max(position["epoch"] - 1, 0)  # the last one, until the next begins: there may be none
+    state.learning_rate = position.get("learning_rate", state.learning_rate)
     if plan.training.source is not None and position["data"] is not None:
         plan.training.source.seed = position["data"]["seed"]
     state.stop_reason, state.has_warned = position["stop_reason"], position["has_warned"]
