@@ -110,6 +110,13 @@ def test_names_in_a_zip_archive_that_are_not_what_they_are_said_to_be_are_refuse
         open_tree(tmp_path / "a.npz", "the archive").read("x.npy")
 
 
+def test_a_member_of_a_zip_archive_without_a_name_is_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", b"x")
+        archive.writestr(zipfile.ZipInfo(""), b"y")
+    assert open_tree(tmp_path / "a.zip", "the archive").names == ["a.txt"]
+
+
 def zip_that_says(path: Path, at: int, number: int) -> Path:
     """A zip archive with a number of its central directory exchanged."""
     np.save(array := io.BytesIO(), np.zeros(1000))

@@ -130,7 +130,7 @@ class Archive(FileTree):
         return f"{self.path}, member {name!r}"
 
     def _all_names(self) -> list[str]:
-        return [member.filename for member in self.archive.infolist() if not member.is_dir()]
+        return [name for name in self.archive.namelist() if name and not name.endswith("/")]
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         try:
