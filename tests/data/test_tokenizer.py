@@ -146,6 +146,13 @@ def test_files_that_describe_no_tokenizer_are_refused(tmp_path, content):
     assert str(path) in str(caught.value)
 
 
+def test_a_description_at_which_the_library_panics_is_refused():
+    config = made("bpe", 280, ["to be or not to be, that is the question"]).to_config()
+    config["model"]["continuing_subword_prefix"] = "longer than any token"
+    with pytest.raises(FileFormatError, match="the library gave up"):
+        Tokenizer.from_config(config)
+
+
 def test_a_large_file_is_refused_before_it_is_parsed(tmp_path):
     path = tmp_path / "tokenizer.json"
     made("words").save(path)

@@ -208,7 +208,7 @@ class Tokenizer:
         try:
             text = content.decode("utf-8")
             description = json.loads(text)
-            return cls(tokenizers.Tokenizer.from_str(text), kind_of(description))
+            return cls(_backend_of(tokenizers, text), kind_of(description))
         except Exception as error:  # UnicodeDecodeError, JSONDecodeError, and the library's plain Exception
             raise FileFormatError(
                 explain(
@@ -230,7 +230,7 @@ class Tokenizer:
         """The tokenizer that `to_config` described; FileFormatError for anything else."""
         tokenizers = library()
         try:
-            return cls(tokenizers.Tokenizer.from_str(json.dumps(config)), kind_of(dict(config)))
+            return cls(_backend_of(tokenizers, json.dumps(config)), kind_of(dict(config)))
         except Exception as error:
             raise FileFormatError(
                 explain("this describes no tokenizer", received=str(error).split("\n")[0], where="from_config")
@@ -238,6 +238,16 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.kind}, {len(self)} tokens)"
+
+
+def _backend_of(tokenizers: Any, text: str) -> Any:
+    """The library's tokenizer; where it panics, which is no `Exception`, a ValueError."""
+    try:
+        return tokenizers.Tokenizer.from_str(text)
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ValueError(f"the library gave up: {error}") from error
+        raise
 
 
 def _texts(texts: str | Iterable[str]) -> Iterable[str]:
