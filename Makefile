@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train applications test peers sweep lint format results gallery bench clean
+.PHONY: help train applications test peers sweep lint format results gallery bench docs clean
 
 help:
 	@echo 'make train    set up, then train a network on the handwritten digits'
@@ -35,6 +35,7 @@ help:
 	@echo 'make results  measure again what docs/results.md says'
 	@echo 'make gallery  measure again what docs/gallery.md shows, and draw its figures'
 	@echo 'make bench    measure speed beside PyTorch, JAX, Keras and scikit-learn, for docs/benchmarks.md'
+	@echo 'make docs     the guides and a page for every public name, as a site in build/docs/html'
 	@echo 'make clean    remove the environment and everything that tools left behind'
 
 $(VENV)/.created:
@@ -92,6 +93,9 @@ gallery: $(VENV)/.installed-test
 # Figures are written down only from a quiet machine; rows that were not measured again stay as they are.
 bench: $(VENV)/.installed-bench
 	$(PY) -m bench --write $(BENCH_ARGUMENTS)
+
+docs: $(VENV)/.installed-docs
+	PYTHONPATH=src:. $(PY) docs/site/build.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -22,8 +22,8 @@ SOURCE = REPOSITORY / "src"
 
 # A program passes through the rooms in this order; a module imports from its own room and from those before it.
 ROOMS = (
-    "errors", "dtype", "graph", "ops", "verify", "gradient", "compile", "tensor", "nn", "optim", "data", "models",
-    "diagnose", "report", "train", "interop", "recipes", "cli", "__main__",
+    "later", "errors", "dtype", "graph", "ops", "verify", "gradient", "compile", "tensor", "autograd", "nn", "optim",
+    "data", "models", "diagnose", "report", "train", "interop", "recipes", "cli", "__main__",
 )  # fmt: skip
 
 # Packages that a function may import when it needs them, each with the reason. Those that are not run-time dependencies
@@ -48,16 +48,8 @@ LAZY_IMPORTS = {
 LATER_ROOMS = frozenset({"data", "recipes"})
 CHEAP_FOR_LATER_ROOMS = frozenset({"hashlib"})
 
-# Files that import modules of their own room when they are first named; from a table, never from a computed name.
-IMPORTERS_BY_NAME = {
-    "thalweg/__init__.py": "two fifths of the house, which a step by hand does not need; see tests/test_face.py",
-    "thalweg/compile/compiler.py": "forty files that only a program's first compilation needs; see tests/test_face.py",
-    "thalweg/compile/inside/__init__.py": "only who looks inside the compiler needs them",
-    "thalweg/nn/__init__.py": "layers and losses that few networks use",
-    "thalweg/nn/functional/__init__.py": "the same as functions",
-    "thalweg/optim/__init__.py": "what few programs use: a dozen optimizers, PyTorch's schedulers, averages of weights",
-    "thalweg/optim/schedules/__init__.py": "a dozen frozen dataclasses, which take a while to make",
-}
+# Only here are modules imported by name: those that a table of `_LATER` holds, when they are first named.
+IMPORTERS_BY_NAME = frozenset({"thalweg/later.py"})
 IMPORTS_BY_NAME = ("import_module", "_import_module", "__import__")
 
 MAXIMUM_LINES = 600

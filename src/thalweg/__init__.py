@@ -4,17 +4,18 @@ In: the forward pass you write. Out: gradients by the chain rule, trained weight
 Start with `tw.Trainer`, or write the step by hand: forward, `loss.backward()`, `optimizer.step()`.
 """
 
-from importlib import import_module as _import_module
+from math import e, inf, nan, pi
 from typing import TYPE_CHECKING
 
 from thalweg import nn, optim
 from thalweg import tensor as _tensor
-from thalweg.dtype import DType, float32, float64, int32, int64, uint8
+from thalweg.dtype import DType, finfo, float32, float64, iinfo, int32, int64, uint8
 from thalweg.dtype import bool_ as bool
 from thalweg.errors import ThalwegError
+from thalweg.later import later as _later
 
 if TYPE_CHECKING:
-    from thalweg import data, diagnose, models
+    from thalweg import autograd, data, diagnose, models
     from thalweg import report as report
     from thalweg import train as train
     from thalweg.compile.cores import get_num_threads, set_num_threads
@@ -31,6 +32,7 @@ from thalweg.tensor.functions import *  # noqa: E402, F403  (the same once more:
 # two fifths of the house, and `import thalweg` waits for none of them. Name -> module, and the attribute if it is one.
 _LATER = {
     "Trainer": ("thalweg.train", "Trainer"),
+    "autograd": ("thalweg.autograd", ""),
     "callbacks": ("thalweg.train.callbacks", ""),
     "data": ("thalweg.data", ""),
     "diagnose": ("thalweg.diagnose", ""),
@@ -46,23 +48,12 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
-        room, attribute = _LATER[name]
-        module = _import_module(room)
-        value = globals()[name] = getattr(module, attribute) if attribute else module
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    __getattr__, __dir__ = _later(__name__, _LATER)
 
 
 __version__ = "0.1.0"
 __all__ = [
-    "DType", "ThalwegError", "Trainer", "bool", "callbacks", "data", "diagnose", "double", "explain", "float",
-    "float32", "float64", "get_num_threads", "int32", "int64", "load_state_dict_from", "load_trainer", "long",
-    "metrics", "models", "nn", "optim", "set_num_threads", "uint8", *_OF_TENSORS,
+    "DType", "ThalwegError", "Trainer", "autograd", "bool", "callbacks", "data", "diagnose", "double", "e", "explain",
+    "finfo", "float", "float32", "float64", "get_num_threads", "iinfo", "inf", "int32", "int64", "load_state_dict_from",
+    "load_trainer", "long", "metrics", "models", "nan", "nn", "optim", "pi", "set_num_threads", "uint8", *_OF_TENSORS,
 ]  # fmt: skip

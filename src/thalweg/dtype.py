@@ -8,7 +8,7 @@ with dimensions outranks a 0-d tensor, which outranks a Python scalar.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,6 +99,55 @@ def as_dtype(value: object) -> DType:
             explain("unknown dtype", received=repr(value), expected=_names(), remedy="pass one of these names")
         )
     return found
+
+
+class FloatInfo(NamedTuple):
+    """What `finfo` says of a floating-point dtype: bits, extremes, and the step from 1 to the next number, `eps`."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    tiny: float
+    smallest_normal: float
+    resolution: float
+    dtype: str
+
+
+class IntegerInfo(NamedTuple):
+    """What `iinfo` says of an integer dtype."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: str
+
+
+def finfo(type: object = float32) -> FloatInfo:
+    """The numbers that a floating-point dtype can hold, as Python numbers. Raises DTypeError for another dtype.
+
+    >>> finfo(float32).eps, finfo("float64").bits
+    (1.1920928955078125e-07, 64)
+    """
+    dtype = as_dtype(type)
+    if not dtype.is_floating_point:
+        raise DTypeError(explain("finfo is for floating-point dtypes", received=dtype.name, remedy="use iinfo"))
+    found = np.finfo(dtype.numpy)
+    extremes = (float(found.eps), float(found.max), float(found.min), float(found.tiny), float(found.smallest_normal))
+    return FloatInfo(found.bits, *extremes, 10.0**-found.precision, dtype.name)
+
+
+def iinfo(type: object) -> IntegerInfo:
+    """The numbers that an integer dtype can hold. Raises DTypeError for another dtype.
+
+    >>> iinfo("uint8").max
+    255
+    """
+    dtype = as_dtype(type)
+    if dtype.category != INTEGER:
+        raise DTypeError(explain("iinfo is for integer dtypes", received=dtype.name, remedy="use finfo"))
+    found = np.iinfo(dtype.numpy)  # type: ignore[type-var]  # it is an integer's
+    return IntegerInfo(found.bits, int(found.max), int(found.min), dtype.name)
 
 
 def dtype_of_array(array: np.ndarray) -> DType:

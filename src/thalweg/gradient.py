@@ -6,7 +6,7 @@ Because the result is a graph, eager, compiled and second derivatives are this s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from thalweg.errors import StructureError
@@ -14,6 +14,7 @@ from thalweg.graph import Node, Origin, describe, scope, toposort
 from thalweg.ops import add
 
 Collected = dict[Node, Node | list[Node | None]]
+Arrived = Callable[[Node, Node], Node]
 
 
 def gradients(
@@ -21,14 +22,17 @@ def gradients(
     cotangents: Sequence[Node | None],
     targets: Sequence[Node],
     collected: Collected | None = None,
+    arrived: Arrived | None = None,
 ) -> list[Node | None]:
     """The cotangent of each target: the sum over all paths of the products of local derivatives.
 
     None is a symbolic zero: a target that no output depends on. Only nodes on a path from a target are visited. A
     target's cotangent is the whole of it, also where one target lies on the path of another. `collected` is filled with
-    the cotangents of all nodes on the way.
+    the cotangents of all nodes on the way. `arrived` is asked for what goes on from a node whose cotangent is whole;
+    then the sweep goes in the order in which the nodes were made, the last first, as PyTorch's does.
     """
     order = toposort(outputs, is_leaf=stops_gradient)
+    order = order if arrived is None else _as_made(order)
     on_path = reached_from(targets, order)
     collected = {} if collected is None else collected
     for node, cotangent in zip(outputs, cotangents, strict=True):
@@ -37,13 +41,28 @@ def gradients(
             if node in on_path:
                 _accumulate(collected, node, cotangent)
     for node in reversed(order):
-        if node not in on_path or node not in collected or not any(each in on_path for each in node.inputs):
+        if node not in on_path or node not in collected:
+            continue
+        if arrived is not None and not node.op.multiple:
+            collected[node] = arrived(node, collected[node])  # type: ignore[arg-type]
+        if not any(each in on_path for each in node.inputs):
             continue
         wanted = [each in on_path for each in node.inputs]
         for each, arriving in zip(node.inputs, local_cotangents(node, collected[node], wanted), strict=True):
             if arriving is not None and each in on_path:
                 _accumulate(collected, each, arriving)
     return [collected.get(target) for target in targets]  # type: ignore[misc]
+
+
+def _as_made(order: Sequence[Node]) -> list[Node]:
+    """By the time of construction; leaves just before the first node that reads them, the last of its inputs first."""
+    first: dict[Node, tuple[int, int, int]] = {}
+    for node in order:
+        for position, each in enumerate(node.inputs):
+            first[each] = min(first.get(each, (node.serial, 0, 0)), (node.serial, -1, -position))
+    return sorted(
+        order, key=lambda node: first[node] if stops_gradient(node) and node in first else (node.serial, 0, 0)
+    )
 
 
 def stops_gradient(node: Node) -> bool:

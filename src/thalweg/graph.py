@@ -186,7 +186,7 @@ class Node:
     These, with `shape` and `dtype`, are what the node *is*; `form` is all of it but the inputs. The other slots are
     notes of whoever runs it: `value`, the array it is known to have; `holder`, a weak reference to the tensor that
     shows it to the user; `notes`, bits of the tensor layer; `origin`, the module path it was made under; `serial`, its
-    place in the order of construction.
+    place in the order of construction; `hooks`, set on few nodes, what is called with the cotangent.
     """
 
     __slots__ = (
@@ -195,6 +195,7 @@ class Node:
         "dtype",
         "form",
         "holder",
+        "hooks",
         "inputs",
         "notes",
         "op",
@@ -203,6 +204,7 @@ class Node:
         "shape",
         "value",
     )
+    hooks: dict[int, Any]
 
     def __init__(self, form: Form, inputs: tuple[Node, ...] = ()) -> None:
         self.form = form

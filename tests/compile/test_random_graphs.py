@@ -34,8 +34,8 @@ from thalweg.verify import verify
 EXAMPLES = 10 if is_full_sweep() else 1
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
 # What is not drawn: sorting and loops run on NumPy, and no chain rule makes a window product.
-NOT_DRAWN = {"input", "constant", "scan", "loop", "output", "argsort", "cumsum", "window_product", "bitwise_and",
-             "bitwise_or", "bitwise_not", "after"}  # fmt: skip
+NOT_DRAWN = {"input", "constant", "scan", "loop", "output", "custom", "argsort", "cumsum", "window_product",
+             "bitwise_and", "bitwise_or", "bitwise_not", "after"}  # fmt: skip
 
 
 def results(data: st.DataObject, graph: RandomGraph) -> list[Node]:

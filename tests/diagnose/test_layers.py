@@ -12,6 +12,7 @@ import thalweg.nn.functional as F
 from tests.diagnose.watching import Residual
 from thalweg import nn
 from thalweg.diagnose.layers import Layer, Passage, Sight
+from thalweg.nn.utils.rnn import pack_padded_sequence
 
 
 def sights(model: nn.Module, *shape: int, is_compiled: bool = False) -> list[Sight]:
@@ -135,3 +136,12 @@ def test_evaluation_is_not_listened_to():
 def test_json_and_back_gives_the_same_layer():
     layer = sights(Residual(), 2, 6)[1].layer
     assert Layer.from_json(json.loads(json.dumps(layer.to_json()))) == layer
+
+
+def test_a_recurrent_layer_that_was_given_a_packed_batch_shows_examples_first() -> None:
+    model = nn.LSTM(3, 4, batch_first=True)
+    passage = Passage(model)
+    output, _ = model(pack_padded_sequence(tw.ones(2, 5, 3), [5, 2], batch_first=True))
+    (sight,) = passage.sights(output.padded)
+    assert tuple(sight.output.shape) == (2, 5, 4)
+    assert sight.steps_axis == 0  # of what was given, which is packed

@@ -87,6 +87,7 @@ OTHERS = [
     two(nn.CosineSimilarity, (4,)),
     two(lambda: nn.PairwiseDistance(3.0, keepdim=True), (4, 1)),
     Case(lambda: nn.EmbeddingBag(5, 2), ((3, 4),), (3, 2), (5,)),
+    Case(lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 6, [2, 4], div_value=2.0), ((3, 4), (3,)), (3,), (None, 6)),
     Case(lambda: nn.EmbeddingBag(5, 2, mode="max", padding_idx=1), ((3, 4),), (3, 2), (5,)),
     Case(lambda: nn.ParameterList([tw.ones(2), nn.Parameter([1.0])]), (), (), is_called=False),
     Case(lambda: nn.ParameterDict({"a": tw.ones(2)}), (), (), is_called=False),

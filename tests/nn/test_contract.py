@@ -27,9 +27,11 @@ def number(cases):
 
 
 def discover() -> set[type]:
-    """Every public module class of the room, whether it is exported or not."""
+    """Every public module class of the room, whether it is exported or not; what `utils` makes itself is no layer."""
     found = set()
     for info in pkgutil.walk_packages(thalweg.nn.__path__, "thalweg.nn."):
+        if info.name.startswith("thalweg.nn.utils."):
+            continue
         for _, kind in inspect.getmembers(importlib.import_module(info.name), inspect.isclass):
             if (
                 issubclass(kind, nn.Module)

@@ -155,3 +155,86 @@ def test_observing_ends_with_its_block_and_no_compiled_step_hears_of_it():
     assert Version.number == before
     assert seen == [(net[0], (4, 2)), (net[1], (4, 2)), (net, (4, 2))]
     assert result.shape == (4, 2)  # what an observer returns replaces nothing
+
+
+# --- in the backward pass --------------------------------------------------------------------------------------------
+
+
+def backward_log(library, wrap):
+    """What hooks hear of a module with two arguments and two results, called twice, and the gradients that come out."""
+    modules = library.nn
+
+    class Two(modules.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = modules.Linear(3, 4), modules.Linear(3, 4)
+
+        def forward(self, x, y):
+            h, k = library.tanh(self.a(x)), library.sigmoid(self.b(y))
+            return h * k, h + k
+
+    def shapes(gradients):
+        return [None if each is None else tuple(each.shape) for each in gradients]
+
+    log, model = [], Two()
+    for i, p in enumerate(model.parameters()):
+        with library.no_grad():
+            p.copy_(library.tensor(np.random.default_rng(i).normal(size=tuple(p.shape)), dtype=library.float32))
+    for name, module in (("two", model), ("a", model.a), ("b", model.b)):
+        module.register_full_backward_hook(
+            lambda module, by_args, by_results, name=name: log.append((name, shapes(by_args), shapes(by_results)))
+        )
+    model.register_full_backward_hook(lambda module, by_args, by_results: tuple(each * 2 for each in by_args))
+    model.register_full_backward_pre_hook(
+        lambda module, by_results: tuple(None if each is None else each * 3 for each in by_results)
+    )
+    for name, p in model.named_parameters():
+        p.register_hook(lambda grad, name=name: log.append(name))
+    x, y = (library.tensor(np.arange(6.0).reshape(2, 3) / n, dtype=library.float32, requires_grad=True) for n in (7, 5))
+
+    def step():
+        first, _ = model(x * 1, y * 1)
+        ((first * first).sum() + model(x * 2, y * 3)[1].sum()).backward()
+
+    wrap(step)()
+    return log, [np.array(each.grad.detach().numpy()) for each in (x, y, *model.parameters())]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.filterwarnings("ignore")
+def test_backward_hooks_hear_what_those_of_pytorch_hear(is_compiled):
+    torch = pytest.importorskip("torch")
+    wrap = (lambda step: tw.compile(step, keep_gradients=True)) if is_compiled else (lambda step: step)
+    (mine, my_gradients), (theirs, their_gradients) = backward_log(tw, wrap), backward_log(torch, lambda step: step)
+    assert mine == theirs
+    for found, expected in zip(my_gradients, their_gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_backward_hook_without_arguments_to_differentiate_sees_the_results():
+    layer, seen = nn.Linear(3, 2), []
+    layer.register_full_backward_hook(lambda module, by_args, by_results: seen.append((by_args, by_results[0].shape)))
+    layer(tw.ones(4, 3)).sum().backward()
+    assert seen == [((None,), (4, 2))]
+
+
+def test_a_backward_hook_that_is_removed_is_not_called():
+    layer, seen = nn.Linear(3, 2), []
+    with layer.register_full_backward_hook(lambda *heard: seen.append(heard)):
+        pass
+    layer(tw.ones(4, 3)).sum().backward()
+    assert not seen
+
+
+def test_a_backward_hook_returns_as_many_gradients_as_it_was_given():
+    layer = nn.Linear(3, 2)
+    layer.register_full_backward_hook(lambda module, by_args, by_results: (None, None))
+    x = tw.ones(4, 3, requires_grad=True)
+    with pytest.raises(ThalwegError, match="number of gradients"):
+        layer(x).sum().backward()
+
+
+def test_a_backward_hook_needs_a_function():
+    with pytest.raises(DTypeError, match="callable"):
+        nn.Linear(3, 2).register_full_backward_hook(None)

@@ -189,3 +189,23 @@ def test_gains_are_those_of_pytorch():
     for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "selu", "leaky_relu"):
         assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
     assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(torch.nn.init.calculate_gain("leaky_relu", 0.3))
+
+
+@pytest.mark.parametrize(("sparsity", "zeros"), [(0.0, 0), (0.1, 20), (0.333, 67), (1.0, 200)])
+def test_sparse_has_the_share_of_zeros_in_every_column(sparsity, zeros):
+    given = weight()
+    assert init.sparse_(given, sparsity, std=3.0) is given
+    assert ((given.numpy() == 0).sum(0) == zeros).all()
+
+
+def test_sparse_draws_the_rest_from_a_normal_distribution():
+    given = weight(dtype="float64")
+    init.sparse_(given, 0.5, std=2.0)
+    values = given.numpy()
+    check_moments(values[values != 0], 0, 2.0, kurtosis=3.0)
+
+
+@pytest.mark.parametrize(("shape", "sparsity"), [((3,), 0.1), ((2, 3, 4), 0.1), ((2, 3), 1.5)])
+def test_sparse_refuses_what_is_no_matrix_or_no_share(shape, sparsity):
+    with pytest.raises(ValueError, match="sparse_"):
+        init.sparse_(tw.zeros(*shape), sparsity)

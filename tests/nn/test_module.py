@@ -244,6 +244,14 @@ def test_an_optimizer_keeps_its_hold_through_a_conversion():
     assert net.weight.dtype == "float64"
 
 
+def test_a_buffer_that_is_a_view_is_converted():
+    net = nn.Module()
+    net.register_buffer("table", tw.arange(6.0).reshape(2, 3).transpose(0, 1))
+    net.double()
+    net.load_state_dict({"table": net.table + 1})
+    np.testing.assert_array_equal(net.table[:2].numpy(), [[1.0, 4.0], [2.0, 5.0]])
+
+
 def changes(action):
     before = Version.number
     action()

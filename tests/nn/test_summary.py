@@ -1,4 +1,4 @@
-"""`Module.summary`: a table of the layers from shapes alone.
+"""`Module.summary`: a tree of the layers from shapes alone.
 
 In: networks of several kinds. Out: text with the right figures; no value computed, nothing of the network changed.
 """
@@ -10,7 +10,7 @@ import pytest
 
 import thalweg as tw
 from thalweg import nn
-from thalweg.errors import ShapeError
+from thalweg.errors import ArgumentError, ShapeError
 from thalweg.tensor import lazy
 from thalweg.tensor.random import default_generator
 
@@ -24,37 +24,75 @@ def test_figures_and_alignment():
     net[0].requires_grad_(False)
     summary = net.summary((64, 784))
     rows = lines(summary)
-    assert rows[1] == ["Linear", "0", "(64,", "128)", "100,480"]
-    assert rows[4] == ["BatchNorm1d", "3", "(64,", "128)", "256"]
+    assert rows[0] == ["layer", "output", "shape", "parameters", "trainable", "share"]
+    assert rows[1] == ["Sequential", "(64,", "10)", "102,026", "1,546", "100.0%"]
+    assert rows[2] == ["0:", "Linear", "(64,", "128)", "100,480", "0", "98.5%"]
+    assert rows[3] == ["1:", "ReLU", "(64,", "128)", "-", "-", "-"]
+    assert rows[5] == ["3:", "BatchNorm1d", "(64,", "128)", "256", "256", "0.3%"]
     assert rows[-4:] == [
         ["total", "parameters", "102,026"], ["trainable", "parameters", "1,546"],
         ["non-trainable", "parameters", "100,480"],
         ["bytes", f"{102026 * 4 + 128 * 2 * 4 + 8:,}"],
     ]  # fmt: skip
-    table = str(summary).splitlines()[:7]
+    table = str(summary).splitlines()[:8]
     assert len({len(line) for line in table}) == 1  # right-aligned numbers end in one column
     assert repr(summary) == str(summary)
 
 
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(tw.ones(3))
+        self.blocks = nn.ModuleList([nn.Linear(3, 3), nn.Tanh()])
+        self.again = self.blocks[0]
+        self.unused = nn.Linear(1, 1)
+        self.tied = nn.Linear(1, 1)
+        self.tied.weight = self.unused.weight
+
+    def forward(self, x, y):
+        for block in self.blocks:
+            x = block(x)
+        return {"out": self.again(x) * self.scale, "pair": (x, y)}
+
+
 def test_nested_networks_shared_layers_and_own_parameters():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(tw.ones(3))
-            self.blocks = nn.ModuleList([nn.Linear(3, 3), nn.Tanh()])
-            self.again = self.blocks[0]
-            self.unused = nn.Linear(1, 1)
+    rows = [line.rstrip() for line in str(Nested().summary((2, 3), (5,))).splitlines()]
+    assert rows[2].split() == ["Nested", *["out:", "(2,", "3),", "pair:", "(2,", "3),", "(5,)", "18", "18", "100.0%"]]
+    assert rows[3].split() == ["scale:", "Parameter", "(3,)", "3", "3", "16.7%"]
+    cells = [line.split() for line in rows]
+    assert [row[:2] for row in cells[4:10]] == [
+        ["blocks:", "ModuleList"], ["0:", "Linear"], ["1:", "Tanh"], ["again:", "Linear"], ["unused:", "Linear"],
+        ["tied:", "Linear"],
+    ]  # fmt: skip
+    assert cells[7][2:] == ["as", "blocks.0", "-", "-", "-"]
+    assert cells[8][2:4] == ["-", "2"]
+    assert cells[9][2:4] == ["-", "1"]  # its weight counts where it came first
+    assert rows[5].startswith("    0: Linear ")
 
-        def forward(self, x, y):
-            for block in self.blocks:
-                x = block(x)
-            return {"out": self.again(x) * self.scale, "pair": (x, y)}
 
-    rows = lines(Net().summary((2, 3), (5,)))
-    assert rows[1] == ["Net", "out:", "(2,", "3),", "pair:", "(2,", "3),", "(5,)", "3"]
-    assert [row[:2] for row in rows[2:5]] == [["Linear", "blocks.0"], ["Tanh", "blocks.1"], ["Linear", "unused"]]
-    assert rows[4][2:] == ["-", "2"]
-    assert rows[5][-1] == "17"
+def test_depth_leaves_out_what_lies_deeper_and_still_counts_it():
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), nn.Linear(1, 1))
+    rows = lines(net.summary((4, 2), depth=1))
+    assert [row[:2] for row in rows[2:4]] == [["0:", "Sequential"], ["1:", "Linear"]]
+    assert rows[2][4] == "13"
+    assert len(lines(net.summary((4, 2), depth=0))) == 5
+
+
+@pytest.mark.parametrize("width", [70, 80, 120])
+def test_lines_fit_the_width_and_numbers_are_whole(width):
+    name = "a_rather_long_name_for_a_layer_of_this_kind_that_nobody_would_choose"
+    net = nn.ModuleDict({name: nn.MultiheadAttention(8, 2)})
+    net.forward = lambda x: net[name](x, x, x)
+    text = str(net.summary((5, 3, 8), width=width))
+    assert max(map(len, text.splitlines())) <= width
+    assert lines(text)[1][-3:] == ["288", "288", "100.0%"]
+    assert "..." in text
+
+
+@pytest.mark.parametrize("name", ["depth", "width"])
+def test_a_depth_or_width_that_is_no_whole_number_is_refused(name):
+    with pytest.raises(ArgumentError, match=name):
+        nn.Linear(1, 1).summary((1, 1), **{name: -1})
 
 
 def test_nothing_is_computed_and_nothing_changes(monkeypatch):
@@ -74,10 +112,7 @@ def test_nothing_is_computed_and_nothing_changes(monkeypatch):
 
 
 def test_dtypes():
-    assert lines(nn.Sequential(nn.Embedding(5, 2), nn.Flatten()).summary((3, 4), dtype="int64"))[2][2:4] == [
-        "(3,",
-        "8)",
-    ]
+    assert "(3, 8)" in nn.Sequential(nn.Embedding(5, 2), nn.Flatten()).summary((3, 4), dtype="int64")
     assert "(3, 1)" in nn.Linear(2, 1, dtype="float64").summary((3, 2))
     assert lines(nn.Linear(2, 1, dtype="float64").summary((3, 2)))[-1] == ["bytes", "24"]
     assert "(3, 2)" in nn.Tanh().summary(3, 2)

@@ -7,4 +7,4 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("torch") else ["agreement.py", "modules.py", "samples.py"]
+collect_ignore = ["programs"] if find_spec("torch") else ["agreement.py", "modules.py", "samples.py", "programs"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-ONE_DEVICE = "there is one device; `device`, `layout`, `pin_memory` and `memory_format` have nothing to choose"
+ONE_DEVICE = "there is one device; `layout`, `pin_memory` and `memory_format` have nothing to choose"
 ON_PURPOSE = "shapes that would be compared crosswise raise"
+VALUES_DECIDE = "the shape, or an answer of Python's, depends on values; evaluated at once they agree"
 KNOWN_SIZES = "what decides shapes is a number of the program, not a tensor's value"
 
 DIFFERENCES: tuple[tuple[str, str, str], ...] = (
-    ("*", "unexpected keyword argument 'device'", ONE_DEVICE),
     ("*", "unexpected keyword argument 'memory_format'", ONE_DEVICE),
     ("*", "unexpected keyword argument 'layout'", ONE_DEVICE),
     ("BatchNorm*", "needs more than one value a channel", "an empty batch has no statistics; PyTorch's stay unchanged"),
@@ -32,11 +32,28 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     ("tensor_split", "'Node' object is not iterable", KNOWN_SIZES),
     ("repeat_interleave", "", KNOWN_SIZES),
     ("norm", "nuc", "no singular values: `numpy.linalg`"),
-    ("scatter_reduce", "this way of combining", "sums and means; `amax` over masked entries for the others"),
-    ("scatter_reduce", "the indices do not fit", "a number has no places"),
+    *(
+        (name, "a compiled step cannot look at a value", VALUES_DECIDE)
+        for name in (
+            "allclose",
+            "argwhere",
+            "bincount",
+            "equal",
+            "histc",
+            "masked_select",
+            "nonzero",
+            "unique",
+            "unique_consecutive",
+        )
+    ),
     ("index_*", "", "a number has no places"),
     ("gather", "", "a number has no places"),
-    ("masked_select", "", "the mask has the shape of the tensor"),
+    ("scatter", "the indices do not fit", "a number has no places"),
+    ("scatter_add", "the indices do not fit", "a number has no places"),
+    ("unfold", "Different: result 0: float64(1, 1)", "windows of a number: PyTorch drops their axis"),
+    ("avg_pool*", "padding needs one number an axis", "one number in a tuple does not stand for all axes"),
+    ("avg_pool*", "divisor_override must be", "a divisor below 1 is a mistake"),
+    ("pad", "mode 'replicate' has no entries", "there is nothing to repeat; PyTorch pads with what it finds"),
     ("squeeze", "Different: result 0", "`squeeze(())` removes every axis of size 1"),
     ("tensordot", "the extents differ", "no broadcasting of contracted axes"),
     ("diff", "", "differences of no order give the input without what is put before and behind"),

@@ -60,6 +60,8 @@ def argument(value: Any) -> Any:
     """An argument of a constructor, as we take it."""
     if isinstance(value, torch.nn.Module):
         return ours_like(value)
+    if isinstance(value, (torch.dtype, torch.device)):
+        return str(value).removeprefix("torch.")
     if callable(value) and getattr(value, "__module__", "") in ("torch.nn.functional", "torch._C._nn", "torch"):
         return getattr(nn.functional, value.__name__)
     return with_leaves(value, map(ours_of, leaves_of(value)))
@@ -70,9 +72,8 @@ def build(info: Any, case: Any) -> tuple[Any, Any]:
     args, kwargs = case.constructor_input.args, case.constructor_input.kwargs
     torch.manual_seed(0)
     theirs = info.module_cls(*args, **kwargs).double()
-    kept = {name: value for name, value in kwargs.items() if name not in ("device", "dtype")}
     ours = getattr(nn, info.name.removeprefix("nn."))(
-        *[argument(each) for each in args], **{name: argument(each) for name, each in kept.items()}
+        *[argument(each) for each in args], **{name: argument(each) for name, each in kwargs.items()}
     ).double()
     state = {name: value.detach().numpy().copy() for name, value in theirs.state_dict().items()}
     ours.load_state_dict(state)

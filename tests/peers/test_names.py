@@ -22,6 +22,9 @@ PLACES = {
     "nn": (torch.nn, nn),
     "F": (torch.nn.functional, nn.functional),
     "utils": (torch.nn.utils, nn.utils),
+    "utils.rnn": (torch.nn.utils.rnn, nn.utils.rnn),
+    "utils.parametrize": (torch.nn.utils.parametrize, nn.utils.parametrize),
+    "utils.parametrizations": (torch.nn.utils.parametrizations, nn.utils.parametrizations),
     "init": (torch.nn.init, nn.init),
     "Tensor": (torch.Tensor, tw.Tensor),
 }
@@ -39,7 +42,8 @@ def excused(place):
 
 
 def public(owner):
-    names = (name for name in dir(owner) if not name.startswith("_") and name != "TYPE_CHECKING")
+    listed = owner.__all__ if owner.__name__.startswith("torch.nn.utils.") else dir(owner)
+    names = (name for name in listed if not name.startswith("_") and name != "TYPE_CHECKING")
     return [name for name in names if not inspect.ismodule(getattr(owner, name, None))]
 
 

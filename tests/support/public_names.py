@@ -14,11 +14,14 @@ from pathlib import Path
 from types import ModuleType
 
 MODULES = (
-    "thalweg", "thalweg.nn", "thalweg.nn.functional", "thalweg.nn.init", "thalweg.nn.utils", "thalweg.optim",
+    "thalweg", "thalweg.nn", "thalweg.nn.functional", "thalweg.nn.init", "thalweg.nn.utils",
+    "thalweg.nn.utils.parametrizations", "thalweg.nn.utils.parametrize", "thalweg.nn.utils.rnn", "thalweg.autograd",
+    "thalweg.autograd.function", "thalweg.autograd.functional", "thalweg.optim",
     "thalweg.optim.lr_scheduler", "thalweg.optim.schedules", "thalweg.optim.swa_utils", "thalweg.data",
     "thalweg.models", "thalweg.diagnose", "thalweg.report", "thalweg.train",
     "thalweg.train.callbacks", "thalweg.train.metrics", "thalweg.errors",
 )  # fmt: skip
+CLASSES = ("thalweg.Tensor", "thalweg.nn.Module", "thalweg.Trainer")  # whose methods are listed one by one
 LIST = Path(__file__).parents[2] / "docs" / "api.txt"
 
 
@@ -37,13 +40,12 @@ def names_of(module: ModuleType) -> list[str]:
 
 
 def public_names() -> Iterator[str]:
-    """`module.name` of everything, and the methods of `Tensor` and `Module`."""
+    """`module.name` of everything, and the methods of `CLASSES`."""
     for name in MODULES:
         yield from (f"{name}.{each}" for each in names_of(module_named(name)))
-    face = module_named("thalweg")
-    for owner, cls in (("thalweg.Tensor", face.Tensor), ("thalweg.nn.Module", face.nn.Module),
-                       ("thalweg.Trainer", face.Trainer)):  # fmt: skip
-        yield from sorted(f"{owner}.{each}" for each in dir(cls) if not each.startswith("_"))
+    for owner in CLASSES:
+        module, _, name = owner.rpartition(".")
+        yield from sorted(f"{owner}.{each}" for each in dir(getattr(module_named(module), name)) if each[0] != "_")
 
 
 def text() -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.tensor.cases import Case, case, distinct, flat, mask, positive, real, whole
 from tests.tensor.more_rows import MORE_ROWS
+from tests.tensor.ordering_rows import ORDERING_ROWS
 
 R34, R4, R31, R234 = real(3, 4), real(4), real(3, 1), real(2, 3, 4)
 P34 = positive(3, 4)
@@ -167,4 +168,5 @@ ROWS: dict[str, list[Case]] = {
     "nonzero": [case(I34), case(WITH_ZEROS), case(B34)],
     "grad": [],  # tests/tensor/test_backward.py
     **MORE_ROWS,
+    **ORDERING_ROWS,
 }  # fmt: skip

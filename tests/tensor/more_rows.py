@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.tensor.cases import Case, case, distinct, flat, mask, positive, real, whole
+from tests.tensor.ordering_rows import COMBINED
 
 R34, R4, R234, P34 = real(3, 4), real(4), real(2, 3, 4), positive(3, 4)
 INSIDE, ABOVE, UNIT = real(3, 4, low=-0.9, high=0.9), positive(3, 4) + 1.0, real(3, 4, low=0.05, high=0.95)
@@ -65,7 +66,7 @@ MORE_ROWS: dict[str, list[Case]] = {
     "trace": [case(R34), case(I34)], "narrow_copy": [case(R34, 1, 1, 2)],
     "unfold": [case(R34, 1, 2, 1), case(R34, 0, 3, 2)],
     "scatter_reduce": [case(R34, 1, whole(3, 2, high=4), real(3, 2), "sum"),
-                       case(R34, 0, whole(2, 4, high=3), real(2, 4), "mean", include_self=False)],
+                       case(R34, 0, whole(2, 4, high=3), real(2, 4), "mean", include_self=False), *COMBINED],
     # several
     "hstack": stacked, "vstack": stacked, "row_stack": stacked, "dstack": stacked, "column_stack": stacked,
     "concatenate": stacked[:1], "block_diag": [case(R34, R4)], "meshgrid": [case(R4, real(3), indexing="ij")],

@@ -522,3 +522,12 @@ def test_bad_labels_on_the_warm_path_raise_and_change_nothing() -> None:
     for a, b in zip(before, traced.values(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert_same_after_a_step(pair)
+
+
+def test_part_of_a_view_from_outside_is_seen_as_it_is_now():
+    base = tw.arange(6.0)
+    view = base.reshape(2, 3).transpose(0, 1)
+    step = tw.compile(lambda x: x + view[:2])
+    np.testing.assert_array_equal(step(tw.ones(1)).numpy(), [[1.0, 4.0], [2.0, 5.0]])
+    base[0] = 9.0
+    np.testing.assert_array_equal(step(tw.ones(1)).numpy(), [[10.0, 4.0], [2.0, 5.0]])

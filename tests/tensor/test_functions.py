@@ -20,6 +20,7 @@ TOLERANCE = {np.float64: 1e-9, np.float32: 1e-5}
 NAMES = sorted({*FUNCTIONS, *VIEWS, *functions} - {"grad"})
 CASES = [pytest.param(name, case, id=f"{name}-{i}") for name in NAMES for i, case in enumerate(ROWS.get(name, []))]
 FLOATS = (np.float64, np.float32)
+pytestmark = pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
 
 
 def test_every_name_has_a_row():

@@ -18,7 +18,7 @@ from tests.tensor.function_table import ROWS, Case
 from tests.tensor.test_functions import AT_A_KINK, IN_PLACE, NAMES, is_differentiated
 from thalweg.errors import TraceError
 
-VALUES_DECIDE_SHAPES = {"nonzero"}
+VALUES_DECIDE_SHAPES = {"nonzero", "argwhere", "unique", "unique_consecutive", "bincount", "histc"}
 CASES = [(name, i, case) for name in NAMES for i, case in enumerate(ROWS[name])]
 IN_PLACE_CASES = [(name, i, case) for name in IN_PLACE for i, case in enumerate(ROWS[name])]
 every_float = pytest.mark.parametrize("dtype", ["float32", "float64"])

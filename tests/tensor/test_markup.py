@@ -39,5 +39,5 @@ def test_a_module_shows_its_layers_with_shapes_and_counts_and_shared_parameters_
 def test_a_summary_shows_what_flows_between_layers():
     summary = nn.Sequential(nn.Linear(3, 4), nn.ReLU()).summary((5, 3))
     words = checked(summary._repr_html_(), is_whole=False).words
-    assert words.count("(5, 4)") == 2
+    assert words.count("(5, 4)") == 3
     assert "(5, 4)" in str(summary)

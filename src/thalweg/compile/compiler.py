@@ -4,8 +4,9 @@ In: a name. Out: what it names, and with it the passes, the emitter and all that
 `import thalweg` does not wait for, since it compiles nothing. `tests/test_face.py` counts them.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from thalweg.later import later
 
 if TYPE_CHECKING:
     from thalweg.compile.calling import Caller as Caller
@@ -38,10 +39,4 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        room, attribute = _LATER[name]
-        value = globals()[name] = getattr(import_module(room), attribute)
-        return value
+    __getattr__, __dir__ = later(__name__, _LATER)

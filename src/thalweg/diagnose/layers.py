@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from thalweg import nn
 from thalweg.graph import Node, toposort
-from thalweg.nn.hooks import RemovableHandle
 from thalweg.nn.module import Module
+from thalweg.nn.utils.rnn import PackedSequence
 from thalweg.ops.rules import known_number
 from thalweg.tensor import Tensor
+from thalweg.tensor.hooks import RemovableHandle
 from thalweg.tensor.modes import modes
 from thalweg.tensor.tree import flatten
 
@@ -100,6 +101,7 @@ class _Call(NamedTuple):
     inputs: tuple[Node, ...]
     output: Tensor
     others: tuple[Node, ...] = ()
+    is_packed: bool = False  # a packed batch has its steps first, whatever the layer says
 
 
 class Passage:
@@ -139,10 +141,14 @@ class Passage:
     def _note(self, module: Module, arguments: tuple[Any, ...], result: Any) -> None:
         if not (self.listens and self.model.training) or (modes.trace is not None and modes.trace.is_of_loop):
             return
+        is_packed = bool(arguments) and isinstance(arguments[0], PackedSequence)
+        if is_packed:
+            arguments = (arguments[0].padded, *arguments[1:])
         results = [each for each in flatten(result)[0] if isinstance(each, Tensor)]
         if results:
             inputs = tuple([each.node for each in arguments if isinstance(each, Tensor)])
-            self._calls.append(_Call(module, inputs, results[0], tuple([each.node for each in results[1:]])))
+            others = tuple([each.node for each in results[1:]])
+            self._calls.append(_Call(module, inputs, results[0], others, is_packed))
         if module is self.model:
             self._last, self._calls = self._calls, []
 
@@ -174,11 +180,12 @@ def _recurrent_sight(layer: Layer, call: _Call) -> Sight:
     """Examples first, whatever the order of the layer's axes is; what it was given can be differentiated by."""
     module: Any = call.module
     output: Any = call.output
-    is_turned = output.ndim == 3 and not module.batch_first
+    is_batch_first = module.batch_first and not call.is_packed
     if isinstance(module, nn.RNN):
         layer = replace(layer, activation={"tanh": "Tanh", "relu": "ReLU"}[module.nonlinearity])
-    steps_axis = int(output.ndim == 3 and module.batch_first)
+    steps_axis = int(output.ndim == 3 and is_batch_first)
     given = Tensor._result(call.inputs[0], True) if call.inputs else None
+    is_turned = output.ndim == 3 and not is_batch_first
     return Sight(layer, output.transpose(0, 1) if is_turned else output, given, steps_axis)
 
 

@@ -5,9 +5,9 @@ functions, `init` how weights start, `utils` gradient clipping. What few network
 it is first named.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from thalweg.later import later as _later
 from thalweg.nn import functional, init, utils
 from thalweg.nn.activations import (
     ELU,
@@ -95,7 +95,6 @@ from thalweg.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from thalweg.nn.positions import LearnedPositionalEncoding, RotaryPositionalEmbedding, SinusoidalPositionalEncoding
 from thalweg.nn.recurrent import GRU, LSTM, RNN
 from thalweg.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from thalweg.nn.shape import Flatten, Identity, Unflatten
@@ -109,6 +108,7 @@ from thalweg.nn.transformer import (
 from thalweg.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 if TYPE_CHECKING:
+    from thalweg.nn.adaptive_softmax import AdaptiveLogSoftmaxWithLoss
     from thalweg.nn.distances import Bilinear, CosineSimilarity, PairwiseDistance
     from thalweg.nn.embedding_bag import EmbeddingBag
     from thalweg.nn.margins import (
@@ -127,6 +127,11 @@ if TYPE_CHECKING:
         TripletMarginWithDistanceLoss,
     )
     from thalweg.nn.parameter_containers import ParameterDict, ParameterList
+    from thalweg.nn.positions import (
+        LearnedPositionalEncoding,
+        RotaryPositionalEmbedding,
+        SinusoidalPositionalEncoding,
+    )
     from thalweg.nn.shrinkage import (
         CELU,
         GLU,
@@ -157,7 +162,9 @@ if TYPE_CHECKING:
     )
 
 # Name -> its module here.
-_LATER = {
+_MODULE_OF = {
+    "AdaptiveLogSoftmaxWithLoss": "adaptive_softmax", "LearnedPositionalEncoding": "positions",
+    "RotaryPositionalEmbedding": "positions", "SinusoidalPositionalEncoding": "positions",
     "Bilinear": "distances", "CosineSimilarity": "distances", "PairwiseDistance": "distances",
     "EmbeddingBag": "embedding_bag", "CosineEmbeddingLoss": "margins", "GaussianNLLLoss": "margins",
     "HingeEmbeddingLoss": "margins", "KLDivLoss": "margins", "LinearCrossEntropyLoss": "margins",
@@ -172,18 +179,10 @@ _LATER = {
     "LPPool1d": "unpooling", "LPPool2d": "unpooling", "LPPool3d": "unpooling", "LocalResponseNorm": "unpooling",
     "MaxUnpool1d": "unpooling", "MaxUnpool2d": "unpooling", "MaxUnpool3d": "unpooling",
 }  # fmt: skip
+_LATER = {name: (f"{__name__}.{module}", name) for name, module in _MODULE_OF.items()}
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    __getattr__, __dir__ = _later(__name__, _LATER)
 
 
 __all__ = [
@@ -213,6 +212,6 @@ __all__ = [
     "CELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Mish", "PReLU", "RReLU", "Softmax2d", "Softmin",
     "Softshrink", "Softsign", "Tanhshrink", "Threshold", "ChannelShuffle", "FractionalMaxPool2d",
     "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "LocalResponseNorm", "MaxUnpool1d", "MaxUnpool2d",
-    "MaxUnpool3d",
+    "MaxUnpool3d", "AdaptiveLogSoftmaxWithLoss",
     "functional", "init", "utils",
 ]  # fmt: skip

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import attention_expressions as expressions
@@ -20,7 +19,7 @@ from thalweg.nn.functional.attention import scaled_dot_product_attention
 from thalweg.nn.linear import Linear
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor import reductions
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import as_tensor, lift
@@ -76,7 +75,7 @@ class MultiheadAttention(Module):
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
         add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False, *,
-        dtype: object = None,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.embed_dim = whole_number("MultiheadAttention: embed_dim", embed_dim, 1)
@@ -90,7 +89,7 @@ class MultiheadAttention(Module):
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
         self.kdim = embed_dim if kdim is None else whole_number("MultiheadAttention: kdim", kdim, 1)
         self.vdim = embed_dim if vdim is None else whole_number("MultiheadAttention: vdim", vdim, 1)
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self._register_projections(kind, bias)
         self.out_proj = Linear(embed_dim, embed_dim, bias, dtype=kind)
         for name in ("bias_k", "bias_v"):
@@ -151,7 +150,7 @@ class MultiheadAttention(Module):
             parts = (first, *_chunk(rest, 2, -1))
         else:
             biases = (None,) * 3 if bias is None else _chunk(bias, 3, 0)
-            weights = [self._parameters[f"{each}_proj_weight"] for each in "qkv"]
+            weights = [getattr(self, f"{each}_proj_weight") for each in "qkv"]
             weights = weights if weight is None else _chunk(weight, 3, 0)
             parts = tuple(linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))
         return tuple(_heads_of(each, self.num_heads) for each in parts)
@@ -179,8 +178,7 @@ class MultiheadAttention(Module):
 
     def _batch_first(self, query: Any, key: Any, value: Any) -> tuple[tuple[Any, Any, Any], bool]:
         """(N, L, E) each; what was one tensor stays one."""
-        own = self._parameters["in_proj_weight"] if self._parameters["in_proj_weight"] is not None else None
-        own = own if own is not None else self._parameters["q_proj_weight"]
+        own = next(self.parameters())
         moved: dict[int, Any] = {}
         ndim = None
         for what, given, width in (("query", query, self.embed_dim), ("key", key, self.kdim),
@@ -192,7 +190,7 @@ class MultiheadAttention(Module):
                     explain(f"MultiheadAttention: the {what} does not fit", received=f"shape {tensor.shape}",
                             expected=f"({'N, L' if self.batch_first else 'L, N'}, {width}), or (L, {width})")
                 )  # fmt: skip
-            need_dtype_of(f"MultiheadAttention ({what})", tensor.node, own.node)  # type: ignore[union-attr]
+            need_dtype_of(f"MultiheadAttention ({what})", tensor.node, own.node)
             if id(given) not in moved:
                 moved[id(given)] = self._moved(tensor)
         q, k, v = (moved[id(each)] for each in (query, key, value))

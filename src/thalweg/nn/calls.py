@@ -36,7 +36,7 @@ def call(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) ->
     before = scope.path, calls.root, calls.prefix
     scope.path = path = _enter(module)
     try:
-        if module._forward_pre_hooks or module._forward_hooks:
+        if module._forward_pre_hooks or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks:
             return _call_with_hooks(module, arguments, options)
         return module.forward(*arguments, **options)
     except ThalwegError as error:
@@ -48,12 +48,17 @@ def call(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) ->
 
 def _call_with_hooks(module: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
     arguments, options = hooks.before(module, module._forward_pre_hooks, arguments, options)
+    backward = None
+    if module._backward_pre_hooks or module._backward_hooks:
+        backward = hooks.BackwardHooks(module, module._backward_pre_hooks, module._backward_hooks)
+        arguments = backward.on_arguments(arguments)
     try:
         result = module.forward(*arguments, **options)
     except BaseException:
         hooks.after_failure(module, module._forward_hooks, arguments, options)
         raise
-    return hooks.after(module, module._forward_hooks, arguments, options, result)
+    result = hooks.after(module, module._forward_hooks, arguments, options, result)
+    return result if backward is None else backward.on_result(result)
 
 
 def _enter(module: Any) -> str:

@@ -11,14 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.dtype import as_dtype, float32
+from thalweg.dtype import DType
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.nn import functional, init
 from thalweg.nn.convolution_expressions import check_output_padding
 from thalweg.nn.functional.convolution import Size, padding_of
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, per_axis, whole_number
+from thalweg.nn.settings import new_parameter, per_axis, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor, refuse_unknown
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -44,7 +44,7 @@ class _Convolution(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
-        dtype: object,
+        dtype: DType,
     ) -> None:
         super().__init__()
         self.in_channels = whole_number(self._what("in_channels"), in_channels)
@@ -59,7 +59,7 @@ class _Convolution(Module):
                        padding_mode)  # fmt: skip
         self.padding_mode = padding_mode
         self._check_groups()
-        self._start(bias, as_dtype(dtype) if dtype is not None else float32)
+        self._start(bias, dtype)
 
     def _what(self, argument: str) -> str:
         return f"{type(self).__name__}: {argument}"
@@ -115,10 +115,11 @@ class _Conv(_Convolution):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
+        device: object = None,
         dtype: object = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias,
-                         padding_mode, dtype)  # fmt: skip
+                         padding_mode, weight_dtype(device, dtype))  # fmt: skip
         padding_of(type(self).__name__, self.padding, self.kernel_size, self.stride, self.dilation)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -206,6 +207,7 @@ class _ConvTranspose(_Convolution):
         dilation: Size = 1,
         padding_mode: str = "zeros",
         *,
+        device: object = None,
         dtype: object = None,
     ) -> None:
         if isinstance(padding, str):
@@ -214,7 +216,7 @@ class _ConvTranspose(_Convolution):
                         expected="an integer, or one an axis")
             )  # fmt: skip
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation, groups,
-                         bias, padding_mode, dtype)  # fmt: skip
+                         bias, padding_mode, weight_dtype(device, dtype))  # fmt: skip
         check_output_padding(type(self).__name__, self.output_padding, self.stride, self.dilation)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:

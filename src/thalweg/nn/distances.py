@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.nn import functional, init
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor
 
 
@@ -32,13 +31,20 @@ class Bilinear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, *, dtype: object = None
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         super().__init__()
         self.in1_features = whole_number("Bilinear: in1_features", in1_features, 1)
         self.in2_features = whole_number("Bilinear: in2_features", in2_features)
         self.out_features = whole_number("Bilinear: out_features", out_features)
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self.weight = new_parameter((out_features, in1_features, in2_features), kind)
         self.register_parameter("bias", new_parameter((out_features,), kind) if bias else None)
         self.reset_parameters()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import init
@@ -16,7 +15,7 @@ from thalweg.nn.applying import write
 from thalweg.nn.functional import embedding
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, positive, whole_number
+from thalweg.nn.settings import new_parameter, positive, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.lifting import as_tensor
 
@@ -47,7 +46,8 @@ class Embedding(Module):
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
-        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, *, dtype: object = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, *,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_embeddings = whole_number("Embedding: num_embeddings", num_embeddings)
@@ -55,7 +55,7 @@ class Embedding(Module):
         self.padding_idx = row_of(padding_idx, num_embeddings)
         self.max_norm = None if max_norm is None else positive("Embedding: max_norm", max_norm)
         self.norm_type, self.scale_grad_by_freq, self.sparse = norm_type, scale_grad_by_freq, sparse
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self.weight = new_parameter((num_embeddings, embedding_dim), kind)
         self.reset_parameters()
 

@@ -6,7 +6,6 @@ Out: (bags, embedding_dim).
 
 from __future__ import annotations
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.errors import ShapeError, explain
 from thalweg.nn.applying import write
 from thalweg.nn.embedding import Embedding, row_of
@@ -14,7 +13,7 @@ from thalweg.nn.embedding_bag_expressions import MODES
 from thalweg.nn.functional.bags import embedding_bag
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, positive, whole_number
+from thalweg.nn.settings import new_parameter, positive, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor, refuse_unknown
 from thalweg.tensor.lifting import as_tensor
 
@@ -36,7 +35,8 @@ class EmbeddingBag(Module):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,
         scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, _weight: Tensor | None = None,
-        include_last_offset: bool = False, padding_idx: int | None = None, *, dtype: object = None,
+        include_last_offset: bool = False, padding_idx: int | None = None, *,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__()
         refuse_unknown("EmbeddingBag: mode", MODES, mode)
@@ -46,7 +46,7 @@ class EmbeddingBag(Module):
         self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse = norm_type, scale_grad_by_freq, mode, sparse
         self.include_last_offset = include_last_offset
         self.padding_idx = row_of(padding_idx, num_embeddings)
-        shape, kind = (num_embeddings, embedding_dim), as_dtype(dtype) if dtype is not None else float32
+        shape, kind = (num_embeddings, embedding_dim), weight_dtype(device, dtype)
         self.weight = new_parameter(shape, kind)
         self.reset_parameters()
         if _weight is not None:

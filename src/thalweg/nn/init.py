@@ -172,6 +172,25 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     return _written_array(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """N(0, std^2), and in each column the share `sparsity` of the entries, rounded up and drawn at random, 0.
+
+    Of a matrix. Raises ShapeError for other shapes, ArgumentError for a share outside [0, 1]. Martens, ICML 2010.
+
+    >>> import thalweg as tw
+    >>> (sparse_(tw.zeros(4, 3), sparsity=0.5) == 0).sum(0)
+    tensor([2, 2, 2])
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(explain("sparse_ writes matrices", received=f"shape {tensor.shape}", expected="two axes"))
+    if not 0 <= sparsity <= 1:
+        raise ArgumentError(explain("sparse_: sparsity is a share", received=sparsity, expected="0 <= sparsity <= 1"))
+    rows = tensor.shape[0]
+    values = randn(*tensor.shape, generator=generator, dtype="float64")._array() * std
+    ranks = rand(*tensor.shape, generator=generator, dtype="float64")._array().argsort(0).argsort(0)
+    return _written_array(tensor, np.where(ranks < math.ceil(sparsity * rows), 0.0, values))
+
+
 def as_matrix(tensor: Tensor) -> tuple[int, int]:
     """The weight as a matrix: outputs by everything else."""
     fans(tensor)

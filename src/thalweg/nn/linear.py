@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.nn import init
 from thalweg.nn.functional import linear
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor
 
 
@@ -32,11 +31,13 @@ class Linear(Module):
     weight: Parameter
     bias: Parameter | None
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, dtype: object = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, device: object = None, dtype: object = None
+    ) -> None:
         super().__init__()
         self.in_features = whole_number("Linear: in_features", in_features)
         self.out_features = whole_number("Linear: out_features", out_features)
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self.weight = new_parameter((out_features, in_features), kind)
         self.register_parameter("bias", new_parameter((out_features,), kind) if bias else None)
         self.reset_parameters()

@@ -260,6 +260,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         *,
         out_features: tuple[int, ...] = (),
         bias: bool = False,
+        device: object = None,
         dtype: object = None,
         reduction: str = "mean",
         weight: Tensor | None = None,
@@ -273,7 +274,9 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.options = options
-        self.linear = Linear(in_features, math.prod(self.out_features, start=num_classes), bias, dtype=dtype)
+        self.linear = Linear(
+            in_features, math.prod(self.out_features, start=num_classes), bias, device=device, dtype=dtype
+        )
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         shape = (self.num_classes, *self.out_features)

@@ -17,11 +17,11 @@ import numpy as np
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, float32, float64
 from thalweg.errors import ArgumentError, DTypeError, ThalwegError, TraceError, explain
 from thalweg.graph import full, make_input
-from thalweg.nn import hooks, state, summaries
+from thalweg.nn import state, summaries
 from thalweg.nn.applying import write
 from thalweg.nn.calls import Structure, call
 from thalweg.nn.construction import construction_line
-from thalweg.nn.hooks import Hook, RemovableHandle
+from thalweg.nn.hooks import TakesHooks
 from thalweg.nn.parameter import Parameter
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.devices import check_device
@@ -40,7 +40,7 @@ class MissingForwardError(ThalwegError, NotImplementedError):
     """A module was called that does not say how to compute its result."""
 
 
-class Module:
+class Module(TakesHooks):
     """Base of all layers and networks: assign parameters and sub-modules in `__init__`, compute in `forward`.
 
     Attribute names become the names of the state: `self.hidden = nn.Linear(4, 3)` owns ``hidden.weight`` and
@@ -67,8 +67,7 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent: set[str]
-    _forward_hooks: Mapping[int, Hook] = MappingProxyType({})  # a table of its own comes with the first hook
-    _forward_pre_hooks: Mapping[int, Hook] = MappingProxyType({})
+    _computed: Mapping[str, Any] = MappingProxyType({})  # what is made of others when it is read: `utils.parametrize`
     _made_at: tuple[str, int] | None = None
 
     def __init__(self) -> None:
@@ -105,6 +104,8 @@ class Module:
         for table in ("_parameters", "_buffers", "_modules"):
             if table in own and name in own[table]:
                 return own[table][name]
+        if name in self._computed:
+            return self._computed[name].read(self)
         if isinstance(getattr(type(self), name, None), property):
             return object.__getattribute__(self, name)  # show the error inside the property, not this one
         missing_init = "" if "_parameters" in own else "; it never called super().__init__()"
@@ -113,6 +114,9 @@ class Module:
         raise error
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._computed:
+            self._computed[name].write(self, value)
+            return
         if modes.trace is not None and self.__dict__.get("_made_in") is not modes.trace:
             self._set_while_traced(name, value)
             return
@@ -139,7 +143,7 @@ class Module:
         bump_version()
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules, *self._computed})
 
     def _table_of(self, name: str) -> dict[str, Any] | None:
         tables = (self.__dict__.get(each, {}) for each in ("_parameters", "_buffers", "_modules"))
@@ -278,50 +282,6 @@ class Module:
                 )
             )
 
-    # --- hooks -----------------------------------------------------------------------------------------------------
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before every `forward`, as in PyTorch; a result replaces the arguments.
-
-        With `with_kwargs` it is ``hook(module, args, kwargs)``, and what replaces them ``(args, kwargs)``. Inside a
-        compiled step a hook runs while the step is traced, and what it computes is part of the program.
-
-        Returns:
-            A handle; `handle.remove()` takes the hook off.
-
-        >>> import thalweg as tw
-        >>> layer = tw.nn.ReLU()
-        >>> handle = layer.register_forward_pre_hook(lambda module, args: (args[0] - 1.0,))
-        >>> layer(tw.tensor([3.0]))
-        tensor([2.])
-        >>> handle.remove()
-        """
-        self._refuse_in_trace("hook", "registered", hook)
-        return hooks.add(self, "_forward_pre_hooks", Hook(hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args, result)`` after every `forward`, as in PyTorch; its own result replaces that one.
-
-        With `with_kwargs` it is ``hook(module, args, kwargs, result)``; with `always_call` it is called, with None as
-        the result, also where `forward` raised.
-
-        Returns:
-            A handle; `handle.remove()` takes the hook off.
-
-        >>> import thalweg as tw
-        >>> layer, shapes = tw.nn.Linear(3, 2), []
-        >>> with layer.register_forward_hook(lambda module, args, result: shapes.append(result.shape)):
-        ...     _ = layer(tw.ones(4, 3))
-        >>> shapes
-        [(4, 2)]
-        """
-        self._refuse_in_trace("hook", "registered", hook)
-        return hooks.add(self, "_forward_hooks", Hook(hook, with_kwargs, always_call), prepend)
-
     # --- walking ---------------------------------------------------------------------------------------------------
 
     def named_modules(
@@ -351,6 +311,7 @@ class Module:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
+        """The modules directly below, in the order in which they were set."""
         return (module for _, module in self.named_children())
 
     def _named_members(self, table: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[Any]:
@@ -380,6 +341,7 @@ class Module:
         return self._named_members("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers of this module and, with `recurse`, of all below it."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
@@ -488,6 +450,7 @@ class Module:
         return self.to(float32)
 
     def cpu(self) -> Self:
+        """The module itself: there is no other device."""
         return self
 
     def _convert(self, dtype: DType) -> None:
@@ -525,25 +488,32 @@ class Module:
         """The layers as a table, for notebooks."""
         return summaries.architecture_html(self)
 
-    def summary(self, *input_shapes: Any, dtype: object = None) -> summaries.Summary:
-        """A table of the layers for an input of this shape (with the batch axis): output shapes, parameters, bytes.
+    def summary(
+        self, *input_shapes: Any, dtype: object = None, depth: int | None = None, width: int | None = None
+    ) -> summaries.Summary:
+        """The layers as a tree, for an input of this shape (with the batch axis): output shapes, parameters, bytes.
 
         Give one shape for each input of `forward`. `dtype` is that of the inputs, by default that of the parameters;
         a network that starts with an embedding needs ``dtype="int64"``. Shapes are found without computing values.
 
+        A row counts all that lies below it, and its share of the whole; a parameter that several layers share counts
+        at the first of them. `depth` leaves out what lies deeper. Lines are cut to `width` letters, by default that of
+        the terminal.
+
         >>> from thalweg import nn
         >>> nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)).summary((64, 784))
-        layer    path   output shape   parameters
-        -----------------------------------------
-        Linear   0         (64, 128)      100,480
-        ReLU     1         (64, 128)            0
-        Linear   2          (64, 10)        1,290
-        -----------------------------------------
+        layer        output shape  parameters  trainable   share
+        --------------------------------------------------------
+        Sequential   (64, 10)         101,770    101,770  100.0%
+          0: Linear  (64, 128)        100,480    100,480   98.7%
+          1: ReLU    (64, 128)              -          -       -
+          2: Linear  (64, 10)           1,290      1,290    1.3%
+        --------------------------------------------------------
         total parameters           101,770
         trainable parameters       101,770
         bytes                      407,080
         """
-        return summaries.summarise(self, input_shapes, dtype)
+        return summaries.summarise(self, input_shapes, dtype, depth, width)
 
 
 def _fits_cell(cell: Tensor, value: Tensor) -> bool:
@@ -554,6 +524,7 @@ def _fits_cell(cell: Tensor, value: Tensor) -> bool:
 def _convert_cell(tensor: Tensor, dtype: DType) -> None:
     """The same tensor in another dtype: optimizers keep their hold on it."""
     array = tensor._array().astype(dtype.numpy)
+    tensor._base = tensor._root = None  # a buffer that was a view of another dtype views nothing any more
     tensor._replace(make_input(array.shape, dtype, array))
     gradient = tensor._grad
     if isinstance(gradient, Tensor):

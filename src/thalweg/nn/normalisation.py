@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thalweg.dtype import DType, as_dtype, float32
+from thalweg.dtype import DType, float32
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import init
@@ -19,7 +19,7 @@ from thalweg.nn.applying import write
 from thalweg.nn.functional import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, positive, whole_number, whole_numbers
+from thalweg.nn.settings import new_parameter, positive, weight_dtype, whole_number, whole_numbers
 from thalweg.tensor import shaping
 from thalweg.tensor.arithmetic import add, convert, divide
 from thalweg.tensor.core import Tensor
@@ -47,7 +47,7 @@ class _ByChannel(Module):
         affine: bool,
         track_running_stats: bool,
         bias: bool,
-        dtype: object,
+        dtype: DType,
     ) -> None:
         super().__init__()
         self.num_features = whole_number(f"{type(self).__name__}: num_features", num_features)
@@ -55,10 +55,9 @@ class _ByChannel(Module):
         self.momentum = momentum if momentum is None else positive(f"{type(self).__name__}: momentum", momentum)
         self.affine = affine
         self.track_running_stats = track_running_stats
-        kind = as_dtype(dtype) if dtype is not None else float32
-        self.register_parameter("weight", new_parameter((num_features,), kind) if affine else None)
-        self.register_parameter("bias", new_parameter((num_features,), kind) if affine and bias else None)
-        self._register_statistics(kind)
+        self.register_parameter("weight", new_parameter((num_features,), dtype) if affine else None)
+        self.register_parameter("bias", new_parameter((num_features,), dtype) if affine and bias else None)
+        self._register_statistics(dtype)
         self.reset_parameters()
 
     def _register_statistics(self, dtype: DType) -> None:
@@ -105,9 +104,11 @@ class _BatchNorm(_ByChannel):
         track_running_stats: bool = True,
         *,
         bias: bool = True,
+        device: object = None,
         dtype: object = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
+        kind = weight_dtype(device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, kind)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_shape(input)
@@ -195,9 +196,11 @@ class _InstanceNorm(_ByChannel):
         track_running_stats: bool = False,
         *,
         bias: bool = True,
+        device: object = None,
         dtype: object = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
+        kind = weight_dtype(device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, kind)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_shape(input)
@@ -285,6 +288,7 @@ class GroupNorm(Module):
         affine: bool = True,
         *,
         bias: bool = True,
+        device: object = None,
         dtype: object = None,
     ) -> None:
         super().__init__()
@@ -297,7 +301,7 @@ class GroupNorm(Module):
             )  # fmt: skip
         self.eps = positive("GroupNorm: eps", eps)
         self.affine = affine
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self.register_parameter("weight", new_parameter((num_channels,), kind) if affine else None)
         self.register_parameter("bias", new_parameter((num_channels,), kind) if affine and bias else None)
         self.reset_parameters()
@@ -343,13 +347,14 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
         *,
+        device: object = None,
         dtype: object = None,
     ) -> None:
         super().__init__()
         self.normalized_shape = whole_numbers("LayerNorm: normalized_shape", normalized_shape)
         self.eps = positive("LayerNorm: eps", eps)
         self.elementwise_affine = elementwise_affine
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         shape = self.normalized_shape
         self.register_parameter("weight", new_parameter(shape, kind) if elementwise_affine else None)
         self.register_parameter("bias", new_parameter(shape, kind) if elementwise_affine and bias else None)
@@ -389,13 +394,13 @@ class RMSNorm(Module):
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True, *,
-        dtype: object = None,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normalized_shape = whole_numbers("RMSNorm: normalized_shape", normalized_shape)
         self.eps = eps if eps is None else positive("RMSNorm: eps", eps)
         self.elementwise_affine = elementwise_affine
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         self.register_parameter("weight", new_parameter(self.normalized_shape, kind) if elementwise_affine else None)
         self.reset_parameters()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from thalweg.dtype import DType, as_dtype, float32
 from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import Node
 from thalweg.nn import init
@@ -16,7 +15,7 @@ from thalweg.nn.applying import apply
 from thalweg.nn.expressions import need_dtype_of, need_floating
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor.arithmetic import add, multiply, negative
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.shaping import cat, take_range
@@ -64,11 +63,13 @@ class SinusoidalPositionalEncoding(_Positions):
 
     table: Tensor
 
-    def __init__(self, d_model: int, max_len: int = 5000, base: float = 10000.0, *, dtype: object = None) -> None:
+    def __init__(
+        self, d_model: int, max_len: int = 5000, base: float = 10000.0, *, device: object = None, dtype: object = None
+    ) -> None:
         super().__init__(d_model, max_len)
         angles = _angles(max_len, -(-d_model // 2), d_model, base)
         table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(max_len, -1)[:, :d_model]
-        self.register_buffer("table", Tensor(table.astype(_kind(dtype).numpy)), persistent=False)
+        self.register_buffer("table", Tensor(table.astype(weight_dtype(device, dtype).numpy)), persistent=False)
 
     def forward(self, input: Tensor, start: int = 0) -> Tensor:
         start = self._check(input, start)
@@ -89,9 +90,9 @@ class LearnedPositionalEncoding(_Positions):
 
     weight: Parameter
 
-    def __init__(self, d_model: int, max_len: int, *, dtype: object = None) -> None:
+    def __init__(self, d_model: int, max_len: int, *, device: object = None, dtype: object = None) -> None:
         super().__init__(d_model, max_len)
-        self.weight = new_parameter((max_len, d_model), _kind(dtype))
+        self.weight = new_parameter((max_len, d_model), weight_dtype(device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -119,23 +120,22 @@ class RotaryPositionalEmbedding(_Positions):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, dim: int, max_len: int = 4096, base: float = 10000.0, *, dtype: object = None) -> None:
+    def __init__(
+        self, dim: int, max_len: int = 4096, base: float = 10000.0, *, device: object = None, dtype: object = None
+    ) -> None:
         super().__init__(dim, max_len)
         if dim % 2:
             raise ArgumentError(
                 explain("RotaryPositionalEmbedding turns pairs", received=f"dim={dim}", expected="an even number")
             )
         angles = _angles(max_len, dim // 2, dim, base)
+        kind = weight_dtype(device, dtype)
         for name, function in (("cos", np.cos), ("sin", np.sin)):
-            self.register_buffer(name, Tensor(function(angles).astype(_kind(dtype).numpy)), persistent=False)
+            self.register_buffer(name, Tensor(function(angles).astype(kind.numpy)), persistent=False)
 
     def forward(self, input: Tensor, start: int = 0) -> Tensor:
         start = self._check(input, start)
         return apply(_turned, input, self.cos, self.sin, start=start)
-
-
-def _kind(dtype: object) -> DType:
-    return as_dtype(dtype) if dtype is not None else float32
 
 
 def _angles(length: int, pairs: int, width: int, base: float) -> np.ndarray:

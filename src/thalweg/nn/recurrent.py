@@ -12,16 +12,16 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.dtype import as_dtype, float32
-from thalweg.errors import ShapeError, explain
+from thalweg.dtype import DType
+from thalweg.errors import ArgumentError, ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import init
 from thalweg.nn import recurrent_expressions as steps
 from thalweg.nn.expressions import need_probability
 from thalweg.nn.functional import dropout, linear
 from thalweg.nn.module import Module
-from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
+from thalweg.nn.utils.rnn import PackedSequence
 from thalweg.tensor.arithmetic import add, where
 from thalweg.tensor.core import Tensor, refuse_unknown
 from thalweg.tensor.lifting import as_tensor, lift
@@ -52,10 +52,11 @@ class _Recurrent(Module):
 
     GATES: int
     STATES: tuple[str, ...] = ("h_0",)
+    IN_A_STEP: tuple[str, ...] = ("weight_hh",)
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
-        bidirectional: bool, dtype: object, proj_size: int = 0,
+        bidirectional: bool, dtype: DType, proj_size: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         name = type(self).__name__
@@ -70,7 +71,7 @@ class _Recurrent(Module):
             warnings.warn(
                 f"{name}: dropout={dropout} does nothing with num_layers=1: it comes between layers", stacklevel=3
             )
-        self._register_weights(as_dtype(dtype) if dtype is not None else float32)
+        self._register_weights(dtype)
         self.reset_parameters()
 
     # --- weights ---------------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ class _Recurrent(Module):
     def _output_size(self) -> int:
         return self.proj_size or self.hidden_size
 
-    def _register_weights(self, dtype: Any) -> None:
+    def _register_weights(self, dtype: DType) -> None:
         rows = self.GATES * self.hidden_size
         for layer in range(self.num_layers):
             inputs = self._output_size * len(self._directions) if layer else self.input_size
@@ -108,8 +109,8 @@ class _Recurrent(Module):
     def flatten_parameters(self) -> None:
         """Nothing: weights need no particular place in memory. Kept so that code written for PyTorch runs."""
 
-    def _weight(self, name: str, place: str) -> Parameter | None:
-        return self._parameters.get(f"{name}_l{place}")
+    def _weight(self, name: str, place: str) -> Tensor | None:
+        return getattr(self, f"{name}_l{place}", None)
 
     # --- computing -------------------------------------------------------------------------------------------------
 
@@ -118,13 +119,21 @@ class _Recurrent(Module):
         bias = both(self._weight("bias_ih", place), self._weight("bias_hh", place))
         return linear(x, self._weight("weight_ih", place), bias)  # type: ignore[arg-type]
 
-    def _step(self, given: Tensor, state: State, place: str) -> tuple[State, State]:
-        """The new state, and what the backward pass would otherwise compute again."""
+    def _step(self, given: Tensor, state: State, *weights: Any) -> tuple[State, State]:
+        """The new state, and what the backward pass would otherwise compute again. `weights`: those `IN_A_STEP`."""
         raise NotImplementedError
 
     def _run(self, input: Any, states: Sequence[Any] | None, lengths: Any) -> tuple[Any, list[Any]]:
-        """The outputs in the order of axes of the input, and the last states, each (layers * directions, N, size)."""
-        x, is_batched = self._steps_first(as_tensor(input))
+        """The outputs in the order of axes of the input, and the last states, each (layers * directions, N, size).
+
+        A packed sequence gives a packed one; `batch_first` does not speak of it.
+        """
+        packed = input if isinstance(input, PackedSequence) else None
+        if packed is not None:
+            lengths = self._lengths_of(packed, lengths)
+            x, is_batched = packed.padded, True
+        else:
+            x, is_batched = self._steps_first(as_tensor(input))
         mask = None if lengths is None else self._valid(lengths, x.shape[0], x.shape[1], is_batched)
         starts = self._starts(states, x, is_batched)
         ends: list[State] = []
@@ -138,6 +147,8 @@ class _Recurrent(Module):
                 ends.append(end)
             x = outputs[0] if len(outputs) == 1 else _cat(outputs, -1)
         last = [_stack(list(each), 0) for each in zip(*ends, strict=True)]
+        if packed is not None:
+            return packed.like(x), last
         if not is_batched:
             return x.squeeze(1), [each.squeeze(1) for each in last]
         return x.transpose(0, 1) if self.batch_first else x, last
@@ -145,6 +156,7 @@ class _Recurrent(Module):
     def _sweep(self, x: Any, place: str, start: State, mask: Tensor | None) -> tuple[Any, State]:
         """One layer in one direction; where a sequence has no entry its state stays, and its output is 0."""
         given = self._given(x, place)
+        weights = [self._weight(name, place) for name in self.IN_A_STEP]  # read once, not at every step
         keeps = modes.grad_enabled
         start = tuple(
             zeros((x.shape[1], size), given) if each is None else each
@@ -153,7 +165,7 @@ class _Recurrent(Module):
 
         def body(state: State, entry: Any) -> tuple[State, State]:
             now, is_valid = entry if mask is not None else (entry, None)
-            new, parts = self._step(now, state, place)
+            new, parts = self._step(now, state, *weights)
             if is_valid is not None:
                 new = tuple(_kept(is_valid, a, b) for a, b in zip(new, state, strict=True))
             return new, (new[0], *(parts if keeps else ()))
@@ -171,20 +183,28 @@ class _Recurrent(Module):
 
     def _steps_first(self, input: Any) -> tuple[Any, bool]:
         ranks = {3: "(N, T, C)" if self.batch_first else "(T, N, C)", 2: "(T, C)"}
-        weight = self._weight("weight_ih", "0")
-        steps.check_input(type(self).__name__, input.node, self.input_size, weight.node, ranks)  # type: ignore[union-attr]
+        steps.check_input(type(self).__name__, input.node, self.input_size, next(self.parameters()).node, ranks)
         if input.ndim == 2:
             return input.unsqueeze(1), False
         return input.transpose(0, 1) if self.batch_first else input, True
 
+    def _lengths_of(self, packed: PackedSequence, lengths: Any) -> Any:
+        name = type(self).__name__
+        if lengths is not None:
+            received, remedy = "a PackedSequence, and lengths", "leave lengths out"
+            raise ArgumentError(explain(f"{name}: a packed sequence has lengths", received=received, remedy=remedy))
+        ranks = {3: "a PackedSequence of entries (C,)"}
+        steps.check_input(name, packed.padded.node, self.input_size, next(self.parameters()).node, ranks)
+        return packed.lengths
+
     def _starts(self, states: Sequence[Any] | None, x: Any, is_batched: bool) -> list[Any]:
         if states is None:
             return [None] * len(self.STATES)
-        weight = self._weight("weight_ih", "0")
+        own = next(self.parameters()).node
         count, found = self.num_layers * len(self._directions), []
         for what, state, size in zip(self.STATES, map(as_tensor, states), self._sizes(), strict=True):
             shape = (count, x.shape[1], size) if is_batched else (count, size)
-            steps.check_state(type(self).__name__, what, state.node, shape, weight.node)  # type: ignore[union-attr]
+            steps.check_state(type(self).__name__, what, state.node, shape, own)
             found.append(state if is_batched else state.unsqueeze(1))
         return found
 
@@ -225,7 +245,8 @@ class RNN(_Recurrent):
     in ``_l0_reverse``, ``_l1`` and so on; all start uniform in ±1/sqrt(H).
     Called with ``(input, h_0=None, lengths=None)``, gives ``(output, h_n)``. `lengths` (N,) says how many entries of
     each sequence are valid, as a packed sequence does in PyTorch: the last state is that of the last valid entry, the
-    reverse direction starts there, and outputs behind it are 0.
+    reverse direction starts there, and outputs behind it are 0. A packed sequence (`nn.utils.rnn`) is taken as well,
+    and then `output` is one.
     Raises ShapeError and DTypeError for what does not fit, ArgumentError for a length out of range.
 
     >>> import thalweg as tw
@@ -239,14 +260,16 @@ class RNN(_Recurrent):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, dtype: object = None,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         refuse_unknown("RNN: nonlinearity", NONLINEARITIES, nonlinearity)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        kind = weight_dtype(device, dtype)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, kind)
         self.nonlinearity = nonlinearity
 
-    def _step(self, given: Tensor, state: State, place: str) -> tuple[State, State]:
-        new = plain_step(given, state[0], self._weight("weight_hh", place), self.nonlinearity)
+    def _step(self, given: Tensor, state: State, *weights: Any) -> tuple[State, State]:
+        new = plain_step(given, state[0], *weights, self.nonlinearity)
         return (new.h,), () if self.nonlinearity == "tanh" else (new.before,)  # tanh is differentiated by its result
 
     def forward(self, input: Tensor, hx: Tensor | None = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
@@ -271,19 +294,21 @@ class GRU(_Recurrent):
     """
 
     GATES = 3
+    IN_A_STEP = ("weight_hh", "bias_hh")
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, dtype: object = None,
+        dropout: float = 0.0, bidirectional: bool = False, *, device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        kind = weight_dtype(device, dtype)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, kind)
 
     def _given(self, x: Any, place: str) -> Tensor:
         # The recurrent bias stays in the loop: the reset gate multiplies a part of it.
         return linear(x, self._weight("weight_ih", place), self._weight("bias_ih", place))  # type: ignore[arg-type]
 
-    def _step(self, given: Tensor, state: State, place: str) -> tuple[State, State]:
-        new = gru_step(given, state[0], self._weight("weight_hh", place), self._weight("bias_hh", place))
+    def _step(self, given: Tensor, state: State, *weights: Any) -> tuple[State, State]:
+        new = gru_step(given, state[0], *weights)
         return (new.h,), (new.r, new.z, new.n, new.part)
 
     def forward(self, input: Tensor, hx: Tensor | None = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
@@ -311,17 +336,20 @@ class LSTM(_Recurrent):
 
     GATES = 4
     STATES = ("h_0", "c_0")
+    IN_A_STEP = ("weight_hh", "weight_hr")
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, *, dtype: object = None,
+        dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, *,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
+        kind = weight_dtype(device, dtype)
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, proj_size
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, kind, proj_size
         )
 
-    def _step(self, given: Tensor, state: State, place: str) -> tuple[State, State]:
-        new = lstm_step(given, *state, self._weight("weight_hh", place), self._weight("weight_hr", place))
+    def _step(self, given: Tensor, state: State, *weights: Any) -> tuple[State, State]:
+        new = lstm_step(given, *state, *weights)
         return (new.h, new.c), (new.i, new.f, new.g, new.o)
 
     def forward(

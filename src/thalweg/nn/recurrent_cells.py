@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from thalweg.dtype import as_dtype, float32
+from thalweg.dtype import DType
 from thalweg.nn import init
 from thalweg.nn.functional import linear
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
 from thalweg.nn.recurrent import NONLINEARITIES, both, gru_step, lstm_step, pair_of_states, plain_step, zeros
 from thalweg.nn.recurrent_expressions import check_input, check_state
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor, refuse_unknown
 from thalweg.tensor.lifting import as_tensor
 
@@ -30,17 +30,17 @@ class _Cell(Module):
     bias_ih: Parameter | None
     bias_hh: Parameter | None
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: object) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: DType) -> None:
         super().__init__()
         name = type(self).__name__
         self.input_size = whole_number(f"{name}: input_size", input_size, 1)
         self.hidden_size = whole_number(f"{name}: hidden_size", hidden_size, 1)
         self.bias = bias
-        kind, rows = as_dtype(dtype) if dtype is not None else float32, self.GATES * hidden_size
-        self.weight_ih = new_parameter((rows, input_size), kind)
-        self.weight_hh = new_parameter((rows, hidden_size), kind)
-        self.register_parameter("bias_ih", new_parameter((rows,), kind) if bias else None)
-        self.register_parameter("bias_hh", new_parameter((rows,), kind) if bias else None)
+        rows = self.GATES * hidden_size
+        self.weight_ih = new_parameter((rows, input_size), dtype)
+        self.weight_hh = new_parameter((rows, hidden_size), dtype)
+        self.register_parameter("bias_ih", new_parameter((rows,), dtype) if bias else None)
+        self.register_parameter("bias_hh", new_parameter((rows,), dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -82,10 +82,17 @@ class RNNCell(_Cell):
     GATES = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, dtype: object = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        *,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         refuse_unknown("RNNCell: nonlinearity", NONLINEARITIES, nonlinearity)
-        super().__init__(input_size, hidden_size, bias, dtype)
+        super().__init__(input_size, hidden_size, bias, weight_dtype(device, dtype))
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
@@ -112,8 +119,10 @@ class LSTMCell(_Cell):
 
     GATES = 4
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, dtype: object = None) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype)
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, device: object = None, dtype: object = None
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, weight_dtype(device, dtype))
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         x = self._checked(input)
@@ -137,8 +146,10 @@ class GRUCell(_Cell):
 
     GATES = 3
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, dtype: object = None) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype)
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, device: object = None, dtype: object = None
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, weight_dtype(device, dtype))
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         x = self._checked(input)

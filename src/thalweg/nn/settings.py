@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thalweg.dtype import DType
-from thalweg.errors import ArgumentError, explain
+from thalweg.dtype import DType, as_dtype, float32
+from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.nn.parameter import Parameter
+from thalweg.tensor.devices import check_device
 
 
 def whole_number(what: str, value: int, at_least: int | None = 0) -> int:
@@ -52,3 +53,19 @@ def positive(what: str, value: float) -> float:
 def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
     """Zeros, to be initialised."""
     return Parameter(np.zeros(shape, dtype.numpy))
+
+
+def weight_dtype(device: object, dtype: object) -> DType:
+    """The dtype of a new layer's floating-point state, float32 unless told otherwise; the place can only be the CPU."""
+    check_device(device)
+    kind = as_dtype(dtype) if dtype is not None else float32
+    if not kind.is_floating_point:
+        raise DTypeError(
+            explain(
+                "weights are floating-point numbers",
+                received=f"dtype={kind.name}",
+                expected="float32 or float64",
+                remedy="leave dtype out for float32",
+            )
+        )
+    return kind

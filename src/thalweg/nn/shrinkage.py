@@ -6,7 +6,6 @@ In: a tensor of any shape. Out: one of the same shape (half of one axis for `GLU
 
 from __future__ import annotations
 
-from thalweg.dtype import as_dtype, float32
 from thalweg.errors import ShapeError, explain
 from thalweg.graph import full
 from thalweg.nn import functional
@@ -14,7 +13,7 @@ from thalweg.nn.activations import _InPlace
 from thalweg.nn.applying import write
 from thalweg.nn.module import Module
 from thalweg.nn.parameter import Parameter
-from thalweg.nn.settings import new_parameter, whole_number
+from thalweg.nn.settings import new_parameter, weight_dtype, whole_number
 from thalweg.tensor.core import Tensor
 
 
@@ -217,11 +216,13 @@ class PReLU(Module):
 
     weight: Parameter
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: object = None) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, *, device: object = None, dtype: object = None
+    ) -> None:
         super().__init__()
         self.num_parameters = whole_number("PReLU: num_parameters", num_parameters, 1)
         self.init = init
-        self.weight = new_parameter((num_parameters,), as_dtype(dtype) if dtype is not None else float32)
+        self.weight = new_parameter((num_parameters,), weight_dtype(device, dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -58,6 +58,7 @@ def load(module: Any, given: Mapping[str, Any], strict: bool) -> IncompatibleKey
             )
         )
     targets = collect(module)
+    given = _with_present_names(module, given)
     missing = [name for name in targets if name not in given]
     unexpected = [name for name in given if name not in targets]
     arrays, faults = _read({name: target for name, target in targets.items() if name in given}, given)
@@ -68,6 +69,16 @@ def load(module: Any, given: Mapping[str, Any], strict: bool) -> IncompatibleKey
         for name, array in arrays.items():
             targets[name]._assign(Tensor(array).node)
     return IncompatibleKeys(missing, unexpected)
+
+
+def _with_present_names(module: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state whose layers were of an older form, under the names of the present one."""
+    names = {
+        f"{path}.{old}" if path else old: f"{path}.{new}" if path else new
+        for path, owner in module.named_modules()
+        for old, new in getattr(owner, "_older_names", {}).items()
+    }
+    return {names.get(name, name): value for name, value in given.items()} if names else given
 
 
 def _read(targets: Mapping[str, Tensor], given: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:

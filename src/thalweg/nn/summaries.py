@@ -1,13 +1,15 @@
 """`Module.summary`: which layers a network has, what shapes flow through it, and what its parameters cost.
 
-In: a module and the shapes of its inputs. Out: a table as text, and as HTML for notebooks. The forward pass is run on
+In: a module and the shapes of its inputs. Out: a tree as text, and as HTML for notebooks. The forward pass is run on
 lazy tensors in evaluation mode, so no value is computed and no running statistic or random generator moves.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from thalweg.dtype import DType, as_dtype, float32
 from thalweg.errors import ArgumentError, explain
@@ -18,7 +20,11 @@ from thalweg.tensor.markup import escaped, html_table
 from thalweg.tensor.modes import set_recording
 from thalweg.tensor.random import default_generator
 
-_HEADINGS = ("layer", "path", "output shape", "parameters")
+_HEADINGS = ("layer", "output shape", "parameters", "trainable", "share")
+_NUMBERS = (2, 3, 4)
+_GAP = "  "
+# What a narrow terminal takes letters from, in this order, and how many each column keeps.
+_NARROWED = ((1, 20), (0, 24), (1, 12))
 
 
 class Summary(str):
@@ -38,16 +44,81 @@ class Summary(str):
         return self.markup
 
 
-def summarise(module: Any, input_shapes: Sequence[Any], dtype: object) -> Summary:
-    """The table of `Module.summary`."""
+class Row(NamedTuple):
+    """A module, or a parameter beside modules: how deep it lies, what it is called, and what lies in it altogether."""
+
+    depth: int
+    label: str
+    shape: str
+    parameters: int
+    trainable: int
+    also: str = ""  # where a layer that is used under several names was listed before
+
+
+def summarise(module: Any, input_shapes: Sequence[Any], dtype: object, depth: object, width: object) -> Summary:
+    """The tree of `Module.summary`."""
+    deepest, room = _whole("depth", depth), _whole("width", width)
     shapes = _shapes(input_shapes)
     results = _observe(module, shapes, as_dtype(dtype) if dtype is not None else _parameter_dtype(module))
-    rows = [
-        (type(layer).__name__, path, results.get(id(layer), "-"), f"{count:,}")
-        for path, layer, count in _counted_layers(module)
-    ]
-    text = "\n".join([*_table(rows), *_totals(module)])
-    return Summary(text, html_table(_HEADINGS, rows, numbers=(2, 3)) + _totals_html(module))
+    rows = [each for each in _rows(module, results) if deepest is None or each.depth <= deepest]
+    cells = [_cells(each, total=max(rows[0].parameters, 1)) for each in rows]
+    room = _terminal_width() if room is None else room
+    text = "\n".join([*_table(cells, room), *_totals(module)])
+    nested = [("\u2003" * row.depth + cell[0].strip(), *cell[1:]) for row, cell in zip(rows, cells, strict=True)]
+    return Summary(text, html_table(_HEADINGS, nested, numbers=_NUMBERS) + _totals_html(module))
+
+
+def _rows(module: Any, results: dict[int, str]) -> list[Row]:
+    """The tree from above. What has parameters beside its layers lists them, so each sum is that of the rows below."""
+    counted: set[int] = set()
+    listed: dict[int, str] = {}
+
+    def own_of(layer: Any) -> list[tuple[str, Any]]:
+        fresh = [(name, each) for name, each in layer.named_parameters(recurse=False) if id(each) not in counted]
+        counted.update(id(each) for _, each in fresh)
+        return fresh
+
+    def walk(layer: Any, name: str, path: str, depth: int) -> list[Row]:
+        label = f"{name}: {type(layer).__name__}" if name else type(layer).__name__
+        if id(layer) in listed:
+            return [Row(depth, label, "", 0, 0, listed[id(layer)])]
+        listed[id(layer)] = path or "the whole"
+        own = own_of(layer)
+        count = sum(each.numel() for _, each in own)
+        trainable = sum(each.numel() for _, each in own if each.requires_grad)
+        children = list(layer._modules.items())
+        below = [
+            Row(depth + 1, f"{each_name}: {type(each).__name__}", str(each.shape), *_counts(each))
+            for each_name, each in own
+            if children
+        ]
+        for each_name, each in children:
+            if each is not None:
+                found = walk(each, each_name, f"{path}.{each_name}" if path else each_name, depth + 1)
+                count, trainable = count + found[0].parameters, trainable + found[0].trainable
+                below += found
+        return [Row(depth, label, results.get(id(layer), "-"), count, trainable), *below]
+
+    return walk(module, "", "", 0)
+
+
+def _counts(parameter: Any) -> tuple[int, int]:
+    return parameter.numel(), parameter.numel() if parameter.requires_grad else 0
+
+
+def _cells(row: Row, total: int) -> tuple[str, ...]:
+    label = "  " * row.depth + row.label
+    if row.also:
+        return label, f"as {row.also}", "-", "-", "-"
+    share = row.parameters / total
+    told = "-" if not row.parameters else "<0.1%" if share < 0.0005 else f"{share:.1%}"
+    return label, row.shape, *(f"{each:,}" if row.parameters else "-" for each in (row.parameters, row.trainable)), told
+
+
+def _whole(name: str, value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ArgumentError(explain(f"summary: {name} is no whole number", received=repr(value), expected="0 or more"))
 
 
 def architecture_html(module: Any) -> str:
@@ -132,14 +203,33 @@ def _describe(result: object) -> str:
     return type(result).__name__
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in (*rows, _HEADINGS)) for i in range(4)]
-    texts = [
-        f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c:>{widths[2]}}   {d:>{widths[3]}}"
-        for a, b, c, d in (_HEADINGS, *rows)
+def _terminal_width() -> int:
+    """Letters to a line where standard output is a terminal, else 0: a file takes lines of any length."""
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _table(rows: Sequence[tuple[str, ...]], room: int) -> list[str]:
+    """Aligned lines of no more than `room` letters, 0 for any number; what is too long ends in an ellipsis."""
+    widths = [max(len(row[i]) for row in (*rows, _HEADINGS)) for i in range(len(_HEADINGS))]
+    for column, least in _NARROWED if room else ():
+        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - room
+        widths[column] = max(min(widths[column], least), widths[column] - max(excess, 0))
+    lines = [
+        _GAP.join(
+            f"{_cut(text, width):{'>' if place in _NUMBERS else '<'}{width}}"
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in (_HEADINGS, *rows)
     ]
-    rule = "-" * len(texts[0])
-    return [texts[0], rule, *texts[1:], rule]
+    rule = "-" * len(lines[0])
+    return [lines[0], rule, *lines[1:], rule]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def _sizes(module: Any) -> list[tuple[str, int]]:

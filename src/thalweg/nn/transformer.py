@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.dtype import as_dtype, float32
+from thalweg.dtype import DType
 from thalweg.errors import ArgumentError, explain
 from thalweg.nn import functional, init
 from thalweg.nn.attention import MultiheadAttention
@@ -21,7 +21,7 @@ from thalweg.nn.dropout import Dropout
 from thalweg.nn.linear import Linear
 from thalweg.nn.module import Module
 from thalweg.nn.normalisation import LayerNorm
-from thalweg.nn.settings import whole_number
+from thalweg.nn.settings import weight_dtype, whole_number
 from thalweg.tensor.core import Tensor, refuse_unknown
 
 Activation = Callable[[Tensor], Tensor]
@@ -44,7 +44,7 @@ class _Layer(Module):
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int, dropout: float, activation: str | Activation,
-        layer_norm_eps: float, batch_first: bool, norm_first: bool, bias: bool, dtype: object, attentions: int,
+        layer_norm_eps: float, batch_first: bool, norm_first: bool, bias: bool, dtype: DType, attentions: int,
     ) -> None:  # fmt: skip
         super().__init__()
         whole_number(f"{type(self).__name__}: dim_feedforward", dim_feedforward, 1)
@@ -97,7 +97,7 @@ class TransformerEncoderLayer(_Layer):
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
         activation: str | Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, *, dtype: object = None,
+        norm_first: bool = False, bias: bool = True, *, device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__(
             d_model,
@@ -109,7 +109,7 @@ class TransformerEncoderLayer(_Layer):
             batch_first,
             norm_first,
             bias,
-            dtype,
+            weight_dtype(device, dtype),
             1,
         )
 
@@ -140,7 +140,7 @@ class TransformerDecoderLayer(_Layer):
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
         activation: str | Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, *, dtype: object = None,
+        norm_first: bool = False, bias: bool = True, *, device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__(
             d_model,
@@ -152,7 +152,7 @@ class TransformerDecoderLayer(_Layer):
             batch_first,
             norm_first,
             bias,
-            dtype,
+            weight_dtype(device, dtype),
             2,
         )
 
@@ -266,22 +266,24 @@ class Transformer(Module):
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
         dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Activation = "relu",
         custom_encoder: Module | None = None, custom_decoder: Module | None = None, layer_norm_eps: float = 1e-5,
-        batch_first: bool = False, norm_first: bool = False, bias: bool = True, *, dtype: object = None,
+        batch_first: bool = False, norm_first: bool = False, bias: bool = True, *,
+        device: object = None, dtype: object = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+        kind = weight_dtype(device, dtype)
         settings: Any = (
             d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
         )  # fmt: skip
 
         def norm() -> LayerNorm:
-            return LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
+            return LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=kind)
 
         self.encoder = custom_encoder or TransformerEncoder(
-            TransformerEncoderLayer(*settings, dtype=dtype), num_encoder_layers, norm()
+            TransformerEncoderLayer(*settings, dtype=kind), num_encoder_layers, norm()
         )
         self.decoder = custom_decoder or TransformerDecoder(
-            TransformerDecoderLayer(*settings, dtype=dtype), num_decoder_layers, norm()
+            TransformerDecoderLayer(*settings, dtype=kind), num_decoder_layers, norm()
         )
         self.reset_parameters()
 
@@ -304,7 +306,7 @@ class Transformer(Module):
         )  # fmt: skip
 
     @staticmethod
-    def generate_square_subsequent_mask(sz: int, dtype: object = None) -> Tensor:
+    def generate_square_subsequent_mask(sz: int, device: object = None, dtype: object = None) -> Tensor:
         """(sz, sz): 0 on and below the diagonal, minus infinity above; `is_causal` says the same in a word."""
-        kind = as_dtype(dtype) if dtype is not None else float32
+        kind = weight_dtype(device, dtype)
         return Tensor(np.triu(np.full((sz, sz), -np.inf, kind.numpy), 1))

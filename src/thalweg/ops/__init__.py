@@ -6,6 +6,7 @@ names. Everything else in Thalweg (layers, losses, optimizers) is a composition 
 
 from thalweg.ops.contract import matmul
 from thalweg.ops.convolution import convolution
+from thalweg.ops.custom import Rule, custom, with_rule
 from thalweg.ops.elementwise import (
     absolute,
     add,
@@ -58,12 +59,12 @@ from thalweg.ops.reduce import amax, amin, argmax, argmin, argsort, cumsum, sum_
 from thalweg.ops.windows import window_product
 
 __all__ = [
-    "Body", "absolute", "add", "after", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
+    "Body", "Rule", "absolute", "add", "after", "amax", "amin", "arctan", "argmax", "argmin", "argsort", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "cast", "ceil", "chain_product", "concatenate",
-    "contiguous", "convolution", "cos", "cumsum", "detach", "divide", "equal", "erf", "exp", "expm1", "flip", "floor",
-    "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p", "loop",
-    "matmul", "maximum", "minimum", "multiply", "negative", "not_equal", "one_hot", "output", "pad", "permute", "power",
-    "random_bits", "remainder", "reshape", "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_",
+    "contiguous", "convolution", "cos", "cumsum", "custom", "detach", "divide", "equal", "erf", "exp", "expm1", "flip",
+    "floor", "floor_divide", "gather", "index_put", "inverse_order", "iota", "less", "less_equal", "log", "log1p",
+    "loop", "matmul", "maximum", "minimum", "multiply", "negative", "not_equal", "one_hot", "output", "pad", "permute",
+    "power", "random_bits", "remainder", "reshape", "round_", "scan", "scatter_add", "sigmoid", "sign", "sin", "slice_",
     "softplus", "sqrt", "subtract", "sum_", "tanh", "trunc", "where",
-    "window_product",
+    "window_product", "with_rule",
 ]  # fmt: skip

@@ -350,6 +350,11 @@ def _output_of(parts: tuple[Any, ...], index: int) -> Any:
     return parts[index]
 
 
+def _passed_on(node: Node) -> Node | None:
+    (source,) = node.inputs
+    return source.inputs[node.attributes["index"]] if source.op.identities.get("passes_on") else None
+
+
 # One result of a primitive that has several; the reverse sweep collects its cotangents for the whole.
 output = register(
     Primitive(
@@ -358,6 +363,6 @@ output = register(
         lambda shapes, *, index: _output_of(shapes, index),
         lambda dtypes, *, index: _output_of(dtypes, index),
         lambda results, *, index: results[index],
-        identities={"projection": True},
+        identities={"projection": True, "simpler": _passed_on},
     )
 )

@@ -5,9 +5,9 @@ cells: a new learning rate, or a schedule in its place, takes effect in steps th
 programs use is imported when it is first named.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from thalweg.later import later as _later
 from thalweg.optim import schedules
 from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam
@@ -33,24 +33,15 @@ if TYPE_CHECKING:
     from thalweg.optim.sparse_adam import SparseAdam
 
 # Name -> its module here.
-_LATER = {
+_MODULE_OF = {
     "Adadelta": "adadelta", "Adafactor": "adafactor", "Adamax": "adamax", "ASGD": "asgd", "LBFGS": "lbfgs",
     "Lion": "lion", "Muon": "muon", "NAdam": "nadam", "RAdam": "radam", "Rprop": "rprop", "SparseAdam": "sparse_adam",
     "lr_scheduler": "lr_scheduler", "swa_utils": "swa_utils",
 }  # fmt: skip
+_LATER = {name: (f"{__name__}.{module}", "" if name == module else name) for name, module in _MODULE_OF.items()}
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = _import_module(f"{__name__}.{_LATER[name]}")
-        value = globals()[name] = getattr(module, name, module)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    __getattr__, __dir__ = _later(__name__, _LATER)
 
 
 __all__ = [

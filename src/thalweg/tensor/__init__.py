@@ -22,11 +22,18 @@ from thalweg.tensor.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
-from thalweg.tensor.devices import device
+from thalweg.tensor.devices import accelerator, cuda, device
 from thalweg.tensor.functions import *  # noqa: F403
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.loop import scan
-from thalweg.tensor.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from thalweg.tensor.modes import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from thalweg.tensor.random import (
     Generator,
     bernoulli,
@@ -42,8 +49,9 @@ from thalweg.tensor.random import (
 from thalweg.tensor.trace import compile
 
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "bernoulli", "compile", "detect_anomaly", "device", "empty",
-    "enable_grad", "eye", "from_numpy", "full", "full_like", "gradcheck", "is_grad_enabled", "is_tensor", "linspace",
+    "Generator", "Tensor", "accelerator", "arange", "as_tensor", "bernoulli", "compile", "cuda", "detect_anomaly",
+    "device", "empty", "enable_grad", "eye", "from_numpy", "full", "full_like", "gradcheck", "inference_mode",
+    "is_grad_enabled", "is_tensor", "linspace",
     "manual_seed", "multinomial", "no_grad", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like",
     "randperm", "scan", "set_grad_enabled", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip

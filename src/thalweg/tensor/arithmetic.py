@@ -147,15 +147,15 @@ def floating(operand: Operand) -> Node:
 # --- binary ----------------------------------------------------------------------------------------------------------
 
 
-def _binary(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
+def _binary(primitive: Primitive, about: str) -> Callable[[Operand, Operand], Node]:
     def function(a: Operand, b: Operand) -> Node:
         return primitive(*meet(primitive.name, a, b))
 
-    function.__name__ = primitive.name
+    function.__name__, function.__doc__ = primitive.name, about
     return function
 
 
-def _comparison(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
+def _comparison(primitive: Primitive, about: str) -> Callable[[Operand, Operand], Node]:
     """A number that the tensor's integer format cannot hold is compared as what it is, not wrapped."""
 
     def function(a: Operand, b: Operand) -> Node:
@@ -164,7 +164,7 @@ def _comparison(primitive: Primitive) -> Callable[[Operand, Operand], Node]:
             dtype = int64
         return primitive(*meet(primitive.name, a, b, dtype=dtype))
 
-    function.__name__ = primitive.name
+    function.__name__, function.__doc__ = primitive.name, about
     return function
 
 
@@ -173,21 +173,22 @@ def _fits(operand: Operand, dtype: DType) -> bool:
     return isinstance(operand, Node) or low <= operand <= high
 
 
-add = _binary(ops.add)
-multiply = _binary(ops.multiply)
-maximum = _binary(ops.maximum)
-minimum = _binary(ops.minimum)
-remainder = _binary(ops.remainder)
-equal = _comparison(ops.equal)
-not_equal = _comparison(ops.not_equal)
-less = _comparison(ops.less)
-less_equal = _comparison(ops.less_equal)
-bitwise_and = _binary(ops.bitwise_and)
-bitwise_or = _binary(ops.bitwise_or)
-bitwise_xor = _binary(ops.bitwise_xor)
+add = _binary(ops.add, "a + b. Operands broadcast, and meet in the dtype that PyTorch gives them.")
+multiply = _binary(ops.multiply, "a * b, entry by entry. Operands broadcast.")
+maximum = _binary(ops.maximum, "The larger of the two, entry by entry; equal ones share the gradient.")
+minimum = _binary(ops.minimum, "The smaller of the two, entry by entry; equal ones share the gradient.")
+remainder = _binary(ops.remainder, "What is left of a when b is taken away as often as it fits; it has the sign of b.")
+equal = _comparison(ops.equal, "True where a = b.")
+not_equal = _comparison(ops.not_equal, "True where a and b differ; NaN differs from itself.")
+less = _comparison(ops.less, "True where a < b.")
+less_equal = _comparison(ops.less_equal, "True where a <= b.")
+bitwise_and = _binary(ops.bitwise_and, "The bits that both have; of booleans, a and b.")
+bitwise_or = _binary(ops.bitwise_or, "The bits that either has; of booleans, a or b.")
+bitwise_xor = _binary(ops.bitwise_xor, "The bits that exactly one has; of booleans, whether they differ.")
 
 
 def subtract(a: Operand, b: Operand) -> Node:
+    """a - b. Operands broadcast; booleans are refused."""
     left, right = meet("subtract", a, b)
     if left.dtype is bool_:
         raise DTypeError(
@@ -202,10 +203,12 @@ def subtract(a: Operand, b: Operand) -> Node:
 
 
 def greater(a: Operand, b: Operand) -> Node:
+    """True where a > b."""
     return less(b, a)
 
 
 def greater_equal(a: Operand, b: Operand) -> Node:
+    """True where a >= b."""
     return less_equal(b, a)
 
 
@@ -225,6 +228,7 @@ def divide(a: Operand, b: Operand, rounding_mode: str | None = None) -> Node:
 
 
 def floor_divide(a: Operand, b: Operand) -> Node:
+    """a / b, rounded down to a whole number."""
     return ops.floor_divide(*meet("floor_divide", a, b))
 
 
@@ -284,38 +288,38 @@ def where(condition: Node, yes: Operand, no: Operand) -> Node:
 # --- unary -----------------------------------------------------------------------------------------------------------
 
 
-def _floating_unary(primitive: Primitive) -> Callable[[Operand], Node]:
+def _floating_unary(primitive: Primitive, about: str) -> Callable[[Operand], Node]:
     def function(x: Operand) -> Node:
         return primitive(floating(x))
 
-    function.__name__ = primitive.name
+    function.__name__, function.__doc__ = primitive.name, about
     return function
 
 
-exp = _floating_unary(ops.exp)
-expm1 = _floating_unary(ops.expm1)
-log = _floating_unary(ops.log)
-log1p = _floating_unary(ops.log1p)
-sqrt = _floating_unary(ops.sqrt)
-sin = _floating_unary(ops.sin)
-cos = _floating_unary(ops.cos)
-tanh = _floating_unary(ops.tanh)
-arctan = _floating_unary(ops.arctan)
-sigmoid = _floating_unary(ops.sigmoid)
-erf = _floating_unary(ops.erf)
+exp = _floating_unary(ops.exp, "e^x.")
+expm1 = _floating_unary(ops.expm1, "e^x - 1, exact also for small x.")
+log = _floating_unary(ops.log, "The natural logarithm; NaN below 0, -inf at 0.")
+log1p = _floating_unary(ops.log1p, "log(1 + x), exact also for small x.")
+sqrt = _floating_unary(ops.sqrt, "The square root; NaN below 0.")
+sin = _floating_unary(ops.sin, "The sine of an angle in radians.")
+cos = _floating_unary(ops.cos, "The cosine of an angle in radians.")
+tanh = _floating_unary(ops.tanh, "(e^x - e^-x) / (e^x + e^-x), between -1 and 1.")
+arctan = _floating_unary(ops.arctan, "The angle in (-pi/2, pi/2) whose tangent is x.")
+sigmoid = _floating_unary(ops.sigmoid, "1 / (1 + e^-x), between 0 and 1.")
+erf = _floating_unary(ops.erf, "The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.")
 
 
-def _rounding(primitive: Primitive) -> Callable[[Node], Node]:
+def _rounding(primitive: Primitive, about: str) -> Callable[[Node], Node]:
     def function(x: Node) -> Node:
         return primitive(x) if x.dtype.is_floating_point else x
 
-    function.__name__ = primitive.name
+    function.__name__, function.__doc__ = primitive.name, about
     return function
 
 
-floor = _rounding(ops.floor)
-ceil = _rounding(ops.ceil)
-trunc = _rounding(ops.trunc)
+floor = _rounding(ops.floor, "Rounded down to a whole number; the derivative is 0.")
+ceil = _rounding(ops.ceil, "Rounded up to a whole number; the derivative is 0.")
+trunc = _rounding(ops.trunc, "Rounded towards 0; the derivative is 0.")
 
 
 def round_(x: Node, *, decimals: int = 0) -> Node:
@@ -329,55 +333,68 @@ def round_(x: Node, *, decimals: int = 0) -> Node:
 
 
 def negative(x: Node) -> Node:
+    """-x."""
     return ops.negative(x)
 
 
 def absolute(x: Node) -> Node:
+    """|x|; its derivative at 0 is 0."""
     return ops.absolute(x)
 
 
 def sign(x: Node) -> Node:
+    """-1, 0 or 1; its derivative is 0."""
     return ops.sign(x)
 
 
 def rsqrt(x: Node) -> Node:
+    """1 / sqrt(x)."""
     return divide(1.0, sqrt(x))
 
 
 def reciprocal(x: Node) -> Node:
+    """1 / x."""
     return divide(1.0, x)
 
 
 def square(x: Node) -> Node:
+    """x^2."""
     return ops.multiply(x, x)
 
 
 def tan(x: Node) -> Node:
+    """The tangent, sin x / cos x."""
     return ops.divide(sin(x), cos(x))
 
 
 def log2(x: Node) -> Node:
+    """The logarithm to base 2."""
     return multiply(log(x), 1 / math.log(2))
 
 
 def log10(x: Node) -> Node:
+    """The logarithm to base 10."""
     return multiply(log(x), 1 / math.log(10))
 
 
 def sinh(x: Node) -> Node:
+    """(e^x - e^-x) / 2."""
     x = floating(x)
     return multiply(subtract(expm1(x), expm1(negative(x))), 0.5)  # by expm1, so that a small x loses no digits
 
 
 def cosh(x: Node) -> Node:
+    """(e^x + e^-x) / 2."""
     return multiply(add(exp(x), exp(negative(floating(x)))), 0.5)
 
 
 def logical_not(x: Node) -> Node:
+    """True where x is 0."""
     return ops.bitwise_not(truth(x))
 
 
 def bitwise_not(x: Node) -> Node:
+    """Every bit turned over; of booleans, not x."""
     return ops.bitwise_not(x)
 
 
@@ -388,26 +405,32 @@ def truth(x: Operand) -> Node:
 
 
 def logical_and(a: Operand, b: Operand) -> Node:
+    """True where neither is 0."""
     return bitwise_and(truth(a), truth(b))
 
 
 def logical_or(a: Operand, b: Operand) -> Node:
+    """True where one of them is not 0."""
     return bitwise_or(truth(a), truth(b))
 
 
 def logical_xor(a: Operand, b: Operand) -> Node:
+    """True where exactly one of them is not 0."""
     return bitwise_xor(truth(a), truth(b))
 
 
 def isnan(x: Node) -> Node:
+    """True where x is NaN."""
     return not_equal(x, x)
 
 
 def isinf(x: Node) -> Node:
+    """True where x is infinite, of either sign."""
     return equal(absolute(x), math.inf) if x.dtype.is_floating_point else full(x.shape, False, bool_)
 
 
 def isfinite(x: Node) -> Node:
+    """True where x is neither NaN nor infinite."""
     return less(absolute(x), math.inf) if x.dtype.is_floating_point else full(x.shape, True, bool_)
 
 
@@ -430,6 +453,7 @@ def cast(x: Node, dtype: DType) -> Node:
 
 
 def masked_fill(x: Node, mask: Node, value: Operand) -> Node:
+    """x, with `value` where the mask is True. The mask broadcasts to x; no gradient flows to what was replaced."""
     need_tensor("masked_fill", x, mask)
     shape = broadcast_shapes(x.shape, mask.shape, name="masked_fill")
     return where(mask, as_node(value, x.dtype), expand_to(x, shape))

@@ -16,6 +16,7 @@ from thalweg.graph import Node, constant_leaf, full, make_input, next_serial, to
 from thalweg.tensor import lazy
 from thalweg.tensor.arithmetic import add
 from thalweg.tensor.core import Tensor, overwritten_at, request, settle
+from thalweg.tensor.hooks import Arrivals
 from thalweg.tensor.lazy import OVERWRITTEN, SPENT, SWEPT, Record, companions, record_of
 from thalweg.tensor.lifting import as_tensor
 from thalweg.tensor.modes import modes, set_recording
@@ -58,13 +59,19 @@ def backward(
             )
         )
     keep = create_graph if retain_graph is None else retain_graph
-    cotangents = _sweep([root], [_seed(self, gradient)], [node for _, node in found], order, keep)
+
+    def collect(tensor: Tensor, node: Node) -> None:
+        _collect(tensor, _as_gradient(node, create_graph), create_graph)
+
+    arrivals = Arrivals(order, found, collect)
+    with set_recording(create_graph and modes.grad_enabled):
+        cotangents = _sweep([root], [_seed(self, gradient)], [node for _, node in found], order, keep, arrivals)
     if wanted is None and any(node.notes & SPENT for node in order):
         root.notes |= SPENT  # so that a loss that is kept does not keep its graph
         settle(self)
-    for (tensor, _), cotangent in zip(found, cotangents, strict=True):
-        if cotangent is not None:
-            _collect(tensor, _as_gradient(cotangent, create_graph), create_graph)
+    for (tensor, node), cotangent in zip(found, cotangents, strict=True):
+        if cotangent is not None and node not in arrivals.collected:
+            collect(tensor, cotangent)
     if survey is not None and record is not None:
         survey.expect(record, next_serial() - before)
     if modes.trace is None and root.value is None:
@@ -154,13 +161,15 @@ def grad(
     order = toposort([root for root, _ in starts], is_leaf=stops_gradient)
     found = _targets(order, targets)
     keep = create_graph if retain_graph is None else retain_graph
-    cotangents = _sweep(
-        [root for root, _ in starts],
-        [_seed(each, seed) for each, seed in zip(results, seeds, strict=True)],
-        [node for _, node in found],
-        order,
-        keep,
-    )
+    with set_recording(create_graph and modes.grad_enabled):
+        cotangents = _sweep(
+            [root for root, _ in starts],
+            [_seed(each, seed) for each, seed in zip(results, seeds, strict=True)],
+            [node for _, node in found],
+            order,
+            keep,
+            Arrivals(order, found, None),
+        )
     return tuple(_answer(target, found, cotangents, create_graph, allow_unused) for target in targets)
 
 
@@ -252,12 +261,13 @@ def _targets(order: Sequence[Node], wanted: Sequence[Tensor] | None) -> list[tup
 
 
 def _sweep(
-    roots: list[Node], seeds: list[Node], targets: list[Node], order: list[Node], retain_graph: bool
+    roots: list[Node], seeds: list[Node], targets: list[Node], order: list[Node], retain_graph: bool, arrivals: Arrivals
 ) -> list[Node | None]:
     on_path = reached_from(targets, order)
     _refuse_used(order, on_path)
     sweep = None if modes.trace is None else modes.trace.begin_sweep(roots)
-    result = gradients(roots, seeds, targets, None if sweep is None else sweep.cotangents)
+    collected = None if sweep is None else sweep.cotangents
+    result = gradients(roots, seeds, targets, collected, arrivals if arrivals else None)
     if sweep is not None:
         sweep.end = next_serial()
     if not retain_graph:
@@ -366,6 +376,8 @@ def _overwritten(user: Node) -> GradientError:
 
 def _reads(user: Node, node: Node, on_path: set[Node]) -> bool:
     """Whether the chain rule of `user`, for those inputs whose cotangents are wanted, needs the value of `node`."""
+    if user.op is ops.custom:
+        return False  # its rule has kept the values that it reads
     if not user.inputs or user.op.multiple or user.op.identities.get("projection"):
         return bool(user.op.multiple)
     cotangent = make_input(user.shape, user.dtype)

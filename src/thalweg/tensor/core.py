@@ -74,6 +74,7 @@ class Tensor(Declared):
         "_before",
         "_bound",
         "_grad",
+        "_hooks",
         "_leaf",
         "_node",
         "_requires_grad",
@@ -106,6 +107,7 @@ class Tensor(Declared):
         self._retains = False
         self._bound = FREE
         self._before: Node | None = None
+        self._hooks: Any = None  # of a leaf, see `hooks.LeafHooks`
         if node.holder is None or node.holder() is None:
             node.holder = weakref.ref(self)
 
@@ -140,10 +142,12 @@ class Tensor(Declared):
 
     @property
     def shape(self) -> Shape:
+        """The extent of every axis, as a tuple."""
         return self._node.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> DType:
+        """The number format: `tw.float32`, `tw.int64`, ..."""
         return self._node.dtype  # type: ignore[no-any-return]
 
     @property
@@ -153,6 +157,7 @@ class Tensor(Declared):
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self._node.shape)
 
     @property
@@ -162,15 +167,18 @@ class Tensor(Declared):
 
     @property
     def requires_grad(self) -> bool:
+        """Whether operations on it are recorded, so that `backward` reaches it."""
         if self._base is not None and modes.trace is None:
             self._view_node()  # a view follows its base, which may have been written since
         return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        """Whether operations on it are recorded, so that `backward` reaches it."""
         self.requires_grad_(value)
 
     def size(self, dim: int | None = None) -> Any:
+        """The shape, or the extent of one axis."""
         return self.shape if dim is None else self.shape[dim]
 
     def numel(self) -> int:
@@ -178,9 +186,11 @@ class Tensor(Declared):
         return self._node.size
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.ndim
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is float32 or float64."""
         return self.dtype.is_floating_point
 
     def element_size(self) -> int:
@@ -207,6 +217,7 @@ class Tensor(Declared):
         return Tensor._result(node, self._requires_grad and modes.grad_enabled)
 
     def contiguous(self) -> Tensor:
+        """The tensor itself: it has no order in memory that could be seen."""
         return self
 
     # --- values ----------------------------------------------------------------------------------------------------
@@ -253,6 +264,7 @@ class Tensor(Declared):
         return self._array().reshape(-1)[0].item()  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
+        """The values as Python numbers, in lists as deep as the tensor has axes."""
         return self._array().tolist()
 
     def __bool__(self) -> bool:
@@ -323,10 +335,8 @@ class Tensor(Declared):
         """A tensor that shows part of another; `node` is made of movements of the base's node."""
         tensor = Tensor.__new__(Tensor)
         tensor._setup(node, requires_grad=requires_grad and node.dtype.is_floating_point)
-        if base._base is None:
-            tensor._base, tensor._root = base, base.node
-        else:
-            tensor._base, tensor._root = base._base, base._root
+        owner = base if base._base is None else base._base
+        tensor._base, tensor._root = owner, owner.node  # not base._root, which a trace does not touch
         return tensor._at_once() if lazy.eager or modes.anomaly else tensor
 
     def _at_once(self) -> Tensor:

@@ -197,4 +197,5 @@ def eye(
 
 
 def is_tensor(value: object) -> bool:
+    """Whether it is a tensor."""
     return isinstance(value, Tensor)

@@ -52,3 +52,35 @@ def check_device(given: Any) -> None:
 
 
 CPU = device()
+
+
+class OtherDevices:
+    """Devices of a kind that is not there, for programs that ask before they use one.
+
+    >>> import thalweg as tw
+    >>> tw.device("cuda" if tw.cuda.is_available() else "cpu")
+    device(type='cpu')
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_available(self) -> bool:
+        """Whether there is such a device: no."""
+        return False
+
+    def device_count(self) -> int:
+        """How many there are: none."""
+        return 0
+
+    def manual_seed(self, seed: int) -> None:
+        """Seed their random numbers: there are none, and `tw.manual_seed` seeds all that are."""
+
+    manual_seed_all = manual_seed
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: not there>"
+
+
+cuda = OtherDevices("cuda")
+accelerator = OtherDevices("accelerator")

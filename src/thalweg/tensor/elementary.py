@@ -7,7 +7,7 @@ functions of the package. Each is a composition in a form that loses no digits w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from thalweg import ops
 from thalweg.dtype import bool_, float64
@@ -17,6 +17,7 @@ from thalweg.tensor.arithmetic import (
     Operand,
     absolute,
     add,
+    arctan,
     as_node,
     bitwise_or,
     clamp,
@@ -232,6 +233,84 @@ def _digamma_right(z: Node) -> Node:
     return where(is_small, subtract(result, total), result)
 
 
+# --- the error function from the other side, and backwards -----------------------------------------------------------
+
+# e^(x^2) erfc(x) (1 + 2x) for x >= 1/2 as a polynomial in s = (x - 5/2) / (x + 5/2) · 6/5 - 1/5, which lies in [-1, 1]:
+# interpolated at Chebyshev's nodes with 50 digits; the largest relative error is 9e-16.
+_ERFCX = (
+    1.2423492448711544, -0.12000786868938904, -0.024899113240524604, 0.05674654966876823, -0.03662799043760799,
+    0.012587446516850075, -0.0011965769232149073, -0.000884886069467466, 0.0002904648460476749, 6.401263391755602e-05,
+    -4.116718852160905e-05, -7.071173073796379e-06, 5.783337803215547e-06, 1.2984720674425977e-06,
+    -8.089513023659347e-07, -2.971550553460554e-07, 9.88411614734026e-08, 6.537971640336364e-08,
+    -7.047535213532136e-09, -1.1321780442439423e-08, -5.269399511694885e-10, 1.092276837911133e-09,
+    1.6016206432575034e-10,
+)  # fmt: skip
+_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+
+
+def erfc(x: Node) -> Node:
+    """1 - erf(x), to the last digits also far right, where it is small."""
+    x = floating(x)
+    values = _erfc(ops.detach(x))
+    return ops.with_rule([values], [x], _erfc_rule, "erfc")[0]
+
+
+def _erfc(x: Node) -> Node:
+    right = where(less(0.5, x), x, 1.0)
+    right = where(less(right, 30.0), right, 30.0)  # 0 in every dtype
+    s = subtract(multiply(divide(subtract(right, 2.5), add(right, 2.5)), 1.2), 0.2)
+    scaled = divide(_series(s, _ERFCX), add(multiply(right, 2.0), 1.0))
+    near = multiply(ops.round_(multiply(right, 16.0)), 1 / 16)  # its square is exact, so that e^(-x^2) keeps its digits
+    power = multiply(exp(negative(square(near))), exp(negative(multiply(subtract(right, near), add(right, near)))))
+    return where(less(0.5, x), multiply(power, scaled), subtract(1.0, ops.erf(x)))
+
+
+def _erfc_rule(node: Node, cotangents: Sequence[Node | None]) -> list[Node | None]:
+    """erfc'(x) = -2/sqrt(pi) e^(-x^2)."""
+    (g,) = cotangents
+    assert g is not None
+    return [ops.chain_product(g, multiply(exp(negative(square(node.inputs[1]))), -_TWO_OVER_ROOT_PI))]
+
+
+def erfinv(y: Node) -> Node:
+    """The x for which erf(x) = y; infinite at -1 and 1, NaN beyond.
+
+    By two steps of Halley's from a guess that is right to 3 in 1,000: a series near 0, Winitzki's formula (2008) else.
+    """
+    y = floating(y)
+    value = ops.detach(y)
+    size = absolute(value)
+    inside = where(less(size, 1), size, 0.5)
+    is_near, rest = less(inside, 0.5), subtract(1.0, inside)
+    x = where(is_near, _near_zero(inside), _near_one(inside, rest))
+    for _ in range(2):
+        miss = where(is_near, subtract(ops.erf(x), inside), subtract(rest, _erfc(x)))
+        step = divide(multiply(miss, exp(square(x))), _TWO_OVER_ROOT_PI)
+        x = subtract(x, divide(step, add(multiply(x, step), 1.0)))
+    x = where(equal(size, 1), math.inf, where(less(size, 1), x, math.nan))
+    return ops.with_rule([where(less(value, 0), negative(x), x)], [y], _erfinv_rule, "erfinv")[0]
+
+
+def _near_zero(y: Node) -> Node:
+    series = (1.0, math.pi / 12, 7 * math.pi**2 / 480, 127 * math.pi**3 / 40320)
+    return multiply(multiply(y, _series(square(y), series)), 1 / _TWO_OVER_ROOT_PI)
+
+
+def _near_one(y: Node, rest: Node) -> Node:
+    a = 0.147
+    logarithm = log(multiply(rest, add(y, 1.0)))
+    half = add(multiply(logarithm, 0.5), 2 / (math.pi * a))
+    return sqrt(subtract(sqrt(subtract(square(half), divide(logarithm, a))), half))
+
+
+def _erfinv_rule(node: Node, cotangents: Sequence[Node | None]) -> list[Node | None]:
+    """sqrt(pi)/2 e^(x^2), x being the result; from the result itself, so that it can be differentiated again."""
+    (g,) = cotangents
+    assert g is not None
+    x = ops.output(node, index=0)
+    return [ops.chain_product(g, multiply(exp(square(x)), 1 / _TWO_OVER_ROOT_PI))]
+
+
 # --- signs, limits, remainders ---------------------------------------------------------------------------------------
 
 
@@ -356,9 +435,10 @@ def isreal(x: Node) -> Node:
 FUNCTIONS: dict[str, Callable[..., Node]] = {
     "asin": arcsin, "arcsin": arcsin, "acos": arccos, "arccos": arccos, "atan2": arctan2, "arctan2": arctan2,
     "asinh": arcsinh, "arcsinh": arcsinh, "acosh": arccosh, "arccosh": arccosh, "atanh": arctanh, "arctanh": arctanh,
-    "arctan": lambda x: ops.arctan(floating(x)), "exp2": exp2, "logaddexp": logaddexp, "logaddexp2": logaddexp2,
+    "arctan": arctan, "exp2": exp2, "logaddexp": logaddexp, "logaddexp2": logaddexp2,
     "xlogy": xlogy, "logit": logit, "sinc": sinc, "float_power": float_power, "ldexp": ldexp, "hypot": hypot,
-    "lgamma": lgamma, "digamma": digamma, "positive": positive, "signbit": signbit, "copysign": copysign,
+    "lgamma": lgamma, "digamma": digamma, "erfc": erfc, "erfinv": erfinv, "positive": positive,
+    "signbit": signbit, "copysign": copysign,
     "deg2rad": deg2rad, "rad2deg": rad2deg, "frac": frac, "fix": trunc, "fmod": fmod, "fmax": fmax, "fmin": fmin,
     "clamp_min": clamp_min, "clamp_max": clamp_max, "heaviside": heaviside, "nan_to_num": nan_to_num, "rsub": rsub,
     "isclose": isclose, "isposinf": isposinf, "isneginf": isneginf, "isreal": isreal, "sgn": sign,
@@ -369,6 +449,8 @@ FUNCTIONS: dict[str, Callable[..., Node]] = {
 # Those whose in-place form PyTorch has too.
 IN_PLACE = (
     "asin", "arcsin", "acos", "arccos", "atan2", "arctan2",
-    "arctan", "exp2", "xlogy", "logit", "sinc", "hypot", "lgamma", "digamma", "copysign", "deg2rad", "rad2deg", "frac",
-    "fix", "fmod", "clamp_min", "clamp_max", "heaviside", "nan_to_num", "sgn", "absolute", "negative",
+    "arctan", "exp2", "xlogy", "logit", "sinc", "hypot", "lgamma", "digamma", "erfc", "erfinv", "copysign",
+    "deg2rad", "rad2deg", "frac",
+    "float_power", "ldexp", "fix", "fmod",
+    "clamp_min", "clamp_max", "heaviside", "nan_to_num", "sgn", "absolute", "negative",
 )  # fmt: skip

@@ -22,8 +22,9 @@ from thalweg.tensor.modes import modes
 
 # Bits of Node.notes: used up by a backward pass; no longer its tensor's value; on the path of a backward pass; of a
 # pass that will have a program of its own, so that it is not compiled as a part of others before; a number of the code
-# that many expressions share, which therefore keeps no value; initial weights, which are drawn in one way only.
-SPENT, OVERWRITTEN, SWEPT, RETURNING, FIXED, DRAWN = 1, 2, 4, 8, 16, 32
+# that many expressions share, which therefore keeps no value; initial weights, which are drawn in one way only; one
+# at which Python is asked how a gradient goes on.
+SPENT, OVERWRITTEN, SWEPT, RETURNING, FIXED, DRAWN, BY_HAND = 1, 2, 4, 8, 16, 32, 64
 
 # Evaluate every operation when it is made, for debugging: the switch THALWEG_EAGER=1.
 eager = os.environ.get("THALWEG_EAGER", "") not in ("", "0")

@@ -12,16 +12,30 @@ from typing import Any
 
 import numpy as np
 
+from thalweg import ops
 from thalweg.dtype import ALL_DTYPES, DType, as_dtype, bool_, float32, float64, int32, int64, uint8
-from thalweg.errors import ArgumentError, DTypeError, ShapeError, explain
+from thalweg.errors import ArgumentError, DTypeError, GradientError, ShapeError, explain
 from thalweg.graph import Node, next_serial
-from thalweg.tensor import arithmetic, elementary, indexing, products, rearranging, reductions, shaping, statistics
+from thalweg.tensor import (
+    arithmetic,
+    combining,
+    counting,
+    elementary,
+    filling,
+    hooks,
+    indexing,
+    products,
+    ranking,
+    rearranging,
+    reductions,
+    shaping,
+    statistics,
+)
 from thalweg.tensor.backward import backward, grad
 from thalweg.tensor.core import Tensor
 from thalweg.tensor.devices import check_device
 from thalweg.tensor.devices import device as Device
 from thalweg.tensor.lifting import as_tensor, lift, lift_in_place, lift_view, lower, wrap
-from thalweg.tensor.random import normal_node, uniform_node
 
 # --- plain results: function of nodes -> method and tw.function ------------------------------------------------------
 
@@ -156,19 +170,20 @@ def _scaled(name: str, function: Callable[..., Node]) -> Callable[..., Node]:
         return function(x, other if alpha == 1 else arithmetic.multiply(other, alpha))
 
     scaled.__name__ = name
-    scaled.__doc__ = function.__doc__
+    scaled.__doc__ = f"{function.__doc__} With `alpha`, the second operand is multiplied by it first."
     return scaled
 
 
 FUNCTIONS["add"] = _scaled("add", arithmetic.add)
 FUNCTIONS["sub"] = _scaled("sub", arithmetic.subtract)
-for _more in (elementary.FUNCTIONS, rearranging.FUNCTIONS, statistics.FUNCTIONS):
-    FUNCTIONS.update(_more)
+for _more in (elementary, rearranging, statistics, combining, ranking):
+    FUNCTIONS.update(_more.FUNCTIONS)
 VIEWS.update(rearranging.VIEWS)
 IN_PLACE += (
-    *elementary.IN_PLACE,
+    *elementary.IN_PLACE, *combining.IN_PLACE, *statistics.IN_PLACE,
     "multiply", "subtract", "divide", "true_divide", "expm1", "log1p", "log2", "log10", "rsqrt", "square", "sin",
     "cos", "tan", "atan", "sinh", "cosh", "erf", "ceil", "trunc", "clip", "index_add", "index_copy", "index_fill",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "floor_divide", "remainder", "sign", "cumsum",
 )  # fmt: skip
 for _name, _other in (("multiply", "mul"), ("subtract", "sub"), ("divide", "div")):
     FUNCTIONS[_name] = FUNCTIONS[_other]
@@ -179,6 +194,8 @@ for _name, _function in VIEWS.items():
     setattr(Tensor, _name, lift_view(_function))
 for _name in IN_PLACE:
     setattr(Tensor, _name + "_", lift_in_place(FUNCTIONS[_name]))
+for _name, _function in (counting.METHODS | filling.METHODS).items():
+    setattr(Tensor, _name, _function)
 
 
 # --- methods with a form of their own --------------------------------------------------------------------------------
@@ -192,7 +209,9 @@ def _method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return add_to_tensor
 
 
-def _extreme(extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., Any]) -> Any:
+def _extreme(
+    which: str, extreme: Callable[..., Node], pairwise: Callable[..., Node], with_position: Callable[..., Any]
+) -> Any:
     """`x.max()`, `x.max(dim)` (values and positions) and `x.max(other)` are three operations under one name."""
 
     def function(x: Node, dim: Any = None, keepdim: bool = False) -> Any:
@@ -202,16 +221,27 @@ def _extreme(extreme: Callable[..., Node], pairwise: Callable[..., Node], with_p
             return pairwise(x, dim)
         return with_position(x, dim, keepdim)
 
+    function.__name__, function.__doc__ = which, _ABOUT_EXTREMES.format("largest" if which == "max" else "smallest")
     return function
 
 
-FUNCTIONS["max"] = _extreme(reductions.amax, arithmetic.maximum, reductions.max_with_position)
-FUNCTIONS["min"] = _extreme(reductions.amin, arithmetic.minimum, reductions.min_with_position)
+_ABOUT_EXTREMES = (
+    "The {0} entry of all; with an axis `dim` the {0} along it and where they stand, `values` and `indices`; with\n"
+    "another tensor the {0} of each pair."
+)
+FUNCTIONS["max"] = _extreme("max", reductions.amax, arithmetic.maximum, reductions.max_with_position)
+FUNCTIONS["min"] = _extreme("min", reductions.amin, arithmetic.minimum, reductions.min_with_position)
 Tensor.max = lift(FUNCTIONS["max"])  # type: ignore[method-assign]
 Tensor.min = lift(FUNCTIONS["min"])  # type: ignore[method-assign]
-Tensor.T = property(lift_view(shaping.reverse_axes))  # type: ignore[method-assign,assignment]
-Tensor.mT = property(lambda self: self.transpose(-1, -2))  # type: ignore[method-assign,assignment]
+Tensor.T = property(  # type: ignore[method-assign,assignment]
+    lift_view(shaping.reverse_axes), doc="The axes in reverse order, as a view."
+)
+Tensor.mT = property(  # type: ignore[method-assign,assignment]
+    lambda self: self.transpose(-1, -2), doc="The last two axes exchanged, as a view."
+)
 Tensor.backward = backward  # type: ignore[method-assign,assignment]
+Tensor.register_hook = hooks.register_hook  # type: ignore[method-assign,assignment]
+Tensor.register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook  # type: ignore[method-assign,assignment]
 
 
 @_method("to")
@@ -260,20 +290,52 @@ for _name, _dtype in (("float", float32), ("double", float64), ("int", int32), (
 
 @_method("type_as")
 def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor in the dtype of another."""
     return _to(self, other.dtype)  # type: ignore[no-any-return]
+
+
+@_method("type")
+def _type(self: Tensor, dtype: object = None, non_blocking: bool = False) -> Any:
+    """This tensor in another dtype; without one the name of its own."""
+    return repr(self.dtype) if dtype is None else _to(self, dtype)
 
 
 @_method("cpu")
 def _cpu(self: Tensor) -> Tensor:
+    """The tensor itself: there is no other device."""
     return self
 
 
 @_method("view_as")
 def _view_as(self: Tensor, other: Tensor) -> Tensor:
+    """The same entries in the shape of another tensor, as a view."""
     return self.view(other.shape)
 
 
 Tensor.reshape_as = _view_as  # type: ignore[method-assign]
+Tensor.nelement = Tensor.numel  # type: ignore[method-assign,assignment]
+Tensor.ndimension = Tensor.dim  # type: ignore[method-assign,assignment]
+
+
+@_method("sum_to_size")
+def _sum_to_size(self: Tensor, *size: int | Sequence[int]) -> Tensor:
+    """Summed to a shape that broadcasts to this tensor's: what becomes of a gradient where a value was repeated."""
+    return lift(reductions.sum_to)(self, shaping.flat_ints(size))  # type: ignore[no-any-return]
+
+
+@_method("detach_")
+def _detach_(self: Tensor) -> Tensor:
+    """Make this tensor a leaf with the same values; a view cannot become one."""
+    if self._base is not None:
+        raise GradientError(
+            explain("a view cannot be detached in place", received=self._summary(), expected="a tensor of its own",
+                    remedy="x = x.detach()")
+        )  # fmt: skip
+    if self.requires_grad:
+        node = ops.detach(self.node)
+        self._requires_grad, self._leaf = False, True
+        self._replace(node)
+    return self
 
 
 def _indices(index: Any, flags: list[bool]) -> Any:
@@ -333,29 +395,16 @@ def _value_node(value: Any, flags: list[bool]) -> Any:
 
 @_method("index_put_")
 def _index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor) -> Tensor:
+    """x[indices] = values, in place."""
     _setitem(self, tuple(indices), values)
     return self
 
 
 @_method("masked_select")
 def _masked_select(self: Tensor, mask: Tensor) -> Tensor:
-    return _getitem(self, mask)  # type: ignore[no-any-return]
-
-
-def _nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
-    """The positions of the entries that are not 0, one row each; with `as_tuple` a tensor for each axis.
-
-    How many there are depends on values, so it cannot stand in a compiled step.
-    """
-    found = np.argwhere(x._array())
-    if not as_tuple:
-        return Tensor(found)
-    if not x.ndim:  # a number counts as a row of one
-        return (Tensor(np.zeros(len(found), np.int64)),)
-    return tuple(Tensor(np.ascontiguousarray(column)) for column in found.T)
-
-
-Tensor.nonzero = _nonzero  # type: ignore[method-assign,assignment]
+    """The entries where the mask is True, as a vector; both broadcast. How many there are depends on values."""
+    shape = arithmetic.broadcast_shapes(self.shape, mask.shape, name="masked_select")
+    return _getitem(self.expand(shape), mask.expand(shape)).reshape(-1)  # type: ignore[no-any-return]
 
 
 @_method("copy_")
@@ -370,42 +419,6 @@ def _copy_(self: Tensor, source: Any) -> Tensor:
                     expected=f"a shape that broadcasts to {self.shape}")
         )  # fmt: skip
     self._assign(arithmetic.expand_to(node, self.shape), bool(flags), since)
-    return self
-
-
-@_method("fill_")
-def _fill_(self: Tensor, value: float) -> Tensor:
-    """Write one number everywhere."""
-    flags: list[bool] = []
-    node = arithmetic.as_node(lower(value, flags), self.dtype)
-    if node.shape:
-        raise ShapeError(
-            explain("fill_ takes one number", received=f"shape {node.shape}", expected="a number or a 0-d tensor",
-                    remedy="use copy_ to write a tensor")
-        )  # fmt: skip
-    self._assign(arithmetic.expand_to(node, self.shape), bool(flags))
-    return self
-
-
-@_method("zero_")
-def _zero_(self: Tensor) -> Tensor:
-    """Write 0 everywhere."""
-    return _fill_(self, 0)  # type: ignore[no-any-return]
-
-
-@_method("uniform_")
-def _uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
-    """Write uniform random numbers from [a, b)."""
-    node = uniform_node(self.shape, self.dtype, generator)
-    self._assign(arithmetic.add(arithmetic.multiply(node, b - a), a))
-    return self
-
-
-@_method("normal_")
-def _normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Write normal random numbers."""
-    node = normal_node(self.shape, self.dtype, generator)
-    self._assign(arithmetic.add(arithmetic.multiply(node, std), mean))
     return self
 
 
@@ -517,6 +530,7 @@ _ONLY_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "broadcast_tensors": shaping.broadcast_tensors,
     **rearranging.OF_SEVERAL,
 }
+_OTHERS = ("clone", "masked_select", "numel", "is_floating_point")
 _THROUGH_METHODS = tuple(name for name in VIEWS if name not in ("view", "expand_as"))
 
 
@@ -538,12 +552,17 @@ def _on_a_tensor(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     lifted = lift(function)
     if name in _ONLY_FUNCTIONS or name in _BINARY or function.__module__ == arithmetic.__name__:
         return lifted
+    return _checked(name, lifted)
 
-    @functools.wraps(lifted)
+
+def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors, after a look at its first argument."""
+
+    @functools.wraps(function)
     def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(input, (Tensor, np.ndarray)):
             raise _no_tensor(name, input)
-        return lifted(input, *args, **kwargs)
+        return function(as_tensor(input), *args, **kwargs)
 
     return checked
 
@@ -560,6 +579,7 @@ _BINARY = ("add", "sub", "subtract", "max", "min", *elementary.FUNCTIONS)
 functions: dict[str, Callable[..., Any]] = {
     **{name: _on_a_tensor(name, function) for name, function in (FUNCTIONS | _ONLY_FUNCTIONS).items()},
     **{name: _through_method(name) for name in _THROUGH_METHODS},
-    "nonzero": _nonzero,
+    **{name: _checked(name, function) for name, function in counting.METHODS.items()},
+    **{name: _through_method(name) for name in _OTHERS},
     "grad": grad,
 }

@@ -128,6 +128,30 @@ class enable_grad(no_grad):
     value = True
 
 
+class inference_mode(_Mode):
+    """`no_grad` by another name of PyTorch's: nothing is recorded inside; with ``mode=False`` everything is.
+
+    What is made inside is an ordinary tensor, which a later step may use.
+
+    >>> import thalweg as tw
+    >>> with tw.inference_mode():
+    ...     (tw.ones(2, requires_grad=True) * 2).requires_grad
+    False
+    """
+
+    name = "grad_enabled"
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Also `@inference_mode` without parentheses decorates."""
+        return _within(cls, mode) if callable(mode) else super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+
+    def __call__(self, function: F) -> F:
+        return _within(lambda: type(self)(not self.value), function)
+
+
 class detect_anomaly(_Mode):
     """Check every value as it is computed, and name the first operation that gives a NaN or an infinity.
 

@@ -81,7 +81,7 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
     return product if bias is None else add(product, bias)
 
 
-def _of_ranks(name: str, rank_a: int, rank_b: int) -> Callable[[Node, Node], Node]:
+def _of_ranks(name: str, rank_a: int, rank_b: int, about: str) -> Callable[[Node, Node], Node]:
     def product(a: Node, b: Node) -> Node:
         need_tensor(name, a, b)
         if (a.ndim, b.ndim) != (rank_a, rank_b):
@@ -91,22 +91,24 @@ def _of_ranks(name: str, rank_a: int, rank_b: int) -> Callable[[Node, Node], Nod
             )  # fmt: skip
         return matmul(a, b)
 
-    product.__name__ = name
+    product.__name__, product.__doc__ = name, about
     return product
 
 
-mm = _of_ranks("mm", 2, 2)
-mv = _of_ranks("mv", 2, 1)
-bmm = _of_ranks("bmm", 3, 3)
+mm = _of_ranks("mm", 2, 2, "The product of two matrices, (N, K) and (K, M).")
+mv = _of_ranks("mv", 2, 1, "The product of a matrix (N, K) and a vector (K).")
+bmm = _of_ranks("bmm", 3, 3, "The products of two batches of matrices, (B, N, K) and (B, K, M).")
 
 
 def outer(a: Node, b: Node) -> Node:
+    """The matrix of all a_i b_j."""
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(explain("outer takes two vectors", received=f"{a.shape} and {b.shape}"))
     return multiply(unsqueeze(a, 1), unsqueeze(b, 0))
 
 
 def dot(a: Node, b: Node) -> Node:
+    """The sum of a_i b_i of two vectors of one length."""
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(explain("dot takes two vectors", received=f"{a.shape} and {b.shape}", expected="1-d tensors"))
     return matmul(a, b)

@@ -20,7 +20,6 @@ from thalweg.tensor.arithmetic import (
     as_node,
     broadcast_shapes,
     convert,
-    divide,
     equal,
     expand_to,
     less,
@@ -110,10 +109,15 @@ def adjoint(x: Node) -> Node:
     return transpose(x, -2, -1)
 
 
+def split_with_sizes(x: Node, split_sizes: Sequence[int], dim: int = 0) -> list[Node]:
+    """Parts of the listed sizes along `dim`, as views."""
+    return split(x, list(split_sizes), dim)
+
+
 VIEWS: dict[str, Callable[..., Any]] = {
     "select": select, "ravel": ravel, "tensor_split": tensor_split, "hsplit": hsplit, "vsplit": vsplit,
     "dsplit": dsplit, "adjoint": adjoint, "swapaxes": transpose, "swapdims": transpose, "moveaxis": movedim,
-    "split_with_sizes": lambda x, split_sizes, dim=0: split(x, list(split_sizes), dim),
+    "split_with_sizes": split_with_sizes,
 }  # fmt: skip
 
 # --- turning, repeating ----------------------------------------------------------------------------------------------
@@ -299,31 +303,11 @@ def trace(x: Node) -> Node:
     return reshape(ops.sum_(summed, axes=(0,)), ())
 
 
-def scatter_reduce(x: Node, dim: int, index: Node, src: Node, reduce: str, *, include_self: bool = True) -> Node:
-    """x with the entries of `src` combined into the places `index` along an axis: by "sum" or "mean"."""
-    if reduce not in ("sum", "mean"):
-        raise ArgumentError(explain("scatter_reduce: this way of combining is not there", received=repr(reduce),
-                                    expected="'sum' or 'mean'"))  # fmt: skip
-    axis = axis_of(dim, x.ndim)
-    grid = [convert(index, int64) if each == axis else ops.iota(shape=index.shape, axis=each, dtype="int64")
-            for each in range(index.ndim)]  # fmt: skip
-    cut = ops.slice_(src, start=(0,) * src.ndim, stop=index.shape, step=(1,) * src.ndim)
-    total = ops.scatter_add(cut, *grid, shape=x.shape, role="index")
-    ones = add(multiply(cut, 0), 1)
-    count = ops.scatter_add(ops.detach(ones), *grid, shape=x.shape, role="index")
-    kept = x if include_self else where(equal(count, 0), x, 0)
-    summed = add(kept, total)
-    if reduce == "sum":
-        return summed
-    share = add(count, 1) if include_self else where(equal(count, 0), 1, count)
-    return divide(summed, share)
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "fliplr": fliplr, "flipud": flipud, "rot90": rot90, "tile": tile, "take": take, "take_along_dim": take_along_dim,
     "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_put": index_put,
     "select_scatter": select_scatter, "slice_scatter": slice_scatter, "diagonal_scatter": diagonal_scatter,
-    "diag_embed": diag_embed, "diagflat": diagflat, "trace": trace, "scatter_reduce": scatter_reduce,
+    "diag_embed": diag_embed, "diagflat": diagflat, "trace": trace,
     "narrow_copy": narrow, "unfold": unfold,
 }  # fmt: skip
 

@@ -64,7 +64,19 @@ def _countable(x: Node, dtype: object) -> Node:
 
 
 def sum_(x: Node, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Node:
+    """The sum, over all entries or along `dim` (an axis or several). Integers and booleans are summed as int64."""
     return _reduce(ops.sum_, _countable(x, dtype), dim, keepdim)
+
+
+def sum_to(x: Node, size: Shape) -> Node:
+    """Summed over the axes along which a tensor of that shape would be repeated to become one of x's."""
+    size, lead = tuple(size), x.ndim - len(size)
+    if lead < 0 or any(to not in (1, extent) for extent, to in zip(x.shape[lead:], size, strict=True)):
+        raise ShapeError(explain("sum_to_size: the shape does not broadcast to the tensor's", received=size,
+                                 expected=f"a shape that broadcasts to {x.shape}"))  # fmt: skip
+    repeated = [i + lead for i, (extent, to) in enumerate(zip(x.shape[lead:], size, strict=True)) if extent != to]
+    axes = (*range(lead), *repeated)
+    return reshape(ops.sum_(x, axes=axes), size) if axes else x
 
 
 def count_of(shape: Shape, dim: Dims) -> int:
@@ -72,6 +84,7 @@ def count_of(shape: Shape, dim: Dims) -> int:
 
 
 def mean(x: Node, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Node:
+    """The mean, over all entries or along `dim` (an axis or several), in `dtype` if one is given."""
     if dtype is not None:
         x = convert(x, as_dtype(dtype))
     _need_floating("mean", x)
@@ -107,6 +120,7 @@ def var(
 def std(
     x: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
 ) -> Node:
+    """The standard deviation, the root of `var`: divided by n - correction, by default n - 1."""
     variance = var(x, dim, unbiased, keepdim, correction)
     # The root has no derivative at 0, where all entries are equal: take it of 1 there, and select 0.
     is_zero = equal(variance, 0)
@@ -114,18 +128,22 @@ def std(
 
 
 def amax(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    """The largest entry, over all of them or along `dim`; equal ones share the gradient."""
     return _reduce(ops.amax, x, dim, keepdim)
 
 
 def amin(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    """The smallest entry, over all of them or along `dim`; equal ones share the gradient."""
     return _reduce(ops.amin, x, dim, keepdim)
 
 
 def any_(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    """Whether some entry is not 0, over all of them or along `dim`."""
     return _logical(ops.amax, x, dim, keepdim, empty=False)
 
 
 def all_(x: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+    """Whether no entry is 0, over all of them or along `dim`."""
     return _logical(ops.amin, x, dim, keepdim, empty=True)
 
 
@@ -148,10 +166,12 @@ def _arg(primitive: Primitive, x: Node, dim: int | None, keepdim: bool) -> Node:
 
 
 def argmax(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    """The position of the largest entry, the first of equal ones: of the flattened tensor, or along `dim`."""
     return _arg(ops.argmax, x, dim, keepdim)
 
 
 def argmin(x: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    """The position of the smallest entry, the first of equal ones: of the flattened tensor, or along `dim`."""
     return _arg(ops.argmin, x, dim, keepdim)
 
 
@@ -278,6 +298,7 @@ def argsort(x: Node, dim: int = -1, descending: bool = False, stable: bool = Tru
 
 
 def sort(x: Node, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
+    """The entries in order along `dim`, and where each was. Equal ones keep their order."""
     order = argsort(x, dim, descending)
     return ValuesAndIndices(pick(x, order, axis_of(dim, x.ndim)) if x.ndim else x, order)
 

@@ -78,11 +78,13 @@ def _cannot_reshape(shape: Shape, total: int) -> ShapeError:
 
 
 def reshape(x: Node, *shape: int | Sequence[int]) -> Node:
+    """The same entries in another shape, as a view; one extent may be -1, which is then found."""
     resolved = resolve_shape(flat_ints(shape), x.size)
     return x if resolved == x.shape else ops.reshape(x, shape=resolved)
 
 
 def flatten(x: Node, start_dim: int = 0, end_dim: int = -1) -> Node:
+    """The axes from `start_dim` to `end_dim` as one."""
     if not x.ndim:
         return reshape(x, 1)
     start, end = axis_of(start_dim, x.ndim, "start_dim"), axis_of(end_dim, x.ndim, "end_dim")
@@ -92,12 +94,14 @@ def flatten(x: Node, start_dim: int = 0, end_dim: int = -1) -> Node:
 
 
 def unflatten(x: Node, dim: int, sizes: Sequence[int]) -> Node:
+    """The axis `dim` as several of the given sizes, one of which may be -1. A view."""
     axis = axis_of(dim, x.ndim)
     inner = resolve_shape(tuple(sizes), x.shape[axis])
     return reshape(x, (*x.shape[:axis], *inner, *x.shape[axis + 1 :]))
 
 
 def permute(x: Node, *order_: int | Sequence[int], dims: Sequence[int] | None = None) -> Node:
+    """The axes in another order, as a view."""
     dims = flat_ints(order_ if dims is None else (dims,))
     order = tuple(axis_of(dim, x.ndim) for dim in dims)
     if sorted(order) != list(range(x.ndim)):
@@ -108,6 +112,7 @@ def permute(x: Node, *order_: int | Sequence[int], dims: Sequence[int] | None = 
 
 
 def transpose(x: Node, dim0: int, dim1: int) -> Node:
+    """Two axes exchanged, as a view."""
     order = list(range(x.ndim))
     a, b = axis_of(dim0, x.ndim, "dim0"), axis_of(dim1, x.ndim, "dim1")
     if order:
@@ -147,16 +152,19 @@ def movedim(x: Node, source: int | Sequence[int], destination: int | Sequence[in
 
 
 def squeeze(x: Node, dim: int | Sequence[int] | None = None) -> Node:
+    """Without the axes of extent 1: all of them, or those that `dim` names. A view."""
     axes = axes_of(dim, x.ndim)
     return reshape(x, tuple(extent for axis, extent in enumerate(x.shape) if not (axis in axes and extent == 1)))
 
 
 def unsqueeze(x: Node, dim: int) -> Node:
+    """With a new axis of extent 1 at `dim`. A view."""
     axis = axis_of(dim, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def expand(x: Node, *sizes: int | Sequence[int]) -> Node:
+    """The entries repeated to a larger shape, as a view; -1 keeps an axis. Only axes of extent 1 can grow."""
     wanted = flat_ints(sizes)
     if len(wanted) < x.ndim:
         raise ShapeError(explain("expand cannot drop axes", received=wanted, expected=f"at least {x.ndim} extents"))
@@ -170,10 +178,12 @@ def expand(x: Node, *sizes: int | Sequence[int]) -> Node:
 
 
 def expand_as(x: Node, other: Node) -> Node:
+    """The entries repeated to the shape of `other`."""
     return expand(x, other.shape)
 
 
 def broadcast_tensors(*nodes: Node) -> list[Node]:
+    """All of them, repeated to the shape in which they meet."""
     shape = broadcast_shapes(*[node.shape for node in nodes])
     return [expand_to(node, shape) for node in nodes]
 
@@ -223,6 +233,7 @@ def stack(tensors: Sequence[Node], dim: int = 0) -> Node:
 
 
 def narrow(x: Node, dim: int, start: int, length: int) -> Node:
+    """The entries from `start` on along `dim`, `length` of them, as a view."""
     axis = axis_of(dim, x.ndim)
     first = start + x.shape[axis] if start < 0 else start
     if first < 0 or length < 0 or first + length > x.shape[axis]:
@@ -247,6 +258,7 @@ def take_range(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node
 
 
 def split(x: Node, split_size_or_sections: int | Sequence[int], dim: int = 0) -> list[Node]:
+    """Views of `split_size_or_sections` entries along `dim`, the last perhaps smaller, or of the listed sizes."""
     axis = axis_of(dim, x.ndim)
     extent = x.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -263,6 +275,7 @@ def split(x: Node, split_size_or_sections: int | Sequence[int], dim: int = 0) ->
 
 
 def chunk(x: Node, chunks: int, dim: int = 0) -> list[Node]:
+    """`chunks` parts along `dim`, views of one size but for the last; fewer where they do not suffice."""
     if chunks < 1:
         raise ArgumentError(explain("chunk: the number of chunks must be positive", received=chunks))
     extent = x.shape[axis_of(dim, x.ndim)]
@@ -270,6 +283,7 @@ def chunk(x: Node, chunks: int, dim: int = 0) -> list[Node]:
 
 
 def unbind(x: Node, dim: int = 0) -> list[Node]:
+    """The slices along `dim`, without that axis. Views."""
     axis = axis_of(dim, x.ndim)
     rest = (*x.shape[:axis], *x.shape[axis + 1 :])
     return [reshape(take_range(x, axis, i, i + 1), rest) for i in range(x.shape[axis])]

@@ -362,3 +362,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "baddbmm": baddbmm, "addbmm": addbmm, "inner": inner, "tensordot": tensordot, "vdot": vdot, "kron": kron,
     "cross": cross, "matrix_power": matrix_power, "cdist": cdist, "vander": vander, "ger": outer,
 }  # fmt: skip
+
+# Those whose in-place form PyTorch has too.
+IN_PLACE = ("addmm", "addmv", "addr", "baddbmm", "addbmm", "cumprod", "renorm")

@@ -18,10 +18,10 @@ from thalweg.gradient import gradients, stops_gradient
 from thalweg.graph import Node, full, input_leaf
 from thalweg.tensor import lazy
 from thalweg.tensor.core import Tensor, overwritten_at, pending_writes
-from thalweg.tensor.lazy import DRAWN, FIXED, OVERWRITTEN, RETURNING, SPENT, Given, Record, draw, leaf_key
+from thalweg.tensor.lazy import BY_HAND, DRAWN, FIXED, OVERWRITTEN, RETURNING, SPENT, Given, Record, draw, leaf_key
 
 _SHOWN, _TARGET = 2, 4
-_HISTORY = SPENT | OVERWRITTEN
+_HISTORY = SPENT | OVERWRITTEN | BY_HAND
 
 
 class Survey:
@@ -120,7 +120,7 @@ class Survey:
                 self.shown.append((self.place[node], tensor))
             if is_in_order and tensor._requires_grad and self._collects(tensor, node):
                 flags |= _TARGET
-                self.targets.append((self.place[node], tensor))
+                self._add_target(self.place[node], tensor)
         return self._with_history(node, flags) if node.notes & _HISTORY and is_in_order else flags
 
     def _leaf(self, node: Node, is_in_order: bool) -> Hashable:
@@ -133,9 +133,13 @@ class Survey:
             tensor = None if node.holder is None else node.holder()
             if tensor is not None and tensor._requires_grad and self._collects(tensor, node):
                 flags = _TARGET
-                self.targets.append((where, tensor))
+                self._add_target(where, tensor)
             flags = self._with_history(node, flags) if node.notes & _HISTORY else flags
         return where, leaf_key(node), flags
+
+    def _add_target(self, place: int, tensor: Tensor) -> None:
+        self.targets.append((place, tensor))
+        self.is_usable &= not tensor._hooks  # which are called in every pass
 
     @staticmethod
     def _collects(tensor: Tensor, node: Node) -> bool:
@@ -145,7 +149,7 @@ class Survey:
 
     def _with_history(self, node: Node, flags: Hashable) -> Hashable:
         """A value that was overwritten: what matters is which operations were made before."""
-        if node.notes & SPENT:
+        if node.notes & (SPENT | BY_HAND):
             self.is_usable = False
         if not node.notes & OVERWRITTEN:
             return flags

@@ -5,18 +5,16 @@ Nothing here runs unless it is asked for: by THALWEG_DEBUG, THALWEG_VALIDATE, `s
 that only then do something are imported then, when somebody first names them.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-_LATER = ("explanation", "report", "validate")
+from thalweg.later import later
 
 if TYPE_CHECKING:
     from thalweg.compile.inside import explanation as explanation
     from thalweg.compile.inside import report as report
     from thalweg.compile.inside import validate as validate
-else:
 
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module(f"{__name__}.{name}")
+_LATER = {name: (f"{__name__}.{name}", "") for name in ("explanation", "report", "validate")}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
+    __getattr__, __dir__ = later(__name__, _LATER)

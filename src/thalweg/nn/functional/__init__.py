@@ -5,9 +5,9 @@ PyTorch's, without its deprecated arguments (`size_average`, `reduce`). What few
 imported when it is first named.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from thalweg.later import later as _later
 from thalweg.nn.functional.activations import (
     elu,
     gelu,
@@ -157,7 +157,7 @@ if TYPE_CHECKING:
     )
 
 # Name -> its module here.
-_LATER = {
+_MODULE_OF = {
     "embedding_bag": "bags", "bilinear": "distances", "cosine_similarity": "distances",
     "pairwise_distance": "distances", "pdist": "distances", "cosine_embedding_loss": "margins",
     "gaussian_nll_loss": "margins", "hinge_embedding_loss": "margins", "linear_cross_entropy": "margins",
@@ -178,18 +178,10 @@ _LATER = {
     "max_pool2d_with_indices": "unpooling", "max_pool3d_with_indices": "unpooling", "max_unpool1d": "unpooling",
     "max_unpool2d": "unpooling", "max_unpool3d": "unpooling", "native_channel_shuffle": "unpooling",
 }  # fmt: skip
+_LATER = {name: (f"{__name__}.{module}", name) for name, module in _MODULE_OF.items()}
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    __getattr__, __dir__ = _later(__name__, _LATER)
 
 
 __all__ = [

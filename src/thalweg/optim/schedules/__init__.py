@@ -5,9 +5,9 @@ own), an array from `values` for a drawing. A step is one update; for a decay by
 A schedule is imported when it is first named: to make a dozen frozen dataclasses takes a fifth of `import thalweg`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from thalweg.later import later as _later
 from thalweg.optim.schedules.base import Schedule, is_config
 
 if TYPE_CHECKING:
@@ -34,17 +34,7 @@ _MODULES = {
 _LATER = {name: (f"thalweg.optim.schedules.{module}", name) for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module, attribute = _LATER[name]
-        value = globals()[name] = getattr(import_module(module), attribute)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    __getattr__, __dir__ = _later(__name__, _LATER)
 
 
 __all__ = [

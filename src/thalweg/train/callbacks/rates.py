@@ -15,7 +15,6 @@ from thalweg.optim.lr_scheduler.plateau import PlateauRule
 from thalweg.train.callbacks.base import Callback, Monitor, Priority, number, whole_number
 from thalweg.train.learning_rate import learning_rates, require_settable, set_learning_rates
 
-
 # What is saved of a plateau, by the names that stand in files: those of the callback's first version.
 _SAVED = {
     "best": "best", "bad_epochs": "num_bad_epochs", "cooling": "cooldown_counter", "reduced_epochs": "reduced_epochs"

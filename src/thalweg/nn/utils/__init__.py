@@ -1,16 +1,19 @@
-"""Helpers for the training step: clipping gradients, and parameters as one vector.
+"""Helpers for the training step: clipping gradients, and parameters as one vector; and the way to what is beside them.
 
 In: parameters (or one tensor). Out: the same parameters with limited gradients, or vectors. All are tensor operations,
-so they work inside a compiled step.
+so they work inside a compiled step. `parametrize`, `parametrizations`, `rnn` and the older normalisations of weights
+are files of their own, imported when they are first named.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from thalweg.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError, explain
 from thalweg.graph import Node
+from thalweg.later import later as _later
 from thalweg.nn.applying import write
 from thalweg.tensor import reductions, shaping
 from thalweg.tensor.arithmetic import add, clamp, divide, multiply
@@ -19,6 +22,27 @@ from thalweg.tensor.creation import zeros
 from thalweg.tensor.lifting import lift
 from thalweg.tensor.modes import set_recording
 from thalweg.tensor.templates import instantiate
+
+if TYPE_CHECKING:
+    from thalweg.nn.utils import parametrizations, parametrize, rnn
+    from thalweg.nn.utils.older_norms import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
+
+_FILES = ("parametrizations", "parametrize", "rnn")
+_LATER = {
+    **{name: (f"{__name__}.{name}", "") for name in _FILES},
+    **{name: (f"{__name__}.older_norms", name)
+       for name in ("remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm")},
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so still finds misspelt names
+    __getattr__, __dir__ = _later(__name__, _LATER)
+
+
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
+    "parametrizations", "parametrize", "remove_spectral_norm", "remove_weight_norm", "rnn", "spectral_norm",
+    "vector_to_parameters", "weight_norm",
+]  # fmt: skip
 
 
 def clip_grad_norm_(
