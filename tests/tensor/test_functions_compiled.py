@@ -100,7 +100,7 @@ def test_what_is_stated_to_run_on_numpy_does() -> None:
         assert False in found, f"{name} has become native: take it out of tests/support/fallbacks.py"
 
 
-@pytest.mark.parametrize("name", VALUES_DECIDE_SHAPES)
+@pytest.mark.parametrize("name", sorted(VALUES_DECIDE_SHAPES))
 def test_what_has_no_shape_before_its_values_are_known_raises(name: str) -> None:
     for case in ROWS[name]:
         with pytest.raises(TraceError):
