@@ -63,8 +63,8 @@ train: $(VENV)/.installed-report
 
 test: $(VENV)/.installed-test
 	@echo "left out: the comparisons with PyTorch and scikit-learn (make peers); trainings of a minute or two on real data"
-	@echo "(make applications); nine tenths of each sweep (make sweep)"
-	$(PYTEST) $(BESIDE) -m "not peer and not application"
+	@echo "(make applications); nine tenths of each sweep (make sweep); the site (make docs)"
+	$(PYTEST) $(BESIDE) -m "not peer and not application and not site"
 
 applications: $(VENV)/.installed-test
 	$(PYTEST) -m application
@@ -94,8 +94,9 @@ gallery: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	$(PY) -m bench --write $(BENCH_ARGUMENTS)
 
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-test
 	PYTHONPATH=src:. $(PY) docs/site/build.py
+	$(PYTEST) -m site tests/docs
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.support.processes import Trained, ended, start, trained
+from tests.support.sweep import sweep
 from thalweg.compile.cache import HEADER_BYTES, _header
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows keeps each user's folders apart by itself")
@@ -94,7 +95,7 @@ _MOMENTS = {
 
 
 @posix
-@pytest.mark.parametrize("moment", _MOMENTS)
+@pytest.mark.parametrize("moment", sweep(_MOMENTS, at_least=2))
 def test_a_training_that_is_killed_while_it_writes_leaves_nothing_that_harms(folder, undisturbed, moment):
     """The first file is the code of several kernels, the ones after it say which kernel is where."""
     for turn in (1, 4):
@@ -231,8 +232,11 @@ def become_a_folder(path: Path, _: Path) -> None:
     path.mkdir()
 
 
+HARMS = [flip_a_bit, cut, empty, exchange, hold_no_code, hold_no_text, let_others_write]
+
+
 @posix
-@pytest.mark.parametrize("harm", [flip_a_bit, cut, empty, exchange, hold_no_code, hold_no_text, let_others_write])
+@pytest.mark.parametrize("harm", sweep(HARMS, at_least=3))
 def test_files_that_are_not_to_be_believed_are_compiled_anew(folder, filled, undisturbed, harm):
     shutil.copytree(filled, folder)
     paths = sorted(folder.iterdir())
@@ -249,7 +253,7 @@ def test_files_that_are_not_to_be_believed_are_compiled_anew(folder, filled, und
     assert trained(THALWEG_CACHE=folder).compiled == 0
 
 
-@pytest.mark.parametrize("image", [b"no machine code", b"", b"\x7fELF", None])
+@pytest.mark.parametrize("image", sweep([b"no machine code", b"", b"\x7fELF", None], at_least=2))
 def test_code_that_cannot_be_linked_is_compiled_anew(folder, filled, undisturbed, image):
     """Whole by its checksum and with the right names in it, as another library's mistake would leave it."""
     shutil.copytree(filled, folder)

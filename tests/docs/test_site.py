@@ -53,7 +53,7 @@ def test_every_public_name_says_what_it_is():
     assert not [name for name, text in described() if not (text or "").strip()]
 
 
-@pytest.mark.slow
+@pytest.mark.site
 def test_every_public_name_has_a_place_on_the_site(tmp_path):
     for package in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(package, reason="the extra `docs` is not installed; `make docs` installs it")

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.recipes.picture_samples import write_masked, write_photographs, write_voc
 from tests.recipes.samples import write_classes, write_numbers
+from tests.support.html_page import checked
+from thalweg.recipes.explaining import explanation_of
+from thalweg.recipes.reporting import KeptRun, report_of
 from thalweg.recipes.settings import settings_from
 from thalweg.recipes.train import train
+from thalweg.report.run_report import WITHOUT_MATPLOTLIB
 
 QUICK = {"layers": [16], "epochs": 12, "batch_size": 32, "lr": 0.02, "no_pictures": True, "quiet": True}
 
@@ -77,3 +82,30 @@ def boxes_run(tmp_path_factory):
     folder = Path(tmp_path_factory.mktemp("boxes"))
     data = write_voc(folder / "voc")
     return quick_pictures("voc", folder / "run", data=data, base=4, epochs=40, no_pictures=False)
+
+
+def check_report(outcome):
+    """That the report of a run's folder says what the run came to."""
+    run = KeptRun(outcome.folder)
+    kept = run.scores()
+    assert kept.numbers == pytest.approx(outcome.scores.numbers, nan_ok=True)
+    assert (kept.task, kept.examples) == (outcome.scores.task, outcome.scores.examples)
+    assert run.history.steps["step"] == outcome.history.steps["step"]
+    np.testing.assert_allclose(run.history.steps["loss"], outcome.history.steps["loss"], rtol=1e-6)
+    report = report_of(outcome.folder)
+    checked(report.text())
+    assert dict(report.repeat)["seed"] == str(outcome.settings.seed)
+    fingerprints = [value for name, value in report.repeat if name.startswith("fingerprint")]
+    assert [len(each) for each in fingerprints] == [64]
+    assert WITHOUT_MATPLOTLIB not in report.text()
+
+
+def check_explanation(outcome, folder):
+    """That a step of the run is explained, with all its updates, and that the run stays as it is."""
+    before = outcome.folder.weights.read_bytes()
+    title, explanation = explanation_of(str(outcome.folder), 3)
+    checked(explanation.to_html(folder / "page.html", title).read_text(encoding="utf-8"))
+    names = {path for path, each in outcome.predictor.model.named_parameters() if each.requires_grad}
+    assert {each.name for each in explanation.updates} == names
+    assert "UPDATE: AdamW" in str(explanation)
+    assert outcome.folder.weights.read_bytes() == before

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.recipes.conftest import quick_pictures
+from tests.recipes.conftest import check_explanation, check_report, quick_pictures
 from tests.recipes.picture_samples import save, write_annotation, write_masked, write_photographs, write_voc
 from tests.support.shared_data import shared_data
 from thalweg.data import Moment, bccd, cifar10
@@ -188,6 +188,16 @@ RUNS = ["photographs_run", "masks_run", "boxes_run"]
 @pytest.fixture(params=RUNS)
 def run(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("name", ["masks_run", "boxes_run"])
+def test_the_report_of_a_folder_says_what_the_run_came_to(name, request):
+    check_report(request.getfixturevalue(name))
+
+
+@pytest.mark.parametrize("name", ["masks_run", "boxes_run"])
+def test_a_step_of_a_run_is_explained(name, request, tmp_path):
+    check_explanation(request.getfixturevalue(name), tmp_path)
 
 
 def test_something_is_learnt(photographs_run, masks_run, boxes_run):

@@ -11,15 +11,13 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.recipes.conftest import quick
+from tests.recipes.conftest import check_explanation, check_report, quick
 from tests.support.html_page import checked
 from thalweg.cli import main
 from thalweg.diagnose import Finding
 from thalweg.errors import ConfigurationError, FileFormatError
-from thalweg.recipes.explaining import explanation_of
 from thalweg.recipes.reporting import FINDINGS, KERNELS, KeptRun, compared, report_of, write_report
 from thalweg.recipes.run_folder import RunFolder
-from thalweg.report.run_report import WITHOUT_MATPLOTLIB
 
 
 @pytest.fixture
@@ -28,24 +26,12 @@ def copied(digits_run, tmp_path):
     return RunFolder(shutil.copytree(digits_run.folder.path, tmp_path / "copied"))
 
 
-RUNS = ["classifier", "regressor", "digits_run", "masks_run", "boxes_run"]
+RUNS = ["classifier", "regressor", "digits_run"]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_report_of_a_folder_says_what_the_run_came_to(name, request):
-    outcome = request.getfixturevalue(name)
-    run = KeptRun(outcome.folder)
-    kept = run.scores()
-    assert kept.numbers == pytest.approx(outcome.scores.numbers, nan_ok=True)
-    assert (kept.task, kept.examples) == (outcome.scores.task, outcome.scores.examples)
-    assert run.history.steps["step"] == outcome.history.steps["step"]
-    np.testing.assert_allclose(run.history.steps["loss"], outcome.history.steps["loss"], rtol=1e-6)
-    report = report_of(outcome.folder)
-    checked(report.text())
-    assert dict(report.repeat)["seed"] == str(outcome.settings.seed)
-    fingerprints = [value for name, value in report.repeat if name.startswith("fingerprint")]
-    assert [len(each) for each in fingerprints] == [64]
-    assert WITHOUT_MATPLOTLIB not in report.text()
+    check_report(request.getfixturevalue(name))
 
 
 def test_what_was_watched_of_the_layers_is_in_the_report(digits_run):
@@ -102,14 +88,7 @@ def test_a_run_without_results_or_a_damaged_one_is_refused(copied, tmp_path):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_step_of_any_run_is_explained(name, request, tmp_path):
-    outcome = request.getfixturevalue(name)
-    before = outcome.folder.weights.read_bytes()
-    title, explanation = explanation_of(str(outcome.folder), 3)
-    checked(explanation.to_html(tmp_path / "page.html", title).read_text(encoding="utf-8"))
-    names = {path for path, each in outcome.predictor.model.named_parameters() if each.requires_grad}
-    assert {each.name for each in explanation.updates} == names
-    assert "UPDATE: AdamW" in str(explanation)
-    assert outcome.folder.weights.read_bytes() == before
+    check_explanation(request.getfixturevalue(name), tmp_path)
 
 
 def test_a_recipe_is_explained_before_it_was_ever_trained(here, capsys):

@@ -414,14 +414,14 @@ def _cell(value):
     return "" if value is None or value != value else str(value)
 
 
-@pytest.mark.slow
+@pytest.mark.application
 def test_a_perceptron_on_mnist_reaches_its_figure(tmp_path):
     flags = {"data": str(shared_data("mnist")), "run": str(tmp_path / "run"), "quiet": True, "network": "perceptron"}
     settings = settings_from("mnist", flags, {})
     assert train(settings, say=lambda line: None).scores.numbers["accuracy"] >= 0.975
 
 
-@pytest.mark.slow
+@pytest.mark.application
 def test_digits_reach_their_figure(tmp_path):
     settings = settings_from("digits", {"run": str(tmp_path / "run"), "quiet": True}, {})
     outcome = train(settings, say=lambda line: None)
