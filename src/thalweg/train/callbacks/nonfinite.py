@@ -153,9 +153,15 @@ def _error(trainer: Any, what: str) -> NonFiniteError:
             expected="finite numbers; the weights are those from before the step",
             where=f"step {state.step} (epoch {state.epoch + 1}, batch {state.batch + 1})",
             remedy=("" if birth is None else f"{birth.cause}: ") + "lower the learning rate, clip the gradients "
-            "(clip_norm=1.0), look at this batch; nonfinite='skip_step' or 'rollback' goes on",
+            "(clip_norm=1.0), look at this batch" + _GOES_ON.get(trainer.nonfinite, ""),
         )
     )
+
+
+_GOES_ON = {
+    "raise": "; nonfinite='skip_step' or 'rollback' goes on",
+    "rollback": "; or the weights had grown before the epoch began: train from the beginning with a smaller rate",
+}
 
 
 def _birth(trainer: Any) -> Birth | None:
