@@ -15,7 +15,7 @@ import pytest
 import thalweg as tw
 from tests.optim.test_optimizer_contract import CASES, CLASSES
 from tests.optim.test_schedules import SCHEDULES
-from tests.support.compiled import LANES, arrays_of, assert_all_agree, eagerly, executables
+from tests.support.compiled import LANES, arrays_of, assert_agree, assert_all_agree, eagerly, executables
 from tests.support.sweep import sweep
 from thalweg import nn
 from thalweg.optim.schedules import Schedule
@@ -23,6 +23,8 @@ from thalweg.optim.schedules import Schedule
 SHAPES = [(), (1,), (13,), (0,), (LANES + 1, 3), (2, LANES - 1), (1, 2 * LANES + 1)]
 PAIRS = [(name, options, schedule) for (name, options), schedule in itertools.product(CASES, [None, *SCHEDULES])]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+# Gradients are differences of weights and goals of size one, which float32 knows to 1e-7: a small one to 2e-8 at best.
+CANCELLED = {"float32": 1e-3, "float64": 0.0}
 
 
 def train(
@@ -59,7 +61,8 @@ def test_compiled_equals_numpy(
     found, step = train(name, options, dtype, is_compiled=True)
     assert [executable.is_native for executable in executables(step)] == [True]
     meant, _ = eagerly(monkeypatch, lambda: train(name, options, dtype, is_compiled=False))
-    assert_all_agree(found, meant, TOLERANCE[dtype])
+    for index, (one, other) in enumerate(zip(found, meant, strict=True)):
+        assert_agree(one, other, TOLERANCE[dtype], f"result {index}", CANCELLED[dtype])
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=repr)

@@ -173,7 +173,7 @@ def test_in_place_against_pytorch(name, case):
 AT_A_KINK = {("amax", 2), ("amin", 2), ("max", 5), ("min", 5), ("maximum", 1), ("maximum", 3), ("minimum", 1),
              ("minimum", 3), ("abs", 3), ("relu", 2), ("clamp", 4), ("norm", 9), ("norm", 10), ("std", 3),
              ("pow", 16), ("masked_fill", 1), ("fmin", 1), ("fmax", 1), ("atan2", 2),
-             ("arctan2", 2)}  # fmt: skip
+             ("arctan2", 2), ("cummax", 2), ("cummin", 2)}  # fmt: skip
 CHECKABLE = [
     (name, i, case) for name in NAMES for i, case in enumerate(ROWS.get(name, []))
     if any(is_differentiated(each) for each in case.args) and (name, i) not in AT_A_KINK and not case.is_flat
