@@ -41,7 +41,6 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
             "equal",
             "histc",
             "item",
-            "linspace",
             "masked_select",
             "nonzero",
             "unique",

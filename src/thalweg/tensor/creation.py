@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.compile.memory import empty_array, zero_array
-from thalweg.dtype import DType, as_dtype, dtype_of_array, float32, int64, scalar_dtype
+from thalweg.dtype import DType, as_dtype, dtype_of_array, float32, float64, int64, scalar_dtype
 from thalweg.errors import ArgumentError, DTypeError, explain
 from thalweg.graph import full as full_node
 from thalweg.graph import make_input
@@ -180,11 +180,25 @@ def linspace(
     device: object = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` numbers from start to end, both included."""
+    """`steps` numbers from start to end, both included, and either of them a number or a tensor of one.
+
+    >>> import thalweg as tw
+    >>> tw.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     check_device(device)
     wanted = as_dtype(dtype) if dtype is not None else float32
-    # float(): NumPy would compute in the precision of an end that is a tensor
-    return _leaf(np.linspace(float(start), float(end), steps).astype(wanted.numpy), wanted, requires_grad)
+    if isinstance(start, Tensor) or isinstance(end, Tensor):
+        return _between(start, end, steps).to(wanted).requires_grad_(requires_grad)
+    return _leaf(np.linspace(start, end, steps).astype(wanted.numpy), wanted, requires_grad)
+
+
+def _between(start: Any, end: Any, steps: int) -> Tensor:
+    """The numbers of `np.linspace` between ends that may be pending; in float64, whatever the ends are."""
+    first, last = (each.detach().to(float64).reshape(()) if isinstance(each, Tensor) else each for each in (start, end))
+    place = _leaf(np.arange(steps, dtype=np.float64), float64, False)
+    values = place * ((last - first) / max(steps - 1, 1)) + first
+    return values if steps < 2 else values.where(place < steps - 1, last)
 
 
 def eye(
