@@ -84,3 +84,11 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for place in mounted:
         subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture(params=["eager", "compiled"])
+def through(request: pytest.FixtureRequest) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """What a step is put through: nothing, or `tw.compile`."""
+    import thalweg as tw
+
+    return tw.compile if request.param == "compiled" else lambda function: function

@@ -4,8 +4,8 @@ In: minutes (15), how often to look. Out: the resident memory, the open files an
 they are flat: the median memory of the last third of the looks is less than 1 MiB above that of the first third, no
 file more is open than at the first look, and the median rate of the last third is at least 0.9 of that of the first.
 
-A single look tells nothing of memory: what the allocator gives back between two checkpoints moves it by 2 MiB up and
-down, so that the highest look exceeds the first one in any run. The widest swing is reported beside it.
+A single look tells nothing of memory: what the allocator gives back between two checkpoints moves it by several
+MiB, so that the highest look exceeds the first one in any run. The widest swing is reported beside it.
 """
 
 from __future__ import annotations

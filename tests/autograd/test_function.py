@@ -31,11 +31,6 @@ def point(*values: float) -> tw.Tensor:
     return tw.tensor(values or (0.5, 1.5), dtype=tw.float64, requires_grad=True)
 
 
-@pytest.fixture(params=["eager", "compiled"])
-def through(request):
-    return tw.compile if request.param == "compiled" else lambda function: function
-
-
 def two_results(library):
     class Two(library.autograd.Function):
         @staticmethod

@@ -16,11 +16,6 @@ def leaf(*values: float) -> tw.Tensor:
     return tw.tensor(values or (1.0, 2.0), dtype=tw.float64, requires_grad=True)
 
 
-@pytest.fixture(params=["eager", "compiled"])
-def through(request):
-    return tw.compile if request.param == "compiled" else lambda function: function
-
-
 def test_what_a_hook_returns_goes_on(through):
     x = leaf()
 

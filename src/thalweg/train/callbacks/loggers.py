@@ -87,7 +87,8 @@ class CSVLogger(_FileLogger):
             (a confusion matrix) is left out.
         separator: default ``","``.
         append: go on in an existing file whose columns are the same. Default False: an existing file is renamed to
-            name.1.csv (.2, ...), so that nothing is lost.
+            name.1.csv (.2, ...), so that nothing is lost; and so it is in a run that was to go on
+            (``fit(resume=True)``) and found nothing.
 
     >>> CSVLogger("log.csv")
     CSVLogger('log.csv')
